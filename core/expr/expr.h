@@ -1,0 +1,115 @@
+/* expr.h - one expression language everywhere: CEL's syntax and semantics plus a person's history.
+ * Text -> tokens -> typed tree (errors with position) -> hash-consed DAG shared by all expressions of a set ->
+ * compact program. One semantics, run on one profile here; over blocks of rows in segment/.
+ * Owner: programs live in the arena of the definitions set and are immutable; a context belongs to one evaluation.
+ * Memory: none at run time but scratch from ctx->scratch (fixed arena: lists and text built by the expression).
+ * Fails: at compile time with errors (position, reason, suggestion); at run time with V_ERROR, which a predicate
+ * turns into false and a count.
+ * Source: cel-spec langdef; && and || absorb errors. */
+#ifndef HG_EXPR_EXPR_H
+#define HG_EXPR_EXPR_H
+
+#include "core/model/event.h"
+#include "core/model/history.h"
+#include "core/time/calendar.h"
+
+/* ---- compile time ------------------------------------------------------------------- */
+
+enum expr_space { SPACE_ATTRIBUTE, SPACE_EVENT, SPACE_PROPERTY, SPACE_SEGMENT, SPACE_LIST, SPACE_CHANNEL, SPACE_TOPIC,
+                  SPACE_JOURNEY, SPACE_STEP, SPACE_LANE, SPACE_COLLECTION, SPACE_CATALOG, SPACE_VALUE, SPACE_AS, SPACE_VARIABLE };
+
+struct expr_symbol {
+    uint16_t id;   /* what the source gets at run time */
+    uint16_t type; /* enum declared_type for attributes and properties */
+    uint32_t cap;  /* events: the history cap, for the warning about constants beyond it */
+    struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
+};
+
+/* What names mean where this expression stands. `resolve` answers false for an unknown name; `nearest` suggests. */
+struct expr_scope {
+    void *self;
+    bool (*resolve)(void *self, enum expr_space space, uint32_t within /* event type of a property */, struct slice name,
+                    struct expr_symbol *out);
+    struct slice (*nearest)(void *self, enum expr_space space, uint32_t within, struct slice name); /* empty: none */
+    uint16_t event;    /* type of `e` here: a type id, ID_NONE: no event at hand */
+    uint16_t trigger;  /* type of `trigger`, ID_NONE: none or not an event */
+    bool any_event;    /* `e` exists, of unknown type: its properties are dynamic */
+    bool conformance;  /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
+};
+
+enum expr_want { WANT_BOOL, WANT_NUMBER, WANT_STRING, WANT_TIME /* date or timestamp */, WANT_ANY };
+
+struct expr_error {
+    uint32_t at, length; /* bytes into the text */
+    bool warning;
+    const char *reason;  /* in the pool's arena */
+    const char *fix;     /* "did you mean ..." or NULL */
+};
+struct expr_errors {
+    uint32_t count, capacity;
+    struct expr_error *list; /* from the pool's arena */
+};
+
+struct expr_pool; /* the hash-consed DAG: equal sub-expressions of a set are one node */
+struct expr_pool *expr_pool_create(struct arena *a);
+
+struct program;
+/* NULL when there were errors (all of the text's are reported, not only the first). Warnings leave a program. */
+const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text,
+                                   enum expr_want want, struct expr_errors *errors);
+
+/* ---- what a program depends on ------------------------------------------------------ */
+
+enum expr_feature { FEATURE_ATTRIBUTE, FEATURE_HISTORY /* id: event type, ID_NONE = "*" */, FEATURE_SEGMENT, FEATURE_LIST,
+                    FEATURE_CONSENT, FEATURE_JOURNEY, FEATURE_SENDS, FEATURE_NOW, FEATURE_EVENT, FEATURE_PROFILE /* first_seen ... */ };
+struct expr_dependency {
+    uint8_t feature;
+    uint16_t id;
+};
+const struct expr_dependency *program_dependencies(const struct program *p, uint32_t *count);
+bool program_timed(const struct program *p); /* its value can change without an event */
+uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
+enum expr_want program_result(const struct program *p);
+
+/* ---- run time ----------------------------------------------------------------------- */
+
+enum profile_field { PROFILE_USER_ID, PROFILE_KNOWN, PROFILE_FIRST_SEEN, PROFILE_LAST_SEEN, PROFILE_LANGUAGE, PROFILE_TIMEZONE };
+enum send_state { SEND_SENT, SEND_DELIVERED, SEND_OPENED, SEND_CLICKED, SEND_REPLIED };
+
+/* Where a running program finds the person. Every function but `self` may be NULL: then the thing is absent. */
+struct expr_source {
+    struct value (*attribute)(void *self, uint16_t id);
+    struct value (*profile)(void *self, enum profile_field field);
+    bool (*history)(void *self, uint16_t type, struct history_view *out); /* ID_NONE: all types as one lifetime view
+                                                                             (times only); false: never happened */
+    struct value (*property)(void *self, uint16_t scope, struct slice name, uint16_t index); /* scope 0: e, 1: trigger, 2+: as-names */
+    struct value (*context)(void *self, uint16_t scope, struct slice path);
+    uint32_t (*event_time)(void *self, uint16_t scope); /* e.at, trigger.at; 0: none */
+    bool (*segment)(void *self, uint16_t id, uint32_t *entered, uint32_t *left); /* membership; 0: never */
+    bool (*in_list)(void *self, uint16_t id);
+    bool (*consent)(void *self, uint16_t channel, struct slice topic);
+    bool (*reachable)(void *self, uint16_t channel);
+    bool (*in_journey)(void *self, uint16_t id);
+    bool (*send_state)(void *self, uint16_t step, enum send_state what);
+    struct value (*variable)(void *self, uint16_t id); /* conformance tests */
+};
+
+struct expr_context {
+    const struct expr_source *source;
+    void *self;
+    uint32_t now;
+    const struct zone *zone;   /* the person's */
+    const struct week *week;
+    struct arena *scratch;
+    uint32_t next_change;      /* out: the earliest second > now at which the result may differ with no new event;
+                                  UINT32_MAX: never. Only lowered, so one context can run many programs. */
+    uint64_t errors;           /* out: evaluations that ended in an error */
+};
+struct value program_run(const struct program *p, struct expr_context *ctx);
+/* A predicate: an error or a non-bool is false and counted. */
+bool program_true(const struct program *p, struct expr_context *ctx);
+
+/* Edit distance for "did you mean"; SIZE_MAX when further than max. Shared with the definition reader. */
+uint32_t text_distance(struct slice a, struct slice b, uint32_t max);
+
+#endif

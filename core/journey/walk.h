@@ -1,0 +1,101 @@
+/* walk.h - what one record does to one person's journeys, and what a wake-up does.
+ * Owner: the shard calls it inside shard_apply; everything it changes is in the store, the outbox and the counters.
+ * Order inside one record: goals and exits, waits, triggers; then all sends it caused are collected, ordered by
+ * priority, value, journey name, and pass: goal/exit, consent, address, caps, quiet hours (policy.c).
+ * Memory: scratch only; room was reserved by the shard. Fails: never; what cannot go on is counted. */
+#ifndef HG_JOURNEY_WALK_H
+#define HG_JOURNEY_WALK_H
+
+#include "core/journey/graph.h"
+#include "core/journey/outbox.h"
+#include "core/segment/segments.h"
+
+/* Why a person was or was not taken, moved or sent something: kept per (person, journey) for `why`, counted per journey. */
+#define DECISIONS(X)                                                                                         \
+    X(NONE, "none") X(ENTERED, "entered") X(HELD_OUT, "held_out") X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside") \
+    X(REENTRY, "re-entry not yet allowed") X(NOT_LIVE, "journey is not live") X(LATE, "event came too late to start") \
+    X(GOAL, "reached its goal") X(EXITED, "left by an exit") X(COMPLETED, "walked to the end") X(TIMEOUT, "ran out of time") \
+    X(CANCELLED, "cancelled") X(RESTARTED, "restarted") X(WAITING, "waiting") X(SENT, "sent") X(DEFERRED, "deferred") \
+    X(EXPIRED, "expired before it could be sent") X(NO_CONSENT, "no consent") X(NO_ADDRESS, "no address") \
+    X(CAP, "frequency cap") X(QUIET, "quiet hours") X(OUTBOX_FULL, "outbox full") X(BLOCKED, "channel blocked") \
+    X(TOO_MANY, "too many journeys at once")
+enum decision {
+#define X(name, text) DECISION_##name,
+    DECISIONS(X)
+#undef X
+        DECISION_COUNT
+};
+const char *decision_text(enum decision d); /* the words above */
+const char *decision_name(enum decision d); /* lower-case name: no_consent, cap ... */
+
+struct journey_counters { /* by journey id; part of the state */
+    uint64_t entered, active, completed, goal, exited, timeout, cancelled, moved, converted, converted_touched;
+    int64_t revenue_micros;
+    struct { uint64_t entered, converted; int64_t revenue_micros; } held_out;
+};
+struct action_counters {
+    uint64_t created, confirmed, deferred, expired, suppressed[DECISION_COUNT];
+};
+
+enum transition_kind { TRANSITION_ENTER, TRANSITION_STEP, TRANSITION_LEAVE, TRANSITION_CONVERT, TRANSITION_SUPPRESS, TRANSITION_DEFER };
+struct transition { /* for `tail`, `test` timelines and reports; volatile */
+    uint8_t kind;
+    uint16_t journey, version, step, decision;
+    uint32_t at;
+    struct key person, instance;
+};
+
+struct walk {
+    const struct journey_set *set;
+    const struct segment_set *segments;
+    const struct schema *schema;
+    struct store *store;
+    struct outbox *outbox;
+    struct arena *scratch;
+    struct journey_counters *journeys;      /* by journey id */
+    struct action_counters *actions;
+    uint32_t now;
+    bool outbox_full;
+    bool no_holdout;                        /* tests: nobody is held out */
+    /* Notices; may be NULL. */
+    void *observer;
+    void (*on_action)(void *observer, const struct action *a);
+    void (*on_transition)(void *observer, const struct transition *t);
+
+    /* The person and record at hand; set by the shard before each call. */
+    row_t row;
+    const struct event *event;              /* NULL: none (wake-up, merge) */
+    uint32_t event_at;                      /* its time after clamping */
+    bool late;                              /* too old to start journeys or to count as a reaction: ends only */
+    const struct flip *flips;
+    uint32_t flip_count;
+    struct expr_context *context;           /* bound to this person; next_change is lowered by conditions that wait */
+    struct touched *touched;                /* out: attributes, lists, consent a step changed: the shard re-evaluates */
+};
+
+/* Returns true when something it changed (touched) makes another round of segments and walk necessary. */
+bool walk_record(struct walk *w);  /* event and flips */
+bool walk_due(struct walk *w);     /* everything of this person that is due at now */
+uint32_t walk_next_due(struct walk *w); /* earliest due of this person's instances and date triggers; UINT32_MAX: never */
+/* After a merge joined two halves' instances: duplicates of one journey end, the survivor's stays. */
+void walk_merged(struct walk *w);
+
+/* Operator commands, logged as RECORD_ADMIN. */
+enum journey_command { JOURNEY_ENROLL, JOURNEY_CANCEL, JOURNEY_SKIP, JOURNEY_RESTART };
+bool walk_command(struct walk *w, enum journey_command c, uint16_t journey);
+
+/* The person as an expression source: attributes, history, segments, consent, journeys, sends, event at hand. */
+struct person {
+    struct store *store;
+    row_t row;
+    const struct journey_set *set;
+    const struct schema *schema;
+    const struct event *event;       /* e; NULL: none */
+    uint32_t event_at;
+    const struct instance *instance; /* trigger and as-names; NULL: none */
+    struct arena *scratch;
+};
+extern const struct expr_source person_source;
+const struct zone *person_zone(const struct person *p); /* profile.timezone, else the set's */
+
+#endif

@@ -1,0 +1,75 @@
+/* event.h - one Segment message, decoded once by the pull cursor: who, what, when, and the declared fields.
+ * Owner: the batch; slices and values point into the raw bytes. Memory: property arrays from the batch's arena.
+ * Fails: with a reject reason; the record is then counted, kept among the rejects, and nothing else happens.
+ * The same function reads a live record and one from the log, so both reject alike. */
+#ifndef HG_MODEL_EVENT_H
+#define HG_MODEL_EVENT_H
+
+#include "core/model/schema.h"
+
+/* One row per reason: X(name, text in stats and tail). */
+#define REJECT_REASONS(X)                                                                                    \
+    X(NONE, "none")                                                                                          \
+    X(NOT_A_MAP, "not_a_map")                                                                                \
+    X(MALFORMED, "malformed")             /* wrong types in the envelope, duplicate or non-text keys */     \
+    X(TOO_LARGE, "too_large")                                                                                \
+    X(TOO_DEEP, "too_deep")                                                                                  \
+    X(TOO_MANY_KEYS, "too_many_keys")                                                                        \
+    X(NO_ID, "no_id")                                                                                        \
+    X(BAD_ID, "bad_id")                   /* empty, too long, control characters, not UTF-8 */              \
+    X(BAD_UTF8, "bad_utf8")                                                                                  \
+    X(BAD_TYPE, "bad_type")               /* `type` missing or unknown */                                   \
+    X(NO_EVENT, "no_event")                                                                                  \
+    X(BAD_TIME, "bad_time")                                                                                  \
+    X(BAD_NUMBER, "bad_number")           /* NaN, infinity, out of range where a number is declared */     \
+    X(BAD_TAG, "bad_tag")                                                                                    \
+    X(BAD_ENTRY, "bad_entry")             /* Forward entry that is not [time, map] */                      \
+    X(UNDECLARED, "undeclared")           /* strict only */                                                 \
+    X(MEMORY, "memory")
+
+enum reject {
+#define X(name, text) REJECT_##name,
+    REJECT_REASONS(X)
+#undef X
+        REJECT_COUNT
+};
+const char *reject_text(enum reject r);
+
+enum event_call { CALL_TRACK, CALL_IDENTIFY, CALL_PAGE, CALL_SCREEN, CALL_GROUP, CALL_ALIAS };
+
+struct event_trait {
+    uint16_t attribute;
+    struct value value; /* fitted to the declared type; V_NULL removes */
+};
+
+struct event {
+    struct slice raw;
+    uint8_t call;
+    uint8_t key_kind;        /* enum id_kind: which id addresses the person */
+    bool has_own_time;
+    bool context_inactive;   /* context.active == false: last_seen stays */
+    uint16_t type;           /* event type id, or ID_NONE: undeclared (see name) */
+    uint16_t key_attribute;  /* for ID_TRAIT: which attribute */
+    struct slice user_id, anonymous_id, previous_id, message_id, name, key_text;
+    struct key key;          /* of user_id, else anonymous_id, else an identifying trait */
+    struct key anonymous_key; /* zero if none */
+    int64_t own_ms;          /* `timestamp` (or originalTimestamp), else the Forward entry's time: exactly as sent */
+    int64_t sent_ms;         /* `sentAt`, 0 if none: corrects the clock of the sender */
+    uint64_t message_hash;   /* of messageId, else of user, type, body and entry time */
+    struct value *props;     /* by property index of the type; V_NONE where not sent; NULL if the type has none */
+    struct event_trait *traits; /* declared attributes from traits / context.traits / context.timezone, locale */
+    uint32_t trait_count;
+    uint32_t dropped_props;  /* of the wrong type */
+    struct slice properties, context, traits_raw; /* raw maps, empty if absent */
+    struct value consent;    /* traits.consent as V_RAW, V_NONE if absent */
+};
+
+/* entry_ms: the Forward entry's time in ms, or 0 if it had none. */
+enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
+                        int64_t entry_ms, struct arena *scratch, struct event *out);
+/* A field of the event's context by dotted path ("campaign.source"); V_NONE if absent. */
+struct value event_context(const struct event *e, struct slice path);
+/* Any property by name, declared or not. */
+struct value event_property(const struct event *e, struct slice name);
+
+#endif

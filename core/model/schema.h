@@ -1,0 +1,75 @@
+/* schema.h - what arrives and what is remembered: the compiled form of `events` and `attributes`.
+ * Owner: a definitions set; immutable and shared by all shards once built.
+ * Ids are given once and never reused (the registry travels with the definitions bundle), so that state written
+ * under one version reads under the next: event type ids, property indices within a type (append-only; a change
+ * of type is a new index), attribute ids, segment ids, journey ids, channel ids. */
+#ifndef HG_MODEL_SCHEMA_H
+#define HG_MODEL_SCHEMA_H
+
+#include "core/base/arena.h"
+#include "core/base/hash.h"
+#include "core/base/limits.h"
+#include "core/model/value.h"
+
+enum { ID_NONE = 0xffff, TYPE_UNDECLARED_BASE = 0x8000 /* + index of the name in the shard's own list */ };
+
+/* Predeclared types have fixed ids; declared ones follow from TYPE_DECLARED_BASE. */
+enum { TYPE_PAGE, TYPE_SCREEN, TYPE_IDENTIFY, TYPE_GROUP, TYPE_ALIAS, TYPE_DELIVERED, TYPE_OPENED, TYPE_CLICKED, TYPE_REPLIED,
+       TYPE_BOUNCED, TYPE_FAILED, TYPE_COMPLAINED, TYPE_SHOWN, TYPE_DISMISSED, TYPE_UNSUBSCRIBED, TYPE_DECLARED_BASE = 16 };
+
+struct schema_prop {
+    struct slice name;
+    struct slice from;   /* "context.campaign.source" without "context."; empty: properties.<name> */
+    uint8_t type;        /* enum declared_type */
+    bool coerce;
+    bool live;           /* false: only here because older state has it */
+};
+
+struct schema_event {
+    struct slice name;
+    uint16_t id;
+    uint16_t prop_count;          /* also the number of 8-byte cells in a history entry */
+    struct schema_prop *props;
+    uint32_t keep_s;              /* history older than this is dropped */
+    uint32_t cap;                 /* entries kept exactly; beyond it the oldest fold into day buckets */
+    uint32_t late_s;              /* older than this: may end journeys, starts none */
+    bool activity;                /* moves last_seen */
+    bool plain;                   /* history holds time and hash only */
+    bool broadcast;
+    bool live;
+};
+
+struct schema_attribute {
+    struct slice name;
+    uint16_t id;
+    uint8_t type;
+    bool identifies;              /* a look-up key of the person: index of identity links by ID_TRAIT + id */
+    bool live;
+    bool keep_first;
+    uint16_t history;             /* how many old values are kept */
+    struct slice (*normalize)[2]; /* pairs from -> to */
+    uint16_t normalize_count;
+};
+
+struct schema {
+    struct schema_event *events; /* by id; gaps have id == ID_NONE */
+    uint32_t event_count;        /* highest id + 1 */
+    struct schema_attribute *attributes; /* by id */
+    uint32_t attribute_count;
+    bool strict;                 /* undeclared events are rejected */
+    uint32_t anonymous_ttl_s, known_ttl_s; /* 0: never */
+    /* name -> id: open addressing, built by schema_index */
+    struct schema_name { struct slice name; uint16_t id; uint16_t kind; } *names;
+    uint32_t name_mask;
+};
+
+enum name_kind { NAME_EVENT, NAME_ATTRIBUTE };
+/* Aliases (`also`) are further names of the same event: passed beside the schema. */
+void schema_index(struct schema *s, const struct schema_name *also, uint32_t also_count, struct arena *a);
+uint16_t schema_find(const struct schema *s, enum name_kind kind, struct slice name); /* ID_NONE if unknown */
+static inline const struct schema_event *schema_event(const struct schema *s, uint32_t type)
+{
+    return type < s->event_count && s->events[type].id != ID_NONE ? &s->events[type] : NULL;
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* recover.h - from files back to the state before the stop: newest snapshot + log.
+ * Every group is verified before its first record is applied; damage at or below the durable mark refuses (65) and
+ * names file, offset and LSN; a torn tail above it is cut and kept in broken/. Recovery changes nothing else, so a
+ * crash inside it is a crash before it. */
+#ifndef HG_PERSIST_RECOVER_H
+#define HG_PERSIST_RECOVER_H
+
+#include "core/shard.h"
+#include "persist/datadir.h"
+
+struct recovery_host {
+    void *self;
+    /* Fresh shards by index, made before. */
+    struct shard *(*shard)(void *self, uint32_t index);
+    /* A bundle that the snapshot or the log refers to; called in order of version before it is needed. */
+    bool (*definitions)(void *self, uint32_t version, struct key hash, struct slice bundle);
+    void (*progress)(void *self, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
+};
+struct recovered {
+    uint32_t next_epoch;
+    uint32_t newest_second;       /* highest `now` in snapshot and log */
+    uint64_t records;             /* replayed */
+    uint64_t log_bytes, snapshot_bytes;
+    uint64_t next_snapshot;
+    uint64_t cut_bytes;           /* of torn tails */
+    uint64_t lsn_sum;
+};
+/* from_zero: ignore snapshots (tests with --log-keep all). */
+enum persist_status recover(struct datadir *dir, const struct recovery_host *host, bool from_zero, struct recovered *out);
+
+#endif

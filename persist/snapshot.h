@@ -1,0 +1,36 @@
+/* snapshot.h - a consistent copy of every shard's state, written while the shards go on working.
+ * Each shard is cut at one LSN of its own; the manifest lists all of them; a snapshot exists once its manifest does
+ * (written, synced, renamed, directory synced). The last two are kept; a failed one is abandoned, not fatal.
+ * Owner: a snapshot_writer belongs to one worker and writes the files of its shards; one worker finishes the manifest.
+ * Memory: one 1 MiB buffer. Cost: a slice of rows per loop turn. */
+#ifndef HG_PERSIST_SNAPSHOT_H
+#define HG_PERSIST_SNAPSHOT_H
+
+#include "core/shard.h"
+#include "persist/datadir.h"
+
+struct snapshot_file { /* of one shard, as the manifest lists it */
+    uint8_t shard;
+    uint64_t lsn, bytes;
+    uint32_t crc;
+    struct key state_hash;
+};
+
+struct snapshot_writer;
+/* number: of the snapshot; the directory is made by the first writer. */
+struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, struct shard *shard);
+/* Walks at most `rows` rows and writes full buffers. 1: complete (out filled), 0: more, < 0: failed, abandoned. */
+int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file *out);
+void snapshot_abandon(struct snapshot_writer *w);
+/* All shards' files are there: re-reads and verifies them, writes the manifest, removes all but the last two. */
+enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const struct snapshot_file *files, uint32_t count,
+                                    uint32_t definitions_version, uint32_t core_version);
+struct snapshot_manifest {
+    uint64_t number;
+    uint32_t definitions_version, core_version, count;
+    struct snapshot_file files[64];
+};
+/* Newest complete snapshot, or the one before if skip is 1. count 0: none. */
+enum persist_status snapshot_find(struct datadir *dir, uint32_t skip, struct snapshot_manifest *out);
+
+#endif

@@ -15,6 +15,7 @@ struct machine_config {
     bool want_transitions, want_events;
     void *self;                /* observers; may be NULL */
     void (*on_effect)(void *self, const struct effect *e);
+    void (*on_record)(void *self, const struct record *r); /* what a log would hold, in its order */
 };
 struct machine *machine_create(const struct machine_config *config);
 void machine_destroy(struct machine *m);

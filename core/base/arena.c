@@ -82,6 +82,18 @@ static void *alloc_slow(struct arena *a, size_t bytes)
     return arena_alloc(a, bytes);
 }
 
+void arena_reserve(struct arena *a, size_t bytes)
+{
+    if ((size_t)(a->end - a->at) >= bytes) return;
+    for (struct arena_chunk *c = a->current ? a->current->next : a->first; c; c = c->next)
+        if (c->bytes >= bytes) return;
+    CHECK(!a->fixed);
+    struct arena_chunk *c = chunk_new(bytes), **last = &a->first;
+    while (*last) last = &(*last)->next;
+    *last = c;
+    if (!a->current) use_chunk(a, c);
+}
+
 void *arena_alloc(struct arena *a, size_t bytes)
 {
     bytes = (bytes + 15) & ~(size_t)15;

@@ -16,6 +16,7 @@ struct arena {
 
 void arena_init(struct arena *a);                      /* grows; aborts when memory is gone */
 void arena_init_fixed(struct arena *a, size_t bytes);  /* never grows */
+void arena_reserve(struct arena *a, size_t bytes);     /* so that the next `bytes` need no malloc */
 void arena_reset(struct arena *a);                     /* everything handed out is gone, memory is kept */
 void arena_free(struct arena *a);
 void *arena_alloc(struct arena *a, size_t bytes);      /* not cleared; NULL only from a fixed arena */

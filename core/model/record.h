@@ -15,18 +15,26 @@ enum record_kind {
     RECORD_MESSAGE,     /* source shard u16, kind u16, sequence u64, body */
     RECORD_DEFINITIONS, /* version u32, bundle hash 16 */
     RECORD_CONFIRM,     /* count u32, action ids 16 each */
-    RECORD_ADMIN,       /* kind u16, request id 16, body (journey control, enroll, erase, hold ...) */
+    RECORD_ADMIN,       /* kind u16 (enum admin_kind), body */
     RECORD_IMPORT,      /* like EVENT; updates the profile, starts nothing */
     RECORD_BACKFILL,    /* segment u16, first row u32, rows u32 */
     RECORD_KINDS
 };
 
+enum { RECORD_HEAD_MAX = 16 };
 struct record {
     uint8_t kind;
     uint8_t shard;
+    uint8_t head_bytes;           /* the payload's first bytes may stand here, so that an event's raw bytes need not be */
+    uint8_t head[RECORD_HEAD_MAX]; /* copied together: the logged payload is head[0..head_bytes) ++ payload; read back whole */
     struct slice payload;
     uint64_t lsn;    /* of this shard; given by the log */
     uint64_t cookie; /* who waits for it (volatile, never logged); 0: nobody */
+};
+
+enum admin_kind {
+    ADMIN_LIMITS = 1,   /* outbox limit u64: decides deferrals, so it is a record and not a flag of the moment */
+    ADMIN_JOURNEY,      /* command u16 (enum journey_command), journey u16, person key 16 */
 };
 
 enum message_kind {

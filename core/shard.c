@@ -1,0 +1,618 @@
+/* shard.c - one record in, effects out.
+ *
+ *   record -> who? -> (other shard? linked? merging?) -> seen before? -> attributes, behaviour -> consent, outcomes
+ *          -> segments (flips) -> journeys (goals and exits, waits, triggers, sends) -> next wake-up
+ *
+ * Always true between records:
+ *  1. a used row's next_wake is no later than the first second at which time alone changes anything about the person;
+ *  2. if next_wake != 0 the wheel or the ready heap holds (slot, next_wake);
+ *  3. received = applied + rejected + duplicate + late + parked;
+ *  4. every stored membership is what its predicate says at the person's last evaluation. */
+#include "core/shard/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROUNDS_MAX = 16, FLIPS_MAX = 4096, CLAMP_AHEAD_S = 24 * 3600 };
+
+/* ---- life ---------------------------------------------------------------------------- */
+
+static bool size_counters(struct shard *s)
+{
+    uint32_t events = s->set->schema.event_count, journeys = s->set->journeys.journey_count;
+    if (events > s->event_count) {
+        s->event_counts = realloc(s->event_counts, events * sizeof *s->event_counts);
+        if (!s->event_counts) return false;
+        memset(s->event_counts + s->event_count, 0, (events - s->event_count) * sizeof *s->event_counts);
+        s->event_count = events;
+    }
+    if (journeys > s->journey_count) {
+        s->journeys = realloc(s->journeys, journeys * sizeof *s->journeys);
+        if (!s->journeys) return false;
+        memset(s->journeys + s->journey_count, 0, (journeys - s->journey_count) * sizeof *s->journeys);
+        s->journey_count = journeys;
+    }
+    return true;
+}
+
+bool shard_use_definitions(struct shard *s, const struct defset *set)
+{
+    s->set = set;
+    store_set_schema(&s->store, &set->schema);
+    return size_counters(s);
+}
+
+struct shard *shard_create(const struct shard_config *config)
+{
+    struct shard *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->config = *config;
+    s->outbox_limit = config->outbox_limit;
+    s->set = config->definitions ? config->definitions(config->host, 0, (struct key){0}) : NULL;
+    CHECK(s->set != NULL); /* version 0, the empty set, always exists */
+    if (!store_create(&s->store, &s->set->schema)) return free(s), NULL;
+    s->store.before_change = NULL;
+    s->store.before_change_self = s;
+    s->outbox = outbox_create(&s->store.heap);
+    s->wheel = wheel_create(0);
+    CHECK(s->outbox && s->wheel && size_counters(s));
+    CHECK(region_create(&s->ready, (size_t)PROFILES_PER_SHARD_MAX * 4 * sizeof(struct ready_entry)));
+    CHECK(region_create(&s->merges, (size_t)PROFILES_PER_SHARD_MAX / 4 * sizeof(struct pending_merge)));
+    return s;
+}
+
+void shard_destroy(struct shard *s)
+{
+    if (!s) return;
+    outbox_destroy(s->outbox);
+    wheel_destroy(s->wheel);
+    store_destroy(&s->store);
+    region_destroy(&s->ready);
+    region_destroy(&s->merges);
+    buf_free(&s->snapshot.frame);
+    free(s->journeys);
+    free(s->event_counts);
+    free(s);
+}
+
+/* ---- effects ------------------------------------------------------------------------- */
+
+void effects_init(struct effects *e)
+{
+    *e = (struct effects){0};
+    arena_init(&e->scratch);
+    arena_init(&e->work);
+}
+
+void effects_reset(struct effects *e)
+{
+    e->count = 0;
+    arena_reset(&e->scratch);
+}
+
+void effects_free(struct effects *e)
+{
+    arena_free(&e->scratch);
+    arena_free(&e->work);
+    buf_free(&e->half);
+    free(e->list);
+    *e = (struct effects){0};
+}
+
+static bool effects_reserve(struct effects *e, uint32_t more)
+{
+    if (e->capacity - e->count >= more) return true;
+    uint32_t capacity = e->capacity ? e->capacity : 1024;
+    while (capacity - e->count < more) capacity *= 2;
+    struct effect *list = realloc(e->list, capacity * sizeof *list);
+    if (!list) return false;
+    e->list = list;
+    e->capacity = capacity;
+    return true;
+}
+
+struct effect *shard_effect(struct shard *s, enum effect_kind kind)
+{
+    struct effects *out = s->effects;
+    CHECK(out->count < out->capacity || effects_reserve(out, 1024)); /* only a burst of transitions gets here */
+    struct effect *e = &out->list[out->count++];
+    *e = (struct effect){.kind = (uint8_t)kind, .shard = s->config.index, .lsn = s->lsn, .cookie = s->cookie};
+    return e;
+}
+
+void shard_done(struct shard *s, uint64_t cookie, uint64_t lsn)
+{
+    if (!cookie) return;
+    struct effect *e = shard_effect(s, EFFECT_DONE);
+    e->cookie = cookie;
+    (void)lsn; /* durable with the record at hand, which is never earlier than its own */
+}
+
+static void on_action(void *self, const struct action *a) { shard_effect(self, EFFECT_ACTION)->action = *a; }
+
+static void on_transition(void *self, const struct transition *t)
+{
+    struct shard *s = self;
+    if (s->effects->want_transitions) shard_effect(s, EFFECT_TRANSITION)->transition = *t;
+}
+
+static void tell_event(struct shard *s, enum event_outcome outcome, enum reject reject, uint16_t type, struct key person)
+{
+    if (!s->effects->want_events) return;
+    struct effect *e = shard_effect(s, EFFECT_EVENT);
+    e->event.outcome = (uint8_t)outcome;
+    e->event.reject = (uint8_t)reject;
+    e->event.type = type;
+    e->event.person = person;
+}
+
+/* ---- segments, journeys, next wake-up -------------------------------------------------- */
+
+static uint32_t earlier(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static uint32_t leave_at(const struct shard *s, const struct row *row)
+{
+    uint32_t ttl = row->flags & ROW_KNOWN ? s->set->schema.known_ttl_s : s->set->schema.anonymous_ttl_s;
+    return ttl && row->last_seen < UINT32_MAX - ttl ? row->last_seen + ttl : UINT32_MAX;
+}
+
+void shard_settle(struct shard *s, struct turn *turn, bool due)
+{
+    struct arena *work = &s->effects->work;
+    struct person person = {.store = &s->store, .row = turn->row, .set = &s->set->journeys, .schema = &s->set->schema,
+                            .event = turn->event, .event_at = turn->event_at, .scratch = work};
+    struct expr_context context = {.source = &person_source, .self = &person, .now = s->now, .week = &s->set->journeys.week,
+                                   .scratch = work, .next_change = UINT32_MAX};
+    context.zone = person_zone(&person);
+    struct flip *flips = arena_alloc(work, sizeof *flips * s->set->segments.count);
+    struct walk walk = {.set = &s->set->journeys, .segments = &s->set->segments, .schema = &s->set->schema, .store = &s->store,
+                        .outbox = s->outbox, .scratch = work, .journeys = s->journeys, .actions = &s->counters.actions,
+                        .now = s->now, .no_holdout = s->config.no_holdout, .observer = s, .on_action = on_action,
+                        .on_transition = on_transition, .row = turn->row, .event = turn->event, .event_at = turn->event_at,
+                        .late = turn->late, .flips = flips, .context = &context, .touched = &turn->touched};
+    walk.outbox_full = s->outbox_limit && outbox_bytes(s->outbox) >= s->outbox_limit;
+    if (turn->event && !turn->silent) {
+        consent_record(&walk);
+        outcome_record(&walk);
+    }
+    if (turn->merged) walk_merged(&walk);
+    bool again = true;
+    for (uint32_t round = 0; again && round < ROUNDS_MAX; round++) {
+        walk.flip_count = due && round == 0
+                              ? segments_update_timed(&s->set->segments, &s->store, turn->row, &context, flips, s->set->segments.count)
+                              : segments_update(&s->set->segments, &s->store, turn->row, &turn->touched, &context, flips,
+                                                s->set->segments.count);
+        if (turn->silent) break;
+        bool again_due = due && round == 0 ? walk_due(&walk) : false;
+        /* The first round has the record itself; later ones only what journeys themselves changed. */
+        turn->touched.count = 0;
+        turn->touched.everything = false;
+        again = walk_record(&walk) | again_due;
+        walk.event = round == 0 ? NULL : walk.event;
+    }
+    s->counters.expression_errors += context.errors;
+    struct row *row = store_row(&s->store, turn->row);
+    uint32_t next = earlier(earlier(walk_next_due(&walk), context.next_change), leave_at(s, row));
+    if (next != UINT32_MAX) shard_arm(s, turn->row, next <= s->now ? s->now + 1 : next);
+}
+
+/* ---- events ---------------------------------------------------------------------------- */
+
+/* The second windows use: the sender's own time, corrected by what its clock said when it sent, never far ahead. */
+static uint32_t effective_time(struct shard *s, const struct event *e, bool *clamped)
+{
+    *clamped = false;
+    if (!e->has_own_time) return s->now;
+    int64_t ms = e->own_ms;
+    if (e->sent_ms) ms = (int64_t)s->now * 1000 - (e->sent_ms - e->own_ms);
+    int64_t second = ms / 1000;
+    if (second > (int64_t)s->now + CLAMP_AHEAD_S) {
+        *clamped = true;
+        return s->now;
+    }
+    return second <= 0 ? 1 : (uint32_t)second;
+}
+
+static uint16_t undeclared_type(struct shard *s, struct slice name)
+{
+    for (uint32_t i = 0; i < s->undeclared_count; i++) {
+        struct undeclared_name *u = &s->undeclared[i];
+        if (u->bytes == name.n && memcmp(heap_at(&s->store.heap, u->text), name.p, name.n) == 0)
+            return (uint16_t)(TYPE_UNDECLARED_BASE + i);
+    }
+    if (s->undeclared_count == UNDECLARED_NAMES_MAX) return TYPE_UNDECLARED_BASE + UNDECLARED_NAMES_MAX;
+    struct undeclared_name *u = &s->undeclared[s->undeclared_count];
+    u->bytes = name.n;
+    u->text = heap_alloc(&s->store.heap, name.n);
+    memcpy(heap_at(&s->store.heap, u->text), name.p, name.n);
+    return (uint16_t)(TYPE_UNDECLARED_BASE + s->undeclared_count++);
+}
+
+static void count_event(struct shard *s, uint16_t type)
+{
+    if (type < s->event_count) {
+        s->event_counts[type]++;
+    } else if (type >= TYPE_UNDECLARED_BASE) {
+        s->undeclared[type - TYPE_UNDECLARED_BASE].count++;
+        s->counters.undeclared++;
+    }
+}
+
+/* Never twice: an event newer than all its person and type have seen cannot be a repeat and costs nothing. */
+static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const struct event *e, bool clamped, uint32_t at,
+                             bool *beyond_history)
+{
+    *beyond_history = false;
+    uint32_t own_s = e->own_ms > 0 ? (uint32_t)(e->own_ms / 1000) : 0;
+    if (!e->has_own_time || clamped) return window_seen(&s->store, e->message_hash, s->now, s->now);
+    if (at == own_s) {
+        enum seen seen = behaviour_seen(&s->store, row, type, own_s, (uint32_t)e->message_hash);
+        if (seen != SEEN_UNKNOWABLE) return seen;
+        *beyond_history = true; /* nobody can say any more whether it started something: it starts nothing */
+    }
+    return window_seen(&s->store, e->message_hash, own_s, s->now);
+}
+
+static void apply_traits(struct shard *s, const struct event *e, uint32_t at, struct turn *turn)
+{
+    for (uint32_t i = 0; i < e->trait_count; i++) {
+        const struct event_trait *t = &e->traits[i];
+        const struct schema_attribute *a = &s->set->schema.attributes[t->attribute];
+        struct value old;
+        if (!attribute_set(&s->store, turn->row, t->attribute, t->value, at, &old)) continue;
+        touch(&turn->touched, FEATURE_ATTRIBUTE, t->attribute);
+        if (a->identifies && t->value.kind == V_STRING) shard_link_trait(s, turn->row, t->attribute, value_text(t->value));
+    }
+}
+
+static row_t add_person(struct shard *s, struct key key, const struct event *e)
+{
+    row_t row = store_add(&s->store, key, s->now);
+    s->created = row;
+    if (e->key_kind == ID_USER) {
+        ids_set_user(&s->store, row, e->user_id);
+    } else if (e->key_kind == ID_ANONYMOUS) {
+        struct slice dropped;
+        ids_add_anonymous(&s->store, row, e->anonymous_id, &dropped, &s->effects->work);
+    }
+    return row;
+}
+
+void shard_apply_person(struct shard *s, row_t row, const struct event *e, const struct record *record)
+{
+    struct row *r = store_row(&s->store, row);
+    if (r->next_wake && r->next_wake <= s->now) {
+        shard_run_wake(s, row);
+        if (!(r->flags & ROW_USED)) row = add_person(s, r->key, e); /* its wake-up was its leaving */
+    }
+    uint16_t type = e->type != ID_NONE ? e->type : undeclared_type(s, e->name);
+    const struct schema_event *declared = schema_event(&s->set->schema, type);
+    bool clamped, beyond_history;
+    uint32_t at = effective_time(s, e, &clamped);
+    enum seen seen = seen_before(s, row, type, e, clamped, at, &beyond_history);
+    if (seen != SEEN_NEW) {
+        if (seen == SEEN_DUPLICATE) s->counters.duplicate++;
+        else s->counters.late++;
+        tell_event(s, seen == SEEN_DUPLICATE ? OUTCOME_DUPLICATE : OUTCOME_LATE, REJECT_NONE, type, store_row(&s->store, row)->key);
+        return;
+    }
+    r = store_touch(&s->store, row);
+    struct turn turn = {.row = row, .event = e, .event_at = at, .silent = record->kind == RECORD_IMPORT};
+    turn.touched.everything = row.v == s->created.v; /* some segments hold for a person without any history */
+    uint32_t late_s = declared ? declared->late_s : 3600;
+    turn.late = at + late_s < s->now || beyond_history;
+    s->counters.applied++;
+    s->counters.clamped += clamped;
+    s->counters.dropped_props += e->dropped_props;
+    count_event(s, type);
+    apply_traits(s, e, at, &turn);
+    struct behaviour_change change;
+    behaviour_add(&s->store, row, type, at, e->has_own_time ? (uint32_t)(e->own_ms / 1000) : at, e, s->now, &change);
+    touch(&turn.touched, FEATURE_HISTORY, type);
+    r = store_row(&s->store, row);
+    if ((!declared || declared->activity) && !e->context_inactive && at > r->last_seen) {
+        r->last_seen = at;
+        touch(&turn.touched, FEATURE_PROFILE, PROFILE_LAST_SEEN);
+    }
+    if (at < r->first_seen) r->first_seen = at;
+    shard_settle(s, &turn, false);
+    tell_event(s, OUTCOME_APPLIED, REJECT_NONE, type, store_row(&s->store, row)->key);
+}
+
+/* The person an event addresses, made if new; ROW_NONE: the record went elsewhere or was refused. */
+static row_t person_of(struct shard *s, const struct event *e, const struct record *record)
+{
+    struct key key = e->key, target;
+    row_t row;
+    for (uint32_t hop = 0; hop < 4; hop++) {
+        enum found found = store_find(&s->store, key, &row, &target);
+        if (found == FOUND_ROW) return row;
+        if (found == FOUND_NOTHING) break;
+        if (key_shard(target) != s->config.index) { /* a linked id: its owner lives on another shard */
+            uint8_t *body = arena_alloc(&s->effects->work, 24 + (size_t)e->raw.n);
+            memcpy(body, &target, 16);
+            const uint8_t *entry = record->head_bytes >= 8 ? record->head : record->payload.p;
+            memcpy(body + 16, entry, 8);
+            memcpy(body + 24, e->raw.p, e->raw.n);
+            shard_send(s, (uint8_t)key_shard(target), MESSAGE_FORWARD, slice_of(body, 24 + (size_t)e->raw.n));
+            return ROW_NONE;
+        }
+        key = target;
+    }
+    return add_person(s, key, e);
+}
+
+bool shard_apply_event(struct shard *s, const struct event *e, const struct record *record)
+{
+    row_t row = person_of(s, e, record);
+    if (row_none(row)) return true;
+    if (store_row(&s->store, row)->flags & ROW_MERGING) {
+        shard_park(s, row, record, e->raw);
+        return false;
+    }
+    if (!key_is_zero(e->anonymous_key) && e->key_kind == ID_USER && shard_pair(s, row, e, record)) return false;
+    shard_apply_person(s, row, e, record);
+    return true;
+}
+
+void shard_count_reject(struct shard *s, enum reject reason, struct slice raw)
+{
+    s->counters.rejected++;
+    s->counters.rejects[reason]++;
+    struct reject_kept *kept = &s->rejects[s->rejects_ever++ % REJECTS_KEPT];
+    heap_release(&s->store.heap, kept->handle, kept->bytes);
+    kept->bytes = raw.n < REJECT_BYTES_KEPT ? raw.n : REJECT_BYTES_KEPT;
+    kept->handle = heap_alloc(&s->store.heap, kept->bytes);
+    kept->at = s->now;
+    kept->reason = reason;
+    if (kept->bytes) memcpy(heap_at(&s->store.heap, kept->handle), raw.p, kept->bytes);
+    tell_event(s, OUTCOME_REJECTED, reason, ID_NONE, (struct key){0});
+}
+
+/* ---- records ---------------------------------------------------------------------------- */
+
+static struct slice record_rest(const struct record *r, uint32_t skip) /* the payload behind its first bytes */
+{
+    if (r->head_bytes) {
+        CHECK(r->head_bytes == skip);
+        return r->payload;
+    }
+    return r->payload.n < skip ? (struct slice){0} : slice_of(r->payload.p + skip, r->payload.n - skip);
+}
+
+static bool memory_low(const struct shard *s)
+{
+    return s->config.memory_limit && s->store.heap.region.used + (uint64_t)s->store.row_limit * 96 > s->config.memory_limit / 10 * 9;
+}
+
+/* Memory is a matter of the moment and of this machine, so the refusal itself becomes the record: replay must not ask. */
+static bool refuse_for_memory(struct shard *s, struct batch_item *item)
+{
+    struct record *r = &item->record;
+    if (likely(!memory_low(s)) || r->kind != RECORD_EVENT || item->reject || item->event.key_kind != ID_ANONYMOUS) return false;
+    row_t row;
+    struct key target;
+    if (store_find(&s->store, item->event.key, &row, &target) != FOUND_NOTHING) return false;
+    struct slice raw = record_rest(r, 8);
+    r->payload = slice_of(raw.p, raw.n < REJECT_BYTES_KEPT ? raw.n : REJECT_BYTES_KEPT);
+    r->kind = RECORD_REJECT;
+    r->head_bytes = 2;
+    store_le16(r->head, REJECT_MEMORY);
+    return true;
+}
+
+enum reject shard_decode(struct shard *s, const struct record *r, struct arena *scratch, struct event *out)
+{
+    int64_t entry_ms = (int64_t)load_le64(r->head_bytes ? r->head : r->payload.p);
+    return event_parse(&s->set->schema, s->config.secret, record_rest(r, 8), entry_ms, scratch, out);
+}
+
+static void apply_definitions(struct shard *s, const struct record *r)
+{
+    struct reader in = reader_of(r->payload);
+    uint32_t version = read_le32(&in);
+    struct key hash = {.hi = read_le64(&in)};
+    hash.lo = read_le64(&in);
+    const struct defset *set = s->config.definitions(s->config.host, version, hash);
+    CHECK(!in.bad && set != NULL && shard_use_definitions(s, set));
+    for (uint32_t slot = 0; slot < s->store.row_limit; slot++) { /* silently: nobody enters because a rule is new */
+        if (!(s->store.rows[slot].flags & ROW_USED)) continue;
+        arena_reset(&s->effects->work);
+        CHECK(store_reserve(&s->store, 1, 4096));
+        store_touch(&s->store, (row_t){slot});
+        struct turn turn = {.row = {slot}, .silent = true, .touched = {.everything = true}};
+        CHECK(shard_reserve_ready(s, 2) && wheel_reserve(s->wheel, 2));
+        shard_settle(s, &turn, false);
+    }
+}
+
+static void apply_confirm(struct shard *s, const struct record *r)
+{
+    struct reader in = reader_of(r->payload);
+    for (uint32_t n = read_le32(&in); n && !in.bad; n--) {
+        struct key id = {.hi = read_le64(&in)};
+        id.lo = read_le64(&in);
+        struct action was;
+        if (!in.bad && outbox_confirm(s->outbox, id, &was)) s->counters.actions.confirmed++;
+    }
+}
+
+static void apply_admin(struct shard *s, const struct record *r)
+{
+    struct reader in = reader_of(r->payload);
+    uint16_t kind = read_le16(&in);
+    if (kind == ADMIN_LIMITS) s->outbox_limit = read_le64(&in);
+    if (kind != ADMIN_JOURNEY) return;
+    uint16_t command = read_le16(&in), journey = read_le16(&in);
+    struct key key = {.hi = read_le64(&in)}, target;
+    key.lo = read_le64(&in);
+    row_t row;
+    if (in.bad || store_find(&s->store, key, &row, &target) != FOUND_ROW) return;
+    store_touch(&s->store, row);
+    struct arena *work = &s->effects->work;
+    struct turn turn = {.row = row};
+    struct person person = {.store = &s->store, .row = row, .set = &s->set->journeys, .schema = &s->set->schema, .scratch = work};
+    struct expr_context context = {.source = &person_source, .self = &person, .now = s->now, .week = &s->set->journeys.week,
+                                   .zone = person_zone(&person), .scratch = work, .next_change = UINT32_MAX};
+    struct walk walk = {.set = &s->set->journeys, .segments = &s->set->segments, .schema = &s->set->schema, .store = &s->store,
+                        .outbox = s->outbox, .scratch = work, .journeys = s->journeys, .actions = &s->counters.actions,
+                        .now = s->now, .observer = s, .on_action = on_action, .on_transition = on_transition, .row = row,
+                        .context = &context, .touched = &turn.touched};
+    walk_command(&walk, command, journey);
+    shard_settle(s, &turn, false);
+}
+
+void shard_apply_record(struct shard *s, struct batch_item *item)
+{
+    struct record *r = &item->record;
+    s->cookie = r->cookie;
+    r->lsn = ++s->lsn;
+    if (unlikely(s->config.memory_limit != 0)) refuse_for_memory(s, item);
+    s->created = ROW_NONE;
+    arena_reset(&s->effects->work);
+    bool done = true;
+    switch (r->kind) {
+    case RECORD_EVENT:
+    case RECORD_IMPORT:
+        s->counters.received++;
+        if (item->reject) shard_count_reject(s, item->reject, record_rest(r, 8));
+        else done = shard_apply_event(s, &item->event, r);
+        break;
+    case RECORD_REJECT:
+        s->counters.received++;
+        shard_count_reject(s, load_le16(r->head_bytes ? r->head : r->payload.p), record_rest(r, 2));
+        break;
+    case RECORD_MESSAGE:
+        s->forward_parked = false;
+        CHECK(shard_receive(s, r));
+        done = !s->forward_parked;
+        break;
+    case RECORD_DEFINITIONS: apply_definitions(s, r); break;
+    case RECORD_CONFIRM: apply_confirm(s, r); break;
+    case RECORD_ADMIN: apply_admin(s, r); break;
+    default: CHECK(!"a record kind that nobody applies");
+    }
+    if (done) shard_done(s, r->cookie, r->lsn);
+}
+
+/* ---- batches ----------------------------------------------------------------------------- */
+
+static size_t record_bytes(const struct record *r) { return (size_t)r->head_bytes + r->payload.n; }
+
+bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        items[i].shard->live_records = 0;
+        items[i].shard->live_bytes = 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct shard *s = items[i].shard;
+        uint32_t parked = items[i].record.kind == RECORD_MESSAGE ? 64 : 1; /* a merge releases what was parked for it */
+        s->live_records += parked;
+        s->live_bytes += record_bytes(&items[i].record) * 2;
+        bytes += record_bytes(&items[i].record);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct shard *s = items[i].shard;
+        if (!s->live_records) continue;
+        uint32_t n = s->live_records;
+        size_t b = s->live_bytes + 8192 * (size_t)n;
+        s->live_records = 0;
+        if (!store_reserve(&s->store, n, b) || !wheel_reserve(s->wheel, 4 * n) || !shard_reserve_ready(s, 4 * n)) return false;
+        if (!outbox_reserve(s->outbox, 16 * n, 16 * b)) return false;
+        if (!region_reserve(&s->merges, (size_t)n * sizeof(struct pending_merge))) return false;
+    }
+    if (!effects_reserve(out, 64 * count + 1024)) return false;
+    arena_reserve(&out->work, 1 << 20);
+    buf_clear(&out->half);
+    buf_reserve(&out->half, 256 << 10);
+    arena_reserve(&out->scratch, bytes + (64 << 10));
+    return true;
+}
+
+/* Four dependent lines per event - bucket, row, type record, history tail - fetched for a group at a time, so that
+ * their misses overlap instead of adding up. All of it is hints: nothing is changed here. */
+static void prefetch_group(struct batch_item *items, uint32_t count)
+{
+    row_t rows[PREFETCH_GROUP];
+    for (uint32_t i = 0; i < count; i++)
+        if (items[i].decoded && !items[i].reject) store_prefetch_bucket(&items[i].shard->store, items[i].event.key);
+    for (uint32_t i = 0; i < count; i++)
+        rows[i] = items[i].decoded && !items[i].reject ? store_prefetch_row(&items[i].shard->store, items[i].event.key) : ROW_NONE;
+    for (uint32_t i = 0; i < count; i++)
+        if (!row_none(rows[i])) store_prefetch_types(&items[i].shard->store, rows[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (!row_none(rows[i])) store_prefetch_tail(&items[i].shard->store, rows[i], items[i].event.type);
+}
+
+void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct batch_item *item = &items[i];
+        if (item->decoded || (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT)) continue;
+        item->reject = shard_decode(item->shard, &item->record, scratch, &item->event);
+        item->decoded = true;
+    }
+    for (uint32_t from = 0; from < count; from += PREFETCH_GROUP) {
+        uint32_t n = count - from < PREFETCH_GROUP ? count - from : PREFETCH_GROUP;
+        prefetch_group(items + from, n);
+        for (uint32_t i = from; i < from + n; i++) {
+            items[i].shard->effects = out;
+            shard_apply_record(items[i].shard, &items[i]);
+        }
+    }
+}
+
+uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret, struct arena *scratch)
+{
+    struct record *r = &item->record;
+    CHECK(r->head_bytes == 8 && (r->kind == RECORD_EVENT || r->kind == RECORD_IMPORT));
+    item->reject = event_parse(schema, secret, r->payload, (int64_t)load_le64(r->head), scratch, &item->event);
+    item->decoded = true;
+    if (item->reject) { /* its home is decided by its bytes; what is too large keeps only its beginning */
+        uint32_t n = r->payload.n < REJECT_BYTES_KEPT ? r->payload.n : REJECT_BYTES_KEPT;
+        r->kind = RECORD_REJECT;
+        r->head_bytes = 2;
+        store_le16(r->head, (uint16_t)item->reject);
+        r->shard = (uint8_t)(hash64(secret, r->payload.p, n) % LOGICAL_SHARDS);
+        r->payload.n = n;
+        return r->shard;
+    }
+    return r->shard = (uint8_t)key_shard(item->event.key);
+}
+
+/* ---- questions ---------------------------------------------------------------------------- */
+
+uint32_t shard_now(const struct shard *s) { return s->now; }
+uint8_t shard_index(const struct shard *s) { return s->config.index; }
+uint64_t shard_lsn(const struct shard *s) { return s->lsn; }
+uint8_t shard_index(const struct shard *s) { return s->config.index; }
+const struct shard_counters *shard_counters(const struct shard *s) { return &s->counters; }
+struct store *shard_store(struct shard *s) { return &s->store; }
+struct outbox *shard_outbox(struct shard *s) { return s->outbox; }
+const struct defset *shard_definitions(const struct shard *s) { return s->set; }
+uint64_t shard_pending_merges(const struct shard *s) { return s->merge_count; }
+
+const struct journey_counters *shard_journey_counters(const struct shard *s, uint32_t *count)
+{
+    *count = s->journey_count;
+    return s->journeys;
+}
+
+uint64_t shard_event_count(const struct shard *s, uint16_t type) { return type < s->event_count ? s->event_counts[type] : 0; }
+
+uint32_t shard_undeclared(const struct shard *s, struct slice *names, uint64_t *counts, uint32_t max)
+{
+    uint32_t n = s->undeclared_count < max ? s->undeclared_count : max;
+    for (uint32_t i = 0; i < n; i++) {
+        names[i] = slice_of(heap_at(&s->store.heap, s->undeclared[i].text), s->undeclared[i].bytes);
+        counts[i] = s->undeclared[i].count;
+    }
+    uint64_t others = s->undeclared[UNDECLARED_NAMES_MAX].count;
+    if (others && n < max) {
+        names[n] = SLICE("(other)");
+        counts[n++] = others;
+    }
+    return n;
+}

@@ -1,0 +1,311 @@
+/* identity.c - two ids of one person, living on two shards.
+ *
+ *   user's shard                                anonymous id's shard
+ *   event with a new pair: logged, parked,
+ *   row marked MERGING   ---- MERGE_PULL ---->  takes its half out, leaves a link (forward)
+ *   applies the half,    <--- MERGE_DATA ----   or: nothing there, or: linked to somebody else (conflict)
+ *   then what was parked, in order
+ *
+ * The user's shard owns the merge and keeps the person's anonymous ids, so a known pair costs one compare.
+ * Messages carry a sequence number per pair of shards; the receiver logs them before it applies them, the sender
+ * regenerates them by replay and keeps them until the receiver has them on disk. A repeat is ignored. */
+#include "core/shard/state.h"
+
+enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT };
+
+/* ---- messages -------------------------------------------------------------------------- */
+
+void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slice body)
+{
+    struct heap *heap = &s->store.heap;
+    uint32_t handle = heap_alloc(heap, (uint32_t)sizeof(struct out_message) + body.n);
+    struct out_message *m = heap_at(heap, handle);
+    *m = (struct out_message){.sequence = ++s->sent[to], .bytes = body.n, .kind = (uint16_t)kind, .to = to};
+    if (body.n) memcpy(m + 1, body.p, body.n);
+    if (s->out_last) ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
+    else s->out_first = handle;
+    s->out_last = handle;
+
+    struct effect *e = shard_effect(s, EFFECT_MESSAGE);
+    e->message.to = to;
+    e->message.message_kind = (uint16_t)kind;
+    e->message.sequence = m->sequence;
+    e->message.body = arena_slice(&s->effects->scratch, body);
+}
+
+uint64_t shard_message_acked(const struct shard *s, uint8_t to) { return s->acked[to]; }
+uint64_t shard_last_received(const struct shard *s, uint8_t from) { return s->received[from]; }
+
+void shard_ack_messages(struct shard *s, uint8_t to, uint64_t up_to)
+{
+    struct heap *heap = &s->store.heap;
+    if (up_to <= s->acked[to]) return;
+    s->acked[to] = up_to;
+    uint32_t previous = 0;
+    for (uint32_t at = s->out_first, next; at; at = next) {
+        struct out_message *m = heap_at(heap, at);
+        next = m->next;
+        if (m->to != to || m->sequence > up_to) {
+            previous = at;
+            continue;
+        }
+        if (previous) ((struct out_message *)heap_at(heap, previous))->next = next;
+        else s->out_first = next;
+        if (s->out_last == at) s->out_last = previous;
+        heap_release(heap, at, (uint32_t)sizeof *m + m->bytes);
+    }
+}
+
+void shard_pending_messages(const struct shard *s, void (*f)(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body), void *self)
+{
+    for (uint32_t at = s->out_first; at;) {
+        const struct out_message *m = heap_at(&s->store.heap, at);
+        f(self, m->to, m->kind, m->sequence, slice_of(m + 1, m->bytes));
+        at = m->next;
+    }
+}
+
+/* ---- parking ----------------------------------------------------------------------------- */
+
+struct pending_merge *shard_pending(struct shard *s, struct key user)
+{
+    struct pending_merge *list = (struct pending_merge *)s->merges.base;
+    for (uint32_t i = 0; i < s->merge_count; i++)
+        if (key_eq(list[i].user, user)) return &list[i];
+    return NULL;
+}
+
+/* payload: the raw event; the entry time stands before it in the parked bytes, as in the log. */
+void shard_park(struct shard *s, row_t row, const struct record *record, struct slice raw)
+{
+    struct heap *heap = &s->store.heap;
+    struct pending_merge *merge = shard_pending(s, store_row(&s->store, row)->key);
+    CHECK(merge != NULL);
+    uint32_t bytes = 8 + raw.n, handle = heap_alloc(heap, (uint32_t)sizeof(struct parked) + bytes);
+    struct parked *p = heap_at(heap, handle);
+    *p = (struct parked){.cookie = record->cookie, .lsn = record->lsn, .bytes = bytes, .kind = record->kind};
+    memcpy(p + 1, record->head_bytes ? record->head : record->payload.p, 8);
+    memcpy((uint8_t *)(p + 1) + 8, raw.p, raw.n);
+    if (merge->last) ((struct parked *)heap_at(heap, merge->last))->next = handle;
+    else merge->first = handle;
+    merge->last = handle;
+}
+
+static void begin_merge(struct shard *s, row_t row, struct key other)
+{
+    struct key user = store_row(&s->store, row)->key;
+    store_touch(&s->store, row)->flags |= ROW_MERGING;
+    struct pending_merge *list = (struct pending_merge *)s->merges.base;
+    CHECK((s->merge_count + 1) * sizeof *list <= s->merges.committed);
+    list[s->merge_count++] = (struct pending_merge){.user = user, .other = other};
+    s->merges.used = s->merge_count * sizeof *list;
+    uint8_t body[32];
+    memcpy(body, &user, 16);
+    memcpy(body + 16, &other, 16);
+    shard_send(s, (uint8_t)key_shard(other), MESSAGE_MERGE_PULL, slice_of(body, sizeof body));
+}
+
+/* ---- joining ------------------------------------------------------------------------------ */
+
+/* Takes the other half out of this shard and leaves a link to the survivor. */
+static uint8_t take_half(struct shard *s, struct key user, struct key other, struct buf *half)
+{
+    row_t row;
+    struct key target;
+    switch (store_find(&s->store, other, &row, &target)) {
+    case FOUND_LINK: return key_eq(target, user) ? HALF_EMPTY : HALF_CONFLICT;
+    case FOUND_NOTHING: store_link(&s->store, other, user); return HALF_EMPTY;
+    case FOUND_ROW: break;
+    }
+    if (store_row(&s->store, row)->flags & (ROW_KNOWN | ROW_MERGING)) return HALF_CONFLICT;
+    profile_encode(&s->store, row, half);
+    store_touch(&s->store, row);
+    store_remove(&s->store, row);
+    store_link(&s->store, other, user);
+    return HALF_DATA;
+}
+
+static void join_half(struct shard *s, row_t row, uint8_t status, struct slice half, struct turn *turn)
+{
+    store_touch(&s->store, row);
+    if (status == HALF_CONFLICT) s->counters.conflicts++;
+    if (status == HALF_DATA) {
+        CHECK(profile_merge(&s->store, row, half));
+        s->counters.merged++;
+        turn->merged = true;
+    }
+    turn->touched.everything = true;
+}
+
+static void remember_alias(struct shard *s, row_t row, struct slice anonymous_id)
+{
+    struct slice dropped;
+    if (ids_add_anonymous(&s->store, row, anonymous_id, &dropped, &s->effects->work)) s->counters.aliases_dropped++;
+}
+
+bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct record *record)
+{
+    struct slice other_id = e->call == CALL_ALIAS && e->previous_id.n ? e->previous_id : e->anonymous_id;
+    if (ids_has_anonymous(&s->store, row, other_id)) return false;
+    if (s->joined.lo == e->anonymous_key.lo && s->joined.hi == e->anonymous_key.hi) return false; /* just answered: conflict */
+    struct key user = store_row(&s->store, row)->key;
+    if (key_shard(e->anonymous_key) != s->config.index) {
+        begin_merge(s, row, e->anonymous_key);
+        shard_park(s, row, record, e->raw);
+        return true;
+    }
+    struct buf *half = &s->effects->half;
+    buf_clear(half);
+    uint8_t status = take_half(s, user, e->anonymous_key, half);
+    struct turn turn = {.row = row};
+    join_half(s, row, status, buf_slice(half), &turn);
+    if (status != HALF_CONFLICT) remember_alias(s, row, other_id);
+    shard_settle(s, &turn, false);
+    return false;
+}
+
+void shard_link_trait(struct shard *s, row_t row, uint16_t attribute, struct slice text)
+{
+    if (!text.n || text.n > ID_BYTES_MAX) return;
+    struct key link = hash_id(s->config.secret, ID_TRAIT + attribute, text), person = store_row(&s->store, row)->key;
+    if (key_eq(link, person)) return;
+    if (!(store_row(&s->store, row)->flags & ROW_KNOWN)) return; /* a trait leads to known people */
+    uint8_t body[32];
+    memcpy(body, &link, 16);
+    memcpy(body + 16, &person, 16);
+    shard_send(s, (uint8_t)key_shard(link), MESSAGE_LINK, slice_of(body, sizeof body));
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+static void answer_pull(struct shard *s, struct key user, struct key other)
+{
+    struct buf *body = &s->effects->half;
+    buf_clear(body);
+    buf_put(body, &user, 16);
+    buf_put(body, &other, 16);
+    buf_put_u8(body, 0);
+    uint8_t status = take_half(s, user, other, body); /* may move the buffer */
+    body->p[32] = status;
+    shard_send(s, (uint8_t)key_shard(user), MESSAGE_MERGE_DATA, buf_slice(body));
+}
+
+/* Replays what was parked; a record may begin the next merge: then the rest waits behind it. */
+static void unpark(struct shard *s, row_t row, uint32_t at)
+{
+    struct heap *heap = &s->store.heap;
+    while (at) {
+        struct parked *p = heap_at(heap, at);
+        struct record record = {.kind = p->kind, .shard = s->config.index, .lsn = p->lsn, .cookie = p->cookie,
+                                .payload = slice_of(p + 1, p->bytes)};
+        struct event event;
+        struct arena *decode = &s->effects->scratch;
+        enum reject reject = shard_decode(s, &record, decode, &event);
+        CHECK(reject == REJECT_NONE); /* it was readable when it was parked */
+        uint32_t next = p->next;
+        uint64_t cookie = s->cookie;
+        s->cookie = record.cookie;
+        bool paired = !key_is_zero(event.anonymous_key) && event.key_kind == ID_USER && shard_pair(s, row, &event, &record);
+        if (!paired) {
+            shard_apply_person(s, row, &event, &record);
+            shard_done(s, record.cookie, record.lsn);
+        }
+        s->cookie = cookie;
+        heap_release(heap, at, (uint32_t)sizeof *p + p->bytes);
+        at = next;
+        if (paired && at) {
+            struct pending_merge *merge = shard_pending(s, store_row(&s->store, row)->key);
+            ((struct parked *)heap_at(heap, merge->last))->next = at;
+            while (((struct parked *)heap_at(heap, at))->next) at = ((struct parked *)heap_at(heap, at))->next;
+            merge->last = at;
+            return;
+        }
+    }
+}
+
+static void finish_merge(struct shard *s, struct key user, struct key other, uint8_t status, struct slice half)
+{
+    row_t row;
+    struct key target;
+    struct pending_merge *merge = shard_pending(s, user);
+    if (store_find(&s->store, user, &row, &target) != FOUND_ROW) return;
+    struct turn turn = {.row = row};
+    join_half(s, row, status, half, &turn);
+    if (!merge || !key_eq(merge->other, other)) { /* not asked for: a trait's half came by itself */
+        shard_settle(s, &turn, false);
+        return;
+    }
+    store_row(&s->store, row)->flags &= (uint16_t)~ROW_MERGING;
+    uint32_t first = merge->first;
+    struct pending_merge *list = (struct pending_merge *)s->merges.base;
+    *merge = list[--s->merge_count];
+    s->merges.used = s->merge_count * sizeof *list;
+    struct parked *p = heap_at(&s->store.heap, first);
+    struct record record = {.kind = p->kind, .payload = slice_of(p + 1, p->bytes)};
+    struct event event;
+    CHECK(shard_decode(s, &record, &s->effects->scratch, &event) == REJECT_NONE);
+    if (status != HALF_CONFLICT)
+        remember_alias(s, row, event.call == CALL_ALIAS && event.previous_id.n ? event.previous_id : event.anonymous_id);
+    shard_settle(s, &turn, false);
+    s->joined = status == HALF_CONFLICT ? other : (struct key){0};
+    unpark(s, row, first);
+    s->joined = (struct key){0};
+}
+
+static void receive_link(struct shard *s, struct key link, struct key person)
+{
+    row_t row;
+    struct key target;
+    if (store_find(&s->store, link, &row, &target) != FOUND_ROW) {
+        store_link(&s->store, link, person); /* the newest person to state it has it */
+        return;
+    }
+    answer_pull(s, person, link); /* somebody was addressed by the trait alone: that half goes to its owner */
+}
+
+static void receive_forward(struct shard *s, const struct record *r, struct slice body)
+{
+    struct record record = {.kind = RECORD_EVENT, .shard = s->config.index, .lsn = r->lsn, .cookie = r->cookie,
+                            .payload = slice_of(body.p + 16, body.n - 16)};
+    struct event event;
+    s->counters.received++;
+    enum reject reject = shard_decode(s, &record, &s->effects->scratch, &event);
+    if (reject) {
+        shard_count_reject(s, reject, slice_of(body.p + 24, body.n - 24));
+        return;
+    }
+    memcpy(&event.key, body.p, 16); /* the link's target, whatever id the event carries */
+    row_t row;
+    struct key target;
+    if (store_find(&s->store, event.key, &row, &target) == FOUND_ROW && (store_row(&s->store, row)->flags & ROW_MERGING)) {
+        shard_park(s, row, &record, event.raw);
+        s->forward_parked = true;
+        return;
+    }
+    shard_apply_event(s, &event, &record);
+}
+
+bool shard_receive(struct shard *s, const struct record *r)
+{
+    struct reader in = reader_of(r->payload);
+    uint16_t from = read_le16(&in), kind = read_le16(&in);
+    uint64_t sequence = read_le64(&in);
+    if (in.bad || from >= LOGICAL_SHARDS) return false;
+    if (sequence <= s->received[from]) return true; /* a repeat after a crash */
+    s->received[from] = sequence;
+    struct slice body = slice_of(in.p, (size_t)(in.end - in.p));
+    struct key a, b;
+    if (body.n < (kind == MESSAGE_FORWARD ? 24u : 32u)) return false;
+    memcpy(&a, body.p, 16);
+    memcpy(&b, body.p + 16, 16);
+    switch (kind) {
+    case MESSAGE_MERGE_PULL: answer_pull(s, a, b); return true;
+    case MESSAGE_MERGE_DATA:
+        if (body.n < 33) return false;
+        finish_merge(s, a, b, body.p[32], slice_of(body.p + 33, body.n - 33));
+        return true;
+    case MESSAGE_FORWARD: receive_forward(s, r, body); return true;
+    case MESSAGE_LINK: receive_link(s, a, b); return true;
+    default: return false;
+    }
+}

@@ -14,12 +14,12 @@ struct arena {
     bool fixed;
 };
 
-void arena_init(struct arena *a);                      /* grows; aborts when memory is gone */
-void arena_init_fixed(struct arena *a, size_t bytes);  /* never grows */
-void arena_reserve(struct arena *a, size_t bytes);     /* so that the next `bytes` need no malloc */
-void arena_reset(struct arena *a);                     /* everything handed out is gone, memory is kept */
+void arena_init(struct arena *a);                     /* grows; aborts when memory is gone */
+void arena_init_fixed(struct arena *a, size_t bytes); /* never grows */
+void arena_reserve(struct arena *a, size_t bytes);    /* so that the next `bytes` need no malloc */
+void arena_reset(struct arena *a);                    /* everything handed out is gone, memory is kept */
 void arena_free(struct arena *a);
-void *arena_alloc(struct arena *a, size_t bytes);      /* not cleared; NULL only from a fixed arena */
+void *arena_alloc(struct arena *a, size_t bytes); /* not cleared; NULL only from a fixed arena */
 void *arena_zalloc(struct arena *a, size_t bytes);
 char *arena_strndup(struct arena *a, const void *p, size_t n); /* NUL behind */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));

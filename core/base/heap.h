@@ -20,7 +20,7 @@ struct heap {
 bool heap_create(struct heap *h, size_t bytes_max);
 void heap_destroy(struct heap *h);
 bool heap_reserve(struct heap *h, size_t bytes);
-uint32_t heap_alloc(struct heap *h, uint32_t bytes);               /* never 0; content is not cleared */
+uint32_t heap_alloc(struct heap *h, uint32_t bytes);                /* never 0; content is not cleared */
 void heap_release(struct heap *h, uint32_t handle, uint32_t bytes); /* bytes as asked at heap_alloc */
 /* The bytes a block of this request really has: growing within them needs no new block. */
 uint32_t heap_room(uint32_t bytes);

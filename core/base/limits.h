@@ -4,15 +4,15 @@
 #define HG_BASE_LIMITS_H
 
 enum {
-    LOGICAL_SHARDS = 64,           /* fixed when a data directory is made; threads host them */
-    BATCH_EVENTS = 64,             /* one pipeline turn; its scratch stays in the caches */
-    PREFETCH_GROUP = 16,           /* about what a core keeps outstanding */
-    EVENT_BYTES_MAX = 32 << 10,    /* a Segment message is at most 32 KB */
-    REJECT_BYTES_KEPT = 1024,      /* of a rejected record */
+    LOGICAL_SHARDS = 64,        /* fixed when a data directory is made; threads host them */
+    BATCH_EVENTS = 64,          /* one pipeline turn; its scratch stays in the caches */
+    PREFETCH_GROUP = 16,        /* about what a core keeps outstanding */
+    EVENT_BYTES_MAX = 32 << 10, /* a Segment message is at most 32 KB */
+    REJECT_BYTES_KEPT = 1024,   /* of a rejected record */
     MSGPACK_DEPTH_MAX = 32,
     MAP_KEYS_MAX = 256,
     KEY_BYTES_MAX = 256,
-    ID_BYTES_MAX = 256,            /* userId, anonymousId, an identifying trait */
+    ID_BYTES_MAX = 256, /* userId, anonymousId, an identifying trait */
     MESSAGE_ID_BYTES_MAX = 256,
     EVENT_NAME_BYTES_MAX = 256,
     PROPS_PER_EVENT_MAX = 64,      /* declared ones; the rest is skipped by the cursor */
@@ -20,15 +20,15 @@ enum {
     INFLATED_BYTES_MAX = 16 << 20, /* one compressed Forward message, inflated */
     CHUNK_ID_BYTES_MAX = 64,
     TAG_BYTES_MAX = 255,
-    UNDECLARED_NAMES_MAX = 1000,   /* per shard; further names are counted together */
-    HISTORY_CAP_PLAIN = 64,        /* page, identify, undeclared: time and hash only */
-    ALIASES_MAX = 64,              /* anonymous ids of one person; the oldest is dropped */
-    SENDS_KEPT_MAX = 64,           /* last sends of one profile, for outcomes and caps */
-    INSTANCES_MAX = 64,            /* journey instances of one profile at once */
-    INSTANT_STEPS_MAX = 64,        /* steps one wake-up may take before it yields a second */
-    PARKED_MAX = 4096,             /* records waiting for one person's merge */
-    REJECTS_KEPT = 256,            /* last rejects per shard */
-    DEDUP_HOURS = 24,              /* the durable window for messages without a usable time */
+    UNDECLARED_NAMES_MAX = 1000, /* per shard; further names are counted together */
+    HISTORY_CAP_PLAIN = 64,      /* page, identify, undeclared: time and hash only */
+    ALIASES_MAX = 64,            /* anonymous ids of one person; the oldest is dropped */
+    SENDS_KEPT_MAX = 64,         /* last sends of one profile, for outcomes and caps */
+    INSTANCES_MAX = 64,          /* journey instances of one profile at once */
+    INSTANT_STEPS_MAX = 64,      /* steps one wake-up may take before it yields a second */
+    PARKED_MAX = 4096,           /* records waiting for one person's merge */
+    REJECTS_KEPT = 256,          /* last rejects per shard */
+    DEDUP_HOURS = 24,            /* the durable window for messages without a usable time */
 #ifdef HG_TINY
     BLOCK_ROWS = 64,
     HISTORY_CAP_DEFAULT = 8,
@@ -36,7 +36,7 @@ enum {
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
 #else
-    BLOCK_ROWS = 4096,             /* a column block, a membership page, a scan step */
+    BLOCK_ROWS = 4096, /* a column block, a membership page, a scan step */
     HISTORY_CAP_DEFAULT = 256,
     DEDUP_ENTRIES_MAX = 1 << 20,
     INDEX_SEGMENT_BUCKETS = 64,

@@ -8,7 +8,8 @@ enum { STEP_MIN = 64 << 10, HUGE_FROM = 4 << 20, HUGE_PAGE = 2 << 20 };
 bool region_create(struct region *r, size_t bytes_max)
 {
     size_t reserve = (bytes_max + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
-    uint8_t *at = mmap(NULL, reserve + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *at =
+        mmap(NULL, reserve + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return false;
     /* Aligned, so that huge pages fit; the slack before and behind is given back. */
     uint8_t *aligned = (uint8_t *)(((uintptr_t)at + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));

@@ -14,59 +14,104 @@
 enum { ID_NONE = 0xffff, TYPE_UNDECLARED_BASE = 0x8000 /* + index of the name in the shard's own list */ };
 
 /* Predeclared types have fixed ids; declared ones follow from TYPE_DECLARED_BASE. */
-enum { TYPE_PAGE, TYPE_SCREEN, TYPE_IDENTIFY, TYPE_GROUP, TYPE_ALIAS, TYPE_DELIVERED, TYPE_OPENED, TYPE_CLICKED, TYPE_REPLIED,
-       TYPE_BOUNCED, TYPE_FAILED, TYPE_COMPLAINED, TYPE_SHOWN, TYPE_DISMISSED, TYPE_UNSUBSCRIBED, TYPE_DECLARED_BASE = 16 };
+enum {
+    TYPE_PAGE,
+    TYPE_SCREEN,
+    TYPE_IDENTIFY,
+    TYPE_GROUP,
+    TYPE_ALIAS,
+    TYPE_DELIVERED,
+    TYPE_OPENED,
+    TYPE_CLICKED,
+    TYPE_REPLIED,
+    TYPE_BOUNCED,
+    TYPE_FAILED,
+    TYPE_COMPLAINED,
+    TYPE_SHOWN,
+    TYPE_DISMISSED,
+    TYPE_UNSUBSCRIBED,
+    TYPE_DECLARED_BASE = 16
+};
 
 struct schema_prop {
     struct slice name;
-    struct slice from;   /* "context.campaign.source" without "context."; empty: properties.<name> */
-    uint8_t type;        /* enum declared_type */
+    struct slice from; /* "context.campaign.source" without "context."; empty: properties.<name> */
+    uint8_t type;      /* enum declared_type */
     bool coerce;
-    bool live;           /* false: only here because older state has it */
+    bool live; /* false: only here because older state has it */
+};
+
+struct prop_slot {
+    uint64_t first, last; /* the name's ends, see schema.c */
+    uint32_t n;           /* its length */
+    uint32_t prop;        /* ID_NONE: empty slot */
 };
 
 struct schema_event {
     struct slice name;
     uint16_t id;
-    uint16_t prop_count;          /* also the number of 8-byte cells in a history entry */
+    uint16_t prop_count; /* also the number of 8-byte cells in a history entry */
     struct schema_prop *props;
-    uint32_t keep_s;              /* history older than this is dropped */
-    uint32_t cap;                 /* entries kept exactly; beyond it the oldest fold into day buckets */
-    uint32_t late_s;              /* older than this: may end journeys, starts none */
-    bool activity;                /* moves last_seen */
-    bool plain;                   /* history holds time and hash only */
+    uint32_t keep_s; /* history older than this is dropped */
+    uint32_t cap;    /* entries kept exactly; beyond it the oldest fold into day buckets */
+    uint32_t late_s; /* older than this: may end journeys, starts none */
+    bool activity;   /* moves last_seen */
+    bool plain;      /* history holds time and hash only */
     bool broadcast;
     bool live;
+    /* built by schema_index: open addressing over the live properties that are read from `properties`, and how many
+     * are read from the context */
+    struct prop_slot *prop_slots; /* NULL: not indexed, names are compared one by one */
+    uint16_t prop_mask;
+    uint16_t from_count;
 };
 
 struct schema_attribute {
     struct slice name;
     uint16_t id;
     uint8_t type;
-    bool identifies;              /* a look-up key of the person: index of identity links by ID_TRAIT + id */
+    bool identifies; /* a look-up key of the person: index of identity links by ID_TRAIT + id */
     bool live;
     bool keep_first;
     uint16_t history;             /* how many old values are kept */
-    struct slice (*normalize)[2]; /* pairs from -> to */
+    struct slice (*normalize)[2]; /* pairs from -> to; event_parse applies them */
     uint16_t normalize_count;
 };
 
 struct schema {
-    struct schema_event *events; /* by id; gaps have id == ID_NONE */
-    uint32_t event_count;        /* highest id + 1 */
+    struct schema_event *events;         /* by id; gaps have id == ID_NONE */
+    uint32_t event_count;                /* highest id + 1 */
     struct schema_attribute *attributes; /* by id */
     uint32_t attribute_count;
-    bool strict;                 /* undeclared events are rejected */
+    bool strict;                           /* undeclared events are rejected */
     uint32_t anonymous_ttl_s, known_ttl_s; /* 0: never */
     /* name -> id: open addressing, built by schema_index */
-    struct schema_name { struct slice name; uint16_t id; uint16_t kind; } *names;
+    struct schema_name {
+        struct slice name;
+        uint16_t id;
+        uint16_t kind;
+    } * names; /* name.p == NULL: empty slot */
     uint32_t name_mask;
 };
 
 enum name_kind { NAME_EVENT, NAME_ATTRIBUTE };
-/* Aliases (`also`) are further names of the same event: passed beside the schema. */
+
+/* Writes TYPE_DECLARED_BASE entries, gaps included: page, screen, identify, group, alias (plain, 90 days) and the
+ * outcomes with action_id, channel, machine, hard (180 days, not activity). Names and properties are static: whoever
+ * adds properties copies the array. */
+void schema_predeclare(struct schema_event *events);
+/* Segment's own names of outcomes. schema_index knows them by itself; they give way to a declared event or alias. */
+extern const struct schema_name SCHEMA_ALIASES[];
+extern const uint32_t SCHEMA_ALIAS_COUNT;
+/* The predeclared events and nothing else, indexed. */
+struct schema *schema_minimal(struct arena *a);
+
+/* Builds the name table and every event's prop_slots; call it last. CHECKs at most PROPS_PER_EVENT_MAX properties an
+ * event. Aliases (`also`) are further names of the same event: passed beside the schema. Only what is live is found. */
 void schema_index(struct schema *s, const struct schema_name *also, uint32_t also_count, struct arena *a);
 uint16_t schema_find(const struct schema *s, enum name_kind kind, struct slice name); /* ID_NONE if unknown */
+/* Index of a live property read from `properties`, ID_NONE if there is none of that name. */
+uint16_t schema_prop_find(const struct schema_event *e, struct slice name);
 static inline const struct schema_event *schema_event(const struct schema *s, uint32_t type)
 {
     return type < s->event_count && s->events[type].id != ID_NONE ? &s->events[type] : NULL;

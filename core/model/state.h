@@ -9,7 +9,7 @@
 enum instance_state { INSTANCE_ACTIVE = 1, INSTANCE_HELD_OUT, INSTANCE_FINISHED /* still may convert */ };
 
 /* BLOCK_JOURNEYS: instances one after the other, each `bytes` long: this head, then the trigger event and the
- * awaited events as MessagePack maps {name: properties}. */
+ * awaited events, each a MessagePack array [name, type id, second, {property index: value}]; "trigger" is the first. */
 struct instance {
     uint16_t journey, version;
     uint32_t bytes;        /* of the whole record, head included */
@@ -19,7 +19,7 @@ struct instance {
     uint32_t due;          /* of the current wait or deferral; UINT32_MAX: none */
     uint32_t step_at;      /* when the current step began */
     uint16_t step;
-    uint16_t visit;        /* steps entered so far: part of the action id */
+    uint16_t visit;        /* action steps entered so far: part of the action id */
     uint8_t state;         /* enum instance_state */
     uint8_t flags;
     uint16_t attempt;      /* cascade position, deferral count */
@@ -27,7 +27,8 @@ struct instance {
     uint32_t converted_at; /* 0: not (yet) */
     uint64_t key_hash;     /* keyed journeys; 0: not keyed */
     uint32_t silence_from; /* wait: {silence}: counted from here */
-    uint32_t spare;
+    uint16_t split_step;   /* 1 + the last split it went through, 0: none */
+    uint16_t split_path;   /* and which way */
 };
 _Static_assert(sizeof(struct instance) == 72, "no padding");
 
@@ -44,7 +45,8 @@ struct journey_memory {
 _Static_assert(sizeof(struct journey_memory) == 24, "no padding");
 
 enum message_state { MESSAGE_CREATED = 1, MESSAGE_DELIVERED = 2, MESSAGE_OPENED = 4, MESSAGE_CLICKED = 8, MESSAGE_REPLIED = 16,
-                     MESSAGE_BOUNCED = 32, MESSAGE_FAILED = 64, MESSAGE_COMPLAINED = 128, MESSAGE_SUPPRESSED = 256, MESSAGE_CONFIRMED = 512 };
+                     MESSAGE_BOUNCED = 32, MESSAGE_FAILED = 64, MESSAGE_COMPLAINED = 128, MESSAGE_SUPPRESSED = 256, MESSAGE_CONFIRMED = 512,
+                     MESSAGE_UNCAPPED = 1024 /* transactional: outside the caps */ };
 
 /* BLOCK_SENDS: the last SENDS_KEPT_MAX sends, oldest first. */
 struct send {

@@ -1,0 +1,130 @@
+/* iso8601.c - ISO-8601 texts to milliseconds and back. Accepted: date, or date, 'T' or a blank, hh:mm, optional
+ * seconds and fraction (digits beyond milliseconds are cut off), then nothing (UTC), 'Z', or an offset +hh[[:]mm].
+ * Date arithmetic after Neri & Schneider, arXiv 2102.06959, in its plain 400-year form: model/ stands beside time/
+ * and may not use it. */
+#include "core/model/value.h"
+
+static bool digits(struct slice *s, uint32_t n, uint32_t *out)
+{
+    if (s->n < n) return false;
+    *out = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t c = s->p[i];
+        if (c < '0' || c > '9') return false;
+        *out = *out * 10 + (c - '0');
+    }
+    *s = slice_of(s->p + n, s->n - n);
+    return true;
+}
+
+static bool eat(struct slice *s, char a, char b)
+{
+    if (s->n == 0 || (s->p[0] != a && s->p[0] != b)) return false;
+    *s = slice_of(s->p + 1, s->n - 1);
+    return true;
+}
+
+static int64_t days_of(uint32_t year, uint32_t month, uint32_t day)
+{
+    int64_t y = (int64_t)year - (month <= 2), era = (y >= 0 ? y : y - 399) / 400;
+    uint32_t of_era = (uint32_t)(y - era * 400);
+    uint32_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static bool date(struct slice *s, int64_t *days)
+{
+    static const uint8_t LENGTHS[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint32_t y, m, d;
+    if (!digits(s, 4, &y) || !eat(s, '-', '-') || !digits(s, 2, &m) || !eat(s, '-', '-') || !digits(s, 2, &d))
+        return false;
+    bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    if (y == 0 || m < 1 || m > 12 || d < 1 || d > LENGTHS[m] + (m == 2 && leap ? 1u : 0u)) return false;
+    *days = days_of(y, m, d);
+    return true;
+}
+
+/* A leap second 23:59:60 counts as the next midnight, as clocks without leap seconds do. */
+static bool clock(struct slice *s, int64_t *ms)
+{
+    uint32_t h, m, sec = 0, fraction = 0, n = 0;
+    if (!digits(s, 2, &h) || !eat(s, ':', ':') || !digits(s, 2, &m)) return false;
+    if (eat(s, ':', ':') && !digits(s, 2, &sec)) return false;
+    if (eat(s, '.', ',')) {
+        for (uint32_t d; digits(s, 1, &d); n++)
+            if (n < 3) fraction = fraction * 10 + d;
+        if (n == 0) return false;
+        for (; n < 3; n++) fraction *= 10;
+    }
+    if (h > 23 || m > 59 || sec > 60) return false;
+    *ms = ((int64_t)h * 3600 + m * 60 + sec) * 1000 + fraction;
+    return true;
+}
+
+static bool offset(struct slice *s, int64_t *ms)
+{
+    uint32_t h, m = 0;
+    *ms = 0;
+    if (s->n == 0 || eat(s, 'Z', 'z')) return true;
+    int64_t sign = s->p[0] == '-' ? -1000 : 1000;
+    if (!eat(s, '+', '-') || !digits(s, 2, &h)) return false;
+    bool colon = eat(s, ':', ':');
+    if ((colon || s->n) && !digits(s, 2, &m)) return false;
+    if (h > 23 || m > 59) return false;
+    *ms = sign * (h * 3600 + m * 60);
+    return true;
+}
+
+bool iso8601_parse(struct slice text, int64_t *ms)
+{
+    int64_t days, of_day = 0, east = 0;
+    if (!date(&text, &days)) return false;
+    if (text.n) {
+        if (!eat(&text, 'T', 't') && !eat(&text, ' ', ' ')) return false;
+        if (!clock(&text, &of_day) || !offset(&text, &east) || text.n) return false;
+    }
+    *ms = days * 86400000 + of_day - east;
+    return true;
+}
+
+static char *put_digits(char *p, uint32_t v, uint32_t n)
+{
+    for (uint32_t i = n; i-- > 0; v /= 10) p[i] = (char)('0' + v % 10);
+    return p + n;
+}
+
+static char *put_date(char *p, int64_t days)
+{
+    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
+    uint32_t of_era = (uint32_t)(z - era * 146097);
+    uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    uint32_t of_year = of_era - (365 * year + year / 4 - year / 100);
+    uint32_t mp = (5 * of_year + 2) / 153, month = mp < 10 ? mp + 3 : mp - 9;
+    p = put_digits(p, (uint32_t)(era * 400 + year + (month <= 2)), 4);
+    *p++ = '-';
+    p = put_digits(p, month, 2);
+    *p++ = '-';
+    return put_digits(p, of_year - (153 * mp + 2) / 5 + 1, 2);
+}
+
+uint32_t iso8601_print(int64_t ms, char out[32])
+{
+    static const int64_t FIRST = -62135596800000, LAST = 253402300799999; /* years 1 to 9999 */
+    ms = ms < FIRST ? FIRST : ms > LAST ? LAST : ms;
+    int64_t days = ms / 86400000 - (ms % 86400000 < 0);
+    uint32_t of_day = (uint32_t)(ms - days * 86400000), second = of_day / 1000;
+    char *p = put_date(out, days);
+    *p++ = 'T';
+    p = put_digits(p, second / 3600, 2);
+    *p++ = ':';
+    p = put_digits(p, second / 60 % 60, 2);
+    *p++ = ':';
+    p = put_digits(p, second % 60, 2);
+    if (of_day % 1000) {
+        *p++ = '.';
+        p = put_digits(p, of_day % 1000, 3);
+    }
+    *p++ = 'Z';
+    *p = 0;
+    return (uint32_t)(p - out);
+}

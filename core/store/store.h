@@ -55,7 +55,7 @@ struct store {
     uint32_t profiles, known; /* in use */
     struct heap heap;
     const struct schema *schema;
-    struct store_parts *parts; /* index, columns, bits, links, seen: store/parts.h, for store/ only */
+    struct store_parts *parts; /* index, columns, bits, links, window: store/parts.h, for store/ only */
     /* Called before a row's first change since the last snapshot began (row.epoch != epoch): see shard.c. */
     uint8_t epoch;
     void (*before_change)(void *self, row_t row);
@@ -69,6 +69,9 @@ void store_destroy(struct store *s);
 bool store_reserve(struct store *s, uint32_t events, size_t bytes);
 /* New definitions: columns and histories of added attributes and properties; old ones stay readable. */
 void store_set_schema(struct store *s, const struct schema *schema);
+/* How many segment ids there are, so that store_reserve counts with their pages (256 until this is called). */
+void store_set_segments(struct store *s, uint32_t count);
+enum { HISTORY_ENTRIES_MAX = 1 << 14 }; /* the largest cap of an event type: with 64 properties a block of 8.6 MB */
 
 /* ---- finding people ---------------------------------------------------------------- */
 /* A key leads to a row, or to a link: "this id now belongs to that key" (merged anonymous ids, identifying traits). */
@@ -103,12 +106,16 @@ uint8_t *store_block_resize(struct store *s, row_t row, enum block_kind kind, ui
 
 /* ---- behaviour --------------------------------------------------------------------- */
 enum seen { SEEN_NEW, SEEN_DUPLICATE, SEEN_UNKNOWABLE /* older than history reaches: ask the window */ };
-/* Has this message been applied? own_s: its own time exactly as sent, in seconds. */
+/* Has this message been applied? own_s: its own time exactly as sent, in seconds. Exact also where windows use
+ * another time (skew corrected, clamped): such entries keep both. A repeat is the same own second and the same 32 bits
+ * of hash; UNKNOWABLE: not among the entries, and something as old as this has folded or been dropped. */
 enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32_t own_s, uint32_t hash);
 struct behaviour_change { /* of one event type, for the segments */
     uint32_t old_count, new_count, old_last, new_last, old_first, new_first;
 };
-/* Adds one event at second `at` (late ones are sorted in); folds what is over cap, drops what is over keep. */
+/* Adds one event at second `at` (late ones are sorted in); folds what is over cap, drops what is over keep. Entries
+ * that outlive `keep` go with the next event of their type: who walks a view bounds its window itself.
+ * own_s: as for behaviour_seen; a message without a time of its own passes `at`. */
 void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s, const struct event *e,
                    uint32_t now, struct behaviour_change *out);
 bool behaviour_view(const struct store *s, row_t row, uint16_t type, struct history_view *out); /* false: never */
@@ -117,8 +124,9 @@ uint32_t behaviour_types(const struct store *s, row_t row, uint16_t *types, uint
 /* ---- attributes -------------------------------------------------------------------- */
 struct value attribute_get(const struct store *s, row_t row, uint16_t attribute);
 uint32_t attribute_time(const struct store *s, row_t row, uint16_t attribute); /* of the newest value, 0: none */
-/* Newest wins, ties by arrival; V_NULL removes. True if the value changed; old gets the former one (good until the
- * next change). */
+/* Newest wins, ties by arrival; of a keep_first attribute the oldest wins. V_NULL removes, and its time stays, so that
+ * an older value does not come back. True if the value changed; old (may be NULL) gets the former one, good until the
+ * next change of an attribute. */
 bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at, struct value *old);
 
 /* ---- segment membership ------------------------------------------------------------ */
@@ -143,16 +151,17 @@ enum seen window_seen(struct store *s, uint64_t hash, uint32_t own_s, uint32_t n
 /* ---- a whole profile as bytes: snapshot, merge, state hash, inspection --------------- */
 /* Everything about the row but its slot, in an order that depends on content only. */
 void profile_encode(const struct store *s, row_t row, struct buf *out);
-/* Into an empty row of that key; false: malformed. */
+/* Into an empty row of that key; false: malformed (nothing was changed). Reserve with the bytes beforehand. */
 bool profile_decode(struct store *s, row_t row, struct slice bytes);
 /* Counters add, first = min, last = max, histories merge sorted, attributes newest wins, ids and sends join; instances
- * of journeys the survivor is not in move over. Membership is for the caller to evaluate anew. */
+ * of journeys the survivor is not in move over. Membership is for the caller to evaluate anew. BLOCK_EXTRA moves over
+ * when the survivor has none. False: malformed, nothing was changed. */
 bool profile_merge(struct store *s, row_t survivor, struct slice other_half);
 
 /* ---- the rest of a snapshot: links, window, dictionaries are derived from these ------ */
 void store_encode_rest(const struct store *s, struct buf *out); /* links, window, free list, row_limit */
 bool store_decode_rest(struct store *s, struct slice bytes);    /* first, into an empty store */
-row_t store_restore_row(struct store *s, uint32_t slot, struct key key); /* a slot of the snapshot */
+row_t store_restore_row(struct store *s, uint32_t slot, struct key key); /* a slot of the snapshot, below its row_limit */
 uint64_t store_hash(const struct store *s); /* sum over profiles and links: does not depend on slots */
 
 struct store_memory {

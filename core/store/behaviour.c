@@ -1,0 +1,89 @@
+/* The type records of a profile: BLOCK_TYPES, sorted by type id. What one record holds is in types.c. */
+#include "core/store/parts.h"
+
+/* The first record whose type is not below the wanted one. */
+static uint32_t lower_bound(const struct type_record *list, uint32_t count, uint16_t type)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (list[middle].type < type) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+struct type_record *type_find(const struct store *s, row_t row, uint16_t type)
+{
+    uint32_t count;
+    struct type_record *list = types_of(s, row, &count);
+    uint32_t at = lower_bound(list, count, type);
+    return at < count && list[at].type == type ? &list[at] : NULL;
+}
+
+struct type_record *type_find_or_add(struct store *s, row_t row, uint16_t type)
+{
+    uint32_t count;
+    struct type_record *list = types_of(s, row, &count);
+    uint32_t at = lower_bound(list, count, type);
+    if (at < count && list[at].type == type) return &list[at];
+    list = (struct type_record *)(void *)store_block_resize(s, row, BLOCK_TYPES, (count + 1) * (uint32_t)sizeof *list);
+    memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
+    list[at] = (struct type_record){.type = type};
+    return &list[at];
+}
+
+enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32_t own_s, uint32_t hash)
+{
+    const struct type_record *r = type_find(s, row, type);
+    if (!r || own_s > type_own_newest(r, &s->heap)) return SEEN_NEW;
+    if (entry_exists(r, &s->heap, own_s, hash)) return SEEN_DUPLICATE;
+    return own_s <= r->lost ? SEEN_UNKNOWABLE : SEEN_NEW;
+}
+
+void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s, const struct event *e, uint32_t now,
+                   struct behaviour_change *out)
+{
+    store_touch(s, row);
+    struct type_rules rules = type_rules(s->schema, type);
+    struct type_record *r = type_find_or_add(s, row, type);
+    struct behaviour_change change = {.old_count = r->count, .old_last = r->last, .old_first = r->first};
+    struct entry entry = {.at = at, .own_s = own_s, .hash = e ? (uint32_t)e->message_hash : 0};
+    if (e && e->props) {
+        entry.props = e->props;
+        entry.prop_count = rules.stride;
+    }
+    bool folded = r->days != 0;
+    type_add(r, &rules, &s->heap, &entry, now);
+    s->folded += (uint64_t)(r->days != 0) - folded;
+    change.new_count = r->count;
+    change.new_last = r->last;
+    change.new_first = r->first;
+    if (out) *out = change;
+}
+
+bool behaviour_view(const struct store *s, row_t row, uint16_t type, struct history_view *out)
+{
+    const struct type_record *r = type_find(s, row, type);
+    if (!r || !r->count) return false;
+    type_view(r, schema_event(s->schema, type), &s->heap, out);
+    return true;
+}
+
+uint32_t behaviour_types(const struct store *s, row_t row, uint16_t *types, uint32_t max)
+{
+    uint32_t count;
+    const struct type_record *list = types_of(s, row, &count);
+    for (uint32_t i = 0; i < count && i < max; i++) types[i] = list[i].type;
+    return count < max ? count : max;
+}
+
+void behaviour_release(struct store *s, row_t row)
+{
+    uint32_t count;
+    struct type_record *list = types_of(s, row, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        s->folded -= list[i].days != 0;
+        type_release(&list[i], schema_event(s->schema, list[i].type), &s->heap);
+    }
+}

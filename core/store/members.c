@@ -1,0 +1,76 @@
+/* Membership in two places: a bit per row for scans and counts (bits.c), and BLOCK_MEMBERS for "since when". */
+#include "core/store/parts.h"
+
+static struct membership *list_of(const struct store *s, row_t row, uint32_t *count)
+{
+    uint32_t bytes;
+    struct membership *list = (struct membership *)(void *)store_block(s, row, BLOCK_MEMBERS, &bytes);
+    *count = bytes / sizeof *list;
+    return list;
+}
+
+static uint32_t lower_bound(const struct membership *list, uint32_t count, uint16_t segment)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (list[middle].segment < segment) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static struct membership *find_or_add(struct store *s, row_t row, uint16_t segment)
+{
+    uint32_t count;
+    struct membership *list = list_of(s, row, &count);
+    uint32_t at = lower_bound(list, count, segment);
+    if (at < count && list[at].segment == segment) return &list[at];
+    list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS, (count + 1) * (uint32_t)sizeof *list);
+    memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
+    list[at] = (struct membership){.segment = segment};
+    return &list[at];
+}
+
+bool member_get(const struct store *s, row_t row, uint16_t segment)
+{
+    return bits_get(&s->parts->bits, &s->heap, row.v, segment);
+}
+
+void member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
+{
+    if (member_get(s, row, segment) == member) return;
+    store_touch(s, row);
+    bits_set(&s->parts->bits, &s->heap, row.v, segment, member);
+    struct membership *m = find_or_add(s, row, segment);
+    m->member = member;
+    m->since = at;
+}
+
+void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left)
+{
+    uint32_t count;
+    const struct membership *list = list_of(s, row, &count);
+    uint32_t at = lower_bound(list, count, segment);
+    bool known = at < count && list[at].segment == segment;
+    *entered = known && list[at].member ? list[at].since : 0;
+    *left = known && !list[at].member ? list[at].since : 0;
+}
+
+uint32_t member_count(const struct store *s, uint16_t segment) { return bits_segment(&s->parts->bits, segment)->count; }
+
+const uint64_t *member_page(const struct store *s, uint16_t segment, uint32_t block)
+{
+    return bits_page(&s->parts->bits, &s->heap, segment, block);
+}
+
+static void set_bits(struct store *s, row_t row, bool member)
+{
+    uint32_t count;
+    const struct membership *list = list_of(s, row, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].member) bits_set(&s->parts->bits, &s->heap, row.v, list[i].segment, member);
+}
+
+void members_restore(struct store *s, row_t row) { set_bits(s, row, true); }
+void members_release(struct store *s, row_t row) { set_bits(s, row, false); }

@@ -1,0 +1,45 @@
+/* parts.h - the inside of a store, for the files of core/store only. See store.h for what it promises. */
+#ifndef HG_STORE_PARTS_H
+#define HG_STORE_PARTS_H
+
+#include "core/base/check.h"
+#include "core/store/bits.h"
+#include "core/store/columns.h"
+#include "core/store/links.h"
+#include "core/store/store.h"
+#include "core/store/types.h"
+#include "core/store/window.h"
+
+struct store_parts {
+    struct region rows;
+    struct index index;
+    struct links links;
+    struct columns columns;
+    struct bits bits;
+    struct window window;
+    uint32_t free_row;      /* slot + 1 of the row given back last; its block[0] names the next */
+    uint32_t history_bytes; /* of the largest block of entries a type may grow to */
+    uint32_t largest_block; /* bytes of the largest block any profile ever had */
+};
+
+/* A block: its length, the room behind it, then the bytes, 8-aligned. */
+struct block {
+    uint32_t bytes, room;
+    uint8_t data[];
+};
+
+static inline struct type_record *types_of(const struct store *s, row_t row, uint32_t *count)
+{
+    uint32_t bytes;
+    struct type_record *list = (struct type_record *)(void *)store_block(s, row, BLOCK_TYPES, &bytes);
+    *count = bytes / sizeof(struct type_record);
+    return list;
+}
+struct type_record *type_find(const struct store *s, row_t row, uint16_t type);        /* NULL: never happened */
+struct type_record *type_find_or_add(struct store *s, row_t row, uint16_t type);
+row_t row_open(struct store *s, uint32_t slot, struct key key, uint32_t now); /* a slot that is free and in no list */
+void behaviour_release(struct store *s, row_t row);
+void members_restore(struct store *s, row_t row); /* sets the bits that BLOCK_MEMBERS says */
+void members_release(struct store *s, row_t row);
+
+#endif

@@ -1,0 +1,313 @@
+/* The facade: rows, the people index, links, blocks, and what must be asked for before a batch. */
+#include "core/store/parts.h"
+
+#include <stdlib.h>
+
+/* ---- making -------------------------------------------------------------------------- */
+
+static uint32_t largest_history(const struct schema *schema)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < schema->event_count; i++) {
+        if (schema->events[i].id == ID_NONE) continue;
+        struct type_rules rules = type_rules(schema, (uint16_t)i);
+        uint32_t bytes = 2 * rules.cap * (12 + 8 * rules.stride); /* a ring is a power of two */
+        if (bytes > largest) largest = bytes;
+    }
+    return largest;
+}
+
+bool store_create(struct store *s, const struct schema *schema)
+{
+    *s = (struct store){.schema = schema};
+    struct store_parts *p = s->parts = calloc(1, sizeof *p);
+    if (!p) return false;
+    if (!region_create(&p->rows, (size_t)PROFILES_PER_SHARD_MAX * sizeof(struct row))) return false;
+    s->rows = (struct row *)(void *)p->rows.base;
+    if (!heap_create(&s->heap, HEAP_BYTES_MAX) || !links_create(&p->links)) return false;
+    struct index_source rows = {p->rows.base + offsetof(struct row, key), sizeof(struct row)};
+    struct index_source links = {p->links.region.base + offsetof(struct link, id), sizeof(struct link)};
+    if (!index_create(&p->index, rows, links) || !bits_create(&p->bits) || !window_create(&p->window)) return false;
+    p->history_bytes = largest_history(schema);
+    return columns_set_schema(&p->columns, schema);
+}
+
+void store_destroy(struct store *s)
+{
+    struct store_parts *p = s->parts;
+    if (!p) return;
+    columns_destroy(&p->columns);
+    region_destroy(&p->rows);
+    index_destroy(&p->index);
+    links_destroy(&p->links);
+    bits_destroy(&p->bits);
+    window_destroy(&p->window);
+    heap_destroy(&s->heap);
+    free(p);
+    *s = (struct store){0};
+}
+
+void store_set_schema(struct store *s, const struct schema *schema)
+{
+    s->schema = schema;
+    s->parts->history_bytes = largest_history(schema);
+    CHECK(columns_set_schema(&s->parts->columns, schema)); /* a few bytes per attribute, while definitions are loaded */
+}
+
+void store_set_segments(struct store *s, uint32_t count)
+{
+    CHECK(count <= SEGMENTS_MAX);
+    if (count > s->parts->bits.segment_limit) s->parts->bits.segment_limit = count;
+}
+
+/* ---- reserving ----------------------------------------------------------------------- */
+
+/* What one event can take from the heap, whatever it does to one person:
+ *  - two histories (its own and a derived one) grow to their largest block: growing doubles, so twice that each;
+ *  - any block of the person is rewritten a little longer: size classes are an eighth apart, so three times the largest;
+ *  - fixed: day lists, type records, sends, journey memory, ids, consent grow from nothing;
+ *  - each byte of payload may be copied to every journey instance (64) and, with the two blocks per doubling, twice over. */
+enum { EVENT_FIXED_BYTES = 48 << 10, BYTES_PER_PAYLOAD_BYTE = 4 * INSTANCES_MAX };
+
+static size_t heap_bound(const struct store *s, uint32_t events, size_t bytes)
+{
+    const struct store_parts *p = s->parts;
+    size_t each = 4 * (size_t)p->history_bytes + 3 * (size_t)p->largest_block + EVENT_FIXED_BYTES;
+    uint32_t row_limit = s->row_limit + 2 * events;
+    return events * each + bytes * BYTES_PER_PAYLOAD_BYTE + columns_heap_bound(&p->columns, 2 * events, row_limit) +
+           bits_heap_bound(&p->bits, 2 * events, row_limit);
+}
+
+bool store_reserve(struct store *s, uint32_t events, size_t bytes)
+{
+    struct store_parts *p = s->parts;
+    uint32_t rows = 2 * events; /* the person, and one that comes with a merge */
+    return columns_reserve(&p->columns, &s->heap, rows, s->row_limit + rows) &&
+           region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) &&
+           links_reserve(&p->links, rows + (uint32_t)(bytes / 8)) && index_reserve(&p->index, 2 * rows + (uint32_t)(bytes / 8)) &&
+           window_reserve(&p->window, rows) && heap_reserve(&s->heap, heap_bound(s, events, bytes));
+}
+
+/* ---- finding people ------------------------------------------------------------------ */
+
+enum found store_find(const struct store *s, struct key key, row_t *row, struct key *target)
+{
+    uint32_t value = index_find(&s->parts->index, key);
+    if (value == INDEX_NONE) return FOUND_NOTHING;
+    if (value & INDEX_LINK_BIT) {
+        *target = link_at(&s->parts->links, value & ~INDEX_LINK_BIT)->target;
+        return FOUND_LINK;
+    }
+    *row = (row_t){value};
+    return FOUND_ROW;
+}
+
+static uint32_t take_row(struct store *s)
+{
+    struct store_parts *p = s->parts;
+    if (p->free_row) {
+        uint32_t slot = p->free_row - 1;
+        p->free_row = s->rows[slot].block[0];
+        return slot;
+    }
+    CHECK(p->rows.committed - p->rows.used >= sizeof(struct row)); /* reserve, then apply */
+    p->rows.used += sizeof(struct row);
+    return s->row_limit++;
+}
+
+row_t row_open(struct store *s, uint32_t slot, struct key key, uint32_t now)
+{
+    s->rows[slot] = (struct row){.key = key, .first_seen = now, .last_seen = now, .flags = ROW_USED, .epoch = s->epoch};
+    index_insert(&s->parts->index, key, slot);
+    s->profiles++;
+    return (row_t){slot};
+}
+
+row_t store_add(struct store *s, struct key key, uint32_t now) { return row_open(s, take_row(s), key, now); }
+
+static void release_blocks(struct store *s, row_t row)
+{
+    behaviour_release(s, row);
+    members_release(s, row);
+    for (int kind = 0; kind < BLOCK_KINDS; kind++) store_block_resize(s, row, (enum block_kind)kind, 0);
+    struct columns *columns = &s->parts->columns;
+    for (uint32_t i = 0; i < columns->count; i++) column_clear(&columns->list[i], &s->heap, row.v);
+}
+
+void store_remove(struct store *s, row_t row)
+{
+    struct store_parts *p = s->parts;
+    struct row *r = store_touch(s, row);
+    release_blocks(s, row);
+    for (uint32_t slot; (slot = links_first(&p->links, r->key)) != INDEX_NONE;) store_unlink(s, link_at(&p->links, slot)->id);
+    CHECK(index_remove(&p->index, r->key) == row.v);
+    s->profiles--;
+    s->known -= (r->flags & ROW_KNOWN) != 0;
+    *r = (struct row){.epoch = s->epoch, .block = {p->free_row}};
+    p->free_row = row.v + 1;
+}
+
+void store_link(struct store *s, struct key key, struct key target)
+{
+    store_unlink(s, key);
+    uint32_t slot = links_add(&s->parts->links, key, target);
+    index_insert(&s->parts->index, key, slot | INDEX_LINK_BIT);
+}
+
+void store_unlink(struct store *s, struct key key)
+{
+    uint32_t value = index_find(&s->parts->index, key);
+    if (value == INDEX_NONE) return;
+    CHECK(value & INDEX_LINK_BIT); /* a person is removed, not unlinked */
+    index_remove(&s->parts->index, key);
+    links_remove(&s->parts->links, value & ~INDEX_LINK_BIT);
+}
+
+uint32_t store_links(const struct store *s) { return s->parts->links.count; }
+
+void store_prefetch_bucket(const struct store *s, struct key key) { index_prefetch(&s->parts->index, key); }
+
+row_t store_prefetch_row(const struct store *s, struct key key)
+{
+    uint32_t value = index_guess(&s->parts->index, key);
+    if (value == INDEX_NONE || value & INDEX_LINK_BIT) return ROW_NONE;
+    __builtin_prefetch(&s->rows[value], 1);
+    return (row_t){value};
+}
+
+void store_prefetch_types(const struct store *s, row_t row)
+{
+    const uint8_t *block = heap_at(&s->heap, s->rows[row.v].block[BLOCK_TYPES]);
+    __builtin_prefetch(block, 1);
+    __builtin_prefetch(block + 64, 1);
+}
+
+void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
+{
+    const struct type_record *r = type_find(s, row, type);
+    if (!r || !r->entries) return;
+    const uint8_t *block = heap_at(&s->heap, r->entries);
+    uint32_t cap = 1u << (r->shape & TYPE_LOG2), at = (uint32_t)(r->head + r->n) & (cap - 1);
+    __builtin_prefetch(block + 4 * at, 1);
+    __builtin_prefetch(block + 4 * (cap + at), 1);
+    if (r->stride) __builtin_prefetch(block + 8 * cap + 8 * at * r->stride, 1);
+}
+
+/* ---- blocks -------------------------------------------------------------------------- */
+
+static struct block *block_at(const struct store *s, uint32_t handle) { return heap_at(&s->heap, handle); }
+
+uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind, uint32_t *bytes)
+{
+    uint32_t handle = s->rows[row.v].block[kind];
+    *bytes = handle ? block_at(s, handle)->bytes : 0;
+    return handle ? block_at(s, handle)->data : NULL;
+}
+
+/* Small blocks fit tightly; from 4 KiB on a growing block gets half as much again, so that growing stays cheap. */
+static uint32_t room_for(uint32_t bytes, uint32_t before)
+{
+    uint32_t want = bytes >= 4096 && bytes > before && before ? bytes + bytes / 2 : bytes;
+    return heap_room((uint32_t)sizeof(struct block) + want) - (uint32_t)sizeof(struct block);
+}
+
+static uint8_t *move_block(struct store *s, uint32_t *handle, uint32_t bytes)
+{
+    struct block *old = *handle ? block_at(s, *handle) : NULL;
+    uint32_t before = old ? old->bytes : 0, keep = before < bytes ? before : bytes, room = room_for(bytes, before);
+    uint32_t fresh = heap_alloc(&s->heap, (uint32_t)sizeof(struct block) + room);
+    struct block *b = block_at(s, fresh);
+    *b = (struct block){bytes, room};
+    if (keep) memcpy(b->data, old->data, keep);
+    memset(b->data + keep, 0, bytes - keep);
+    if (old) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct block) + old->room);
+    *handle = fresh;
+    if (room > s->parts->largest_block) s->parts->largest_block = room;
+    return b->data;
+}
+
+uint8_t *store_block_resize(struct store *s, row_t row, enum block_kind kind, uint32_t bytes)
+{
+    uint32_t *handle = &store_touch(s, row)->block[kind];
+    struct block *b = *handle ? block_at(s, *handle) : NULL;
+    if (!bytes) {
+        if (b) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct block) + b->room);
+        *handle = 0;
+        return NULL;
+    }
+    if (!b || bytes > b->room || bytes < b->room / 4) return move_block(s, handle, bytes);
+    if (bytes > b->bytes) memset(b->data + b->bytes, 0, bytes - b->bytes);
+    b->bytes = bytes;
+    return b->data;
+}
+
+/* ---- attributes ---------------------------------------------------------------------- */
+
+static struct column *column_of(const struct store *s, uint16_t attribute)
+{
+    return attribute < s->parts->columns.count ? &s->parts->columns.list[attribute] : NULL;
+}
+
+struct value attribute_get(const struct store *s, row_t row, uint16_t attribute)
+{
+    const struct column *c = column_of(s, attribute);
+    return c ? column_get(c, &s->heap, row.v) : value_none();
+}
+
+uint32_t attribute_time(const struct store *s, row_t row, uint16_t attribute)
+{
+    const struct column *c = column_of(s, attribute);
+    return c ? column_time(c, &s->heap, row.v) : 0;
+}
+
+static bool wins(const struct column *c, bool present, uint32_t at, uint32_t time, bool removes)
+{
+    return c->keep_first && present && !removes ? at < time : at >= time;
+}
+
+bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at, struct value *old)
+{
+    struct column *c = column_of(s, attribute);
+    CHECK(c);
+    struct value former = column_get(c, &s->heap, row.v);
+    bool present = former.kind != V_NONE, removes = v.kind == V_NULL || v.kind == V_NONE;
+    if (old) *old = former;
+    if (!wins(c, present, at, column_time(c, &s->heap, row.v), removes)) return false;
+    store_touch(s, row);
+    bool same = removes ? !present : value_same(former, v);
+    former = column_put(&s->parts->columns, c, &s->heap, row.v, v, at);
+    if (old) *old = former;
+    return !same;
+}
+
+/* ---- messages without a usable time --------------------------------------------------- */
+
+enum seen window_seen(struct store *s, uint64_t hash, uint32_t own_s, uint32_t now)
+{
+    struct window *w = &s->parts->window;
+    window_expire(w, now);
+    if (window_find(w, hash)) return SEEN_DUPLICATE;
+    if (!window_covers(w, own_s, now)) return SEEN_UNKNOWABLE;
+    window_put(w, (struct window_entry){hash, own_s, now}, now);
+    return SEEN_NEW;
+}
+
+/* ---- memory -------------------------------------------------------------------------- */
+
+void store_memory(const struct store *s, struct store_memory *out)
+{
+    const struct store_parts *p = s->parts;
+    *out = (struct store_memory){
+        .rows = p->rows.used,
+        .index = p->index.segments.used + (sizeof(uint32_t) << p->index.depth),
+        .columns = p->columns.bytes,
+        .members = p->bits.bytes,
+        .links = p->links.region.used + p->links.by_target.segments.used,
+        .window = p->window.ring.used + p->window.table.used,
+    };
+    for (uint32_t i = 0; i < p->columns.count; i++) {
+        const struct column *c = &p->columns.list[i];
+        out->columns += c->capacity * sizeof *c->blocks + c->texts.capacity * 12;
+    }
+    out->heap = s->heap.bytes_used - p->columns.bytes - p->bits.bytes;
+}

@@ -19,8 +19,8 @@ enum expr_space { SPACE_ATTRIBUTE, SPACE_EVENT, SPACE_PROPERTY, SPACE_SEGMENT, S
                   SPACE_JOURNEY, SPACE_STEP, SPACE_LANE, SPACE_COLLECTION, SPACE_CATALOG, SPACE_VALUE, SPACE_AS, SPACE_VARIABLE };
 
 struct expr_symbol {
-    uint16_t id;   /* what the source gets at run time */
-    uint16_t type; /* enum declared_type for attributes and properties */
+    uint16_t id;   /* what the source gets at run time; SPACE_AS: the scope number */
+    uint16_t type; /* enum declared_type for attributes and properties; SPACE_AS: the event type, ID_NONE: any */
     uint32_t cap;  /* events: the history cap, for the warning about constants beyond it */
     struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
 };
@@ -35,6 +35,7 @@ struct expr_scope {
     uint16_t trigger;  /* type of `trigger`, ID_NONE: none or not an event */
     bool any_event;    /* `e` exists, of unknown type: its properties are dynamic */
     bool conformance;  /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
+    bool unchecked;    /* types, names and overloads are found out at run time only: tests only */
 };
 
 enum expr_want { WANT_BOOL, WANT_NUMBER, WANT_STRING, WANT_TIME /* date or timestamp */, WANT_ANY };
@@ -70,6 +71,7 @@ const struct expr_dependency *program_dependencies(const struct program *p, uint
 bool program_timed(const struct program *p); /* its value can change without an event */
 uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
 enum expr_want program_result(const struct program *p);
+bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */
 
@@ -109,7 +111,7 @@ struct value program_run(const struct program *p, struct expr_context *ctx);
 /* A predicate: an error or a non-bool is false and counted. */
 bool program_true(const struct program *p, struct expr_context *ctx);
 
-/* Edit distance for "did you mean"; SIZE_MAX when further than max. Shared with the definition reader. */
+/* Edit distance for "did you mean"; UINT32_MAX when further than max. Shared with the definition reader. */
 uint32_t text_distance(struct slice a, struct slice b, uint32_t max);
 
 #endif

@@ -1,0 +1,71 @@
+/* Text -> program, and the distance between words. */
+#include "core/expr/check.h"
+
+static bool wanted(const struct type *t, enum expr_want want)
+{
+    if (type_is_open(t)) return true;
+    switch (want) {
+    case WANT_BOOL: return t->kind == TYPE_BOOL;
+    case WANT_NUMBER: return type_is_number(t);
+    case WANT_STRING: return t->kind == TYPE_STRING;
+    case WANT_TIME: return t->kind == TYPE_TIME || t->kind == TYPE_DATE;
+    case WANT_ANY: return t->kind != TYPE_WINDOW;
+    }
+    return false;
+}
+
+static uint32_t count_errors(const struct expr_errors *errors)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < errors->count; i++) n += !errors->list[i].warning;
+    return n;
+}
+
+static const struct program *program_of(struct expr_pool *pool, const struct node *root, const char **reason)
+{
+    if (!root->program) ((struct node *)root)->program = program_make(pool, root, reason);
+    return root->program;
+}
+
+const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text, enum expr_want want,
+                                   struct expr_errors *errors)
+{
+    static const char *const names[] = {"bool", "number", "string", "date or timestamp", "value"};
+    uint32_t before = count_errors(errors);
+    text = arena_slice(pool->arena, text); /* names in nodes point into it */
+    struct tree *t = expr_parse(pool->arena, text, errors);
+    struct checker c = {.pool = pool, .scope = scope, .errors = errors, .event = scope->event, .any_event = scope->any_event};
+    const struct node *root = check(&c, t);
+    struct tree whole = {.at = 0, .length = text.n};
+    if (count_errors(errors) == before && !wanted(root->type, want))
+        check_fail(&c, &whole, NULL, "expected a %s but found '%s'", names[want], type_text(pool->arena, root->type));
+    if (count_errors(errors) != before) return NULL;
+    const char *reason;
+    const struct program *p = program_of(pool, root, &reason);
+    if (!p) expr_error_add(pool->arena, errors, (struct expr_error){.length = text.n, .reason = reason});
+    return p;
+}
+
+/* Levenshtein with two neighbours swapped as one step, one row at a time; words beyond the row are too far. */
+uint32_t text_distance(struct slice a, struct slice b, uint32_t max)
+{
+    enum { ROW = 128 };
+    uint32_t rows[3][ROW + 1];
+    uint32_t longer = a.n > b.n ? a.n - b.n : b.n - a.n;
+    if (longer > max || b.n > ROW) return UINT32_MAX;
+    for (uint32_t j = 0; j <= b.n; j++) rows[0][j] = j;
+    for (uint32_t i = 1; i <= a.n; i++) {
+        uint32_t *row = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b.n; j++) {
+            uint32_t best = up[j - 1] + (a.p[i - 1] != b.p[j - 1]);
+            if (up[j] + 1 < best) best = up[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1];
+            if (swapped && up2[j - 2] + 1 < best) best = up2[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    uint32_t distance = rows[a.n % 3][b.n];
+    return distance <= max ? distance : UINT32_MAX;
+}

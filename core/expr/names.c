@@ -1,0 +1,467 @@
+/* What names mean in hourglass: profile, context, e, trigger, and the functions over a person's history. */
+#include "core/expr/check.h"
+
+enum { STEPS_MAX = 16, SCOPE_EVENT = 0, SCOPE_TRIGGER = 1 };
+
+static bool resolve(struct checker *c, enum expr_space space, uint32_t within, struct slice name, struct expr_symbol *out)
+{
+    *out = (struct expr_symbol){0};
+    return c->scope->resolve && c->scope->resolve(c->scope->self, space, within, name, out);
+}
+
+static const struct node *not_yet(struct checker *c, const struct tree *t, const char *what)
+{
+    return check_fail(c, t, NULL, "not yet: %s", what);
+}
+
+static bool is_name(const struct tree *t, const char *name) { return t->kind == TREE_NAME && slice_is(t->name, name); }
+
+static bool is_local(const struct checker *c, struct slice name)
+{
+    for (uint32_t i = 0; i < c->local_count; i++)
+        if (slice_eq(c->locals[i].name, name)) return true;
+    return false;
+}
+
+/* ---- plain CEL: variables, also with dots in their names --------------------------------------------- */
+
+static bool dotted(const struct tree *t, struct arena *a, struct slice *out)
+{
+    if (t->kind == TREE_NAME) return *out = t->name, true;
+    if (t->kind != TREE_SELECT || !dotted(t->target, a, out)) return false;
+    *out = slice_str(arena_printf(a, "%.*s.%.*s", (int)out->n, (const char *)out->p, (int)t->name.n, (const char *)t->name.p));
+    return true;
+}
+
+static const struct tree *leftmost(const struct tree *t)
+{
+    while (t->kind == TREE_SELECT) t = t->target;
+    return t;
+}
+
+static const struct node *check_variable(struct checker *c, const struct tree *t, bool probe)
+{
+    struct slice name;
+    struct expr_symbol s;
+    if (!dotted(t, c->pool->arena, &name) || is_local(c, leftmost(t)->name)) return NULL;
+    if (!resolve(c, SPACE_VARIABLE, 0, name, &s)) return NULL;
+    struct node like = {.op = OP_VARIABLE, .a = probe ? SMALL_PROBE : 0, .b = s.id};
+    return check_leaf(c, like, type_basic(TYPE_DYN));
+}
+
+/* ---- fields: profile.X, context.X.Y, e.X, trigger.X, AS.X ------------------------------------------------- */
+
+static const struct node *check_profile(struct checker *c, const struct tree *t, bool probe)
+{
+    static const struct {
+        const char *name;
+        enum type_kind type;
+    } own[] = {{"user_id", TYPE_STRING}, {"known", TYPE_BOOL},      {"first_seen", TYPE_TIME},
+               {"last_seen", TYPE_TIME}, {"language", TYPE_STRING}, {"timezone", TYPE_STRING}};
+    struct node like = {.a = probe ? SMALL_PROBE : 0};
+    struct expr_symbol s;
+    for (uint16_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (!slice_is(t->name, own[i].name)) continue;
+        like.op = OP_PROFILE;
+        like.b = i;
+        return check_leaf(c, like, type_basic(own[i].type));
+    }
+    if (!resolve(c, SPACE_ATTRIBUTE, 0, t->name, &s)) return check_undeclared(c, t, SPACE_ATTRIBUTE, 0, t->name);
+    like.op = OP_ATTRIBUTE;
+    like.b = s.id;
+    return check_leaf(c, like, type_declared(s.type));
+}
+
+/* A field of an event: type ID_NONE means that any name may be there. */
+static const struct node *check_property(struct checker *c, const struct tree *t, uint16_t scope, uint16_t type, bool probe)
+{
+    struct node like = {.op = OP_PROPERTY, .a = probe ? SMALL_PROBE : 0, .b = scope, .c = ID_NONE};
+    struct expr_symbol s;
+    bool declared = type != ID_NONE && resolve(c, SPACE_PROPERTY, type, t->name, &s);
+    if (!declared && slice_is(t->name, "at")) {
+        like.op = OP_EVENT_AT;
+        like.c = 0;
+        return check_leaf(c, like, type_basic(TYPE_TIME));
+    }
+    if (type != ID_NONE && !declared) return check_undeclared(c, t, SPACE_PROPERTY, type, t->name);
+    like.value = value_string(t->name);
+    if (declared) like.c = s.id;
+    return check_leaf(c, like, declared ? type_declared(s.type) : type_basic(TYPE_DYN));
+}
+
+static const struct node *check_entry_field(struct checker *c, const struct tree *t, bool probe)
+{
+    struct expr_symbol s;
+    if (c->event == ID_NONE || !resolve(c, SPACE_PROPERTY, c->event, t->name, &s)) {
+        if (slice_is(t->name, "at")) return check_leaf(c, (struct node){.op = OP_CELL_AT}, type_basic(TYPE_TIME));
+        if (c->event == ID_NONE) return check_fail(c, t, NULL, "history of \"*\" has no properties");
+        return check_undeclared(c, t, SPACE_PROPERTY, c->event, t->name);
+    }
+    struct node like = {.op = OP_CELL, .a = probe ? SMALL_PROBE : 0, .b = s.id, .c = s.type};
+    return check_leaf(c, like, type_declared(s.type));
+}
+
+static const struct node *check_event_field(struct checker *c, const struct tree *t, bool probe)
+{
+    if (c->in_entry) return check_entry_field(c, t, probe);
+    if (c->event == ID_NONE && !c->any_event) return check_fail(c, t, NULL, "there is no event at hand here");
+    return check_property(c, t, SCOPE_EVENT, c->event, probe);
+}
+
+static const struct node *check_context(struct checker *c, const struct tree *t, bool probe)
+{
+    struct slice path;
+    dotted(t, c->pool->arena, &path);
+    if (c->in_entry) return check_fail(c, t, NULL, "history does not hold an event's context");
+    if (c->event == ID_NONE && !c->any_event) return check_fail(c, t, NULL, "there is no event at hand here");
+    struct slice inner = slice_of(path.p + sizeof "context", path.n - sizeof "context");
+    struct node like = {.op = OP_CONTEXT, .a = probe ? SMALL_PROBE : 0, .b = SCOPE_EVENT, .value = value_string(inner)};
+    return check_leaf(c, like, type_basic(TYPE_DYN));
+}
+
+const struct node *check_field(struct checker *c, const struct tree *t, bool probe)
+{
+    const struct tree *of = t->target, *root = leftmost(t);
+    struct expr_symbol s;
+    if (c->scope->conformance) return check_variable(c, t, probe);
+    if (root->kind != TREE_NAME || is_local(c, root->name)) return NULL;
+    if (is_name(root, "context")) return check_context(c, t, probe);
+    if (of != root) return NULL;
+    if (is_name(of, "profile")) return check_profile(c, t, probe);
+    if (is_name(of, "e")) return check_event_field(c, t, probe);
+    if (is_name(of, "rfm")) return not_yet(c, t, "rfm");
+    if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs");
+    if (is_name(of, "trigger")) {
+        if (c->scope->trigger == ID_NONE) return check_fail(c, t, NULL, "no event started this: there is no trigger");
+        return check_property(c, t, SCOPE_TRIGGER, c->scope->trigger, probe);
+    }
+    if (resolve(c, SPACE_AS, 0, of->name, &s)) return check_property(c, t, s.id, s.type, probe);
+    return NULL;
+}
+
+const struct node *check_name(struct checker *c, const struct tree *t)
+{
+    static const char *const bare[] = {"profile", "context", "e", "trigger", "rfm"};
+    static const char *const types[] = {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn"};
+    struct expr_symbol s;
+    if (c->scope->conformance) {
+        const struct node *n = check_variable(c, t, false);
+        for (size_t i = 0; !n && i < sizeof types / sizeof *types; i++)
+            if (slice_is(t->name, types[i])) n = check_fail(c, t, NULL, "types are not values here");
+        return n;
+    }
+    if (slice_is(t->name, "now")) return check_leaf(c, (struct node){.op = OP_NOW}, type_basic(TYPE_TIME));
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
+        if (slice_is(t->name, bare[i])) return check_fail(c, t, NULL, "'%s' needs a field: %s.name", bare[i], bare[i]);
+    if (resolve(c, SPACE_COLLECTION, 0, t->name, &s)) return not_yet(c, t, "collections");
+    return NULL;
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------------ */
+
+static bool quoted(struct checker *c, const struct tree *t, const char *what, struct slice *out)
+{
+    *out = value_text(t->value);
+    if (t->kind == TREE_VALUE && t->value.kind == V_STRING) return true;
+    check_fail(c, t, NULL, "%s is a name in quotes", what);
+    return false;
+}
+
+static const struct node *error_node(struct checker *c)
+{
+    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("a name")}, type_basic(TYPE_ERROR));
+}
+
+/* A quoted name of a space; NULL in *failed when it is known. */
+static bool named(struct checker *c, const struct tree *t, enum expr_space space, const char *what, struct expr_symbol *s)
+{
+    struct slice name;
+    if (!quoted(c, t, what, &name)) return false;
+    if (resolve(c, space, 0, name, s)) return true;
+    check_undeclared(c, t, space, 0, name);
+    return false;
+}
+
+static bool event_named(struct checker *c, const struct tree *t, struct expr_symbol *s)
+{
+    *s = (struct expr_symbol){.id = ID_NONE};
+    if (t->kind == TREE_VALUE && t->value.kind == V_STRING && slice_is(value_text(t->value), "*")) return true;
+    return named(c, t, SPACE_EVENT, "an event", s);
+}
+
+static bool is_window(const struct tree *t)
+{
+    static const char *const names[] = {"days", "hours", "minutes", "duration", "since", "calendar"};
+    for (size_t i = 0; t->kind == TREE_CALL && !t->target && i < sizeof names / sizeof *names; i++)
+        if (slice_is(t->name, names[i])) return true;
+    return false;
+}
+
+static const struct node *check_window(struct checker *c, const struct tree *t)
+{
+    const struct node *n = check(c, t);
+    if (n->type->kind == TYPE_WINDOW || n->type->kind == TYPE_ERROR) return n;
+    if (n->type->kind != TYPE_DURATION) return check_fail(c, t, NULL, "a window is days(n), hours(n), minutes(n), since(T) or calendar(\"day\")");
+    if (n->op == OP_CONST && nanoseconds(n->value) <= 0) return check_fail(c, t, NULL, "a window must be longer than nothing");
+    return check_node(c, (struct node){.op = OP_SLIDING}, type_basic(TYPE_WINDOW), &n, 1);
+}
+
+/* Checks with `e` bound to an entry of this event's history. */
+static const struct node *check_in_entry(struct checker *c, const struct tree *t, uint16_t event)
+{
+    uint16_t outer = c->event;
+    bool inside = c->in_entry;
+    c->event = event;
+    c->in_entry = true;
+    const struct node *n = check(c, t);
+    c->event = outer;
+    c->in_entry = inside;
+    return n;
+}
+
+static const struct node *check_where(struct checker *c, const struct tree *t, uint16_t event)
+{
+    const struct node *n = check_in_entry(c, t, event);
+    if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
+    if (n->type->kind == TYPE_DURATION) return check_fail(c, t, NULL, "a window comes before the filter and is written as days(n)");
+    return check_fail(c, t, NULL, "a filter is true or false, not %s", type_text(c->pool->arena, n->type));
+}
+
+/* ---- history --------------------------------------------------------------------------------------------------- */
+
+/* (E [, value] [, window] [, where]), told apart by what they are. */
+static const struct node *check_tally(struct checker *c, const struct tree *t, enum tally_what what)
+{
+    bool needs_value = what != TALLY_COUNT;
+    struct expr_symbol event;
+    const struct node *parts[3];
+    uint32_t n = 0, at = 1 + needs_value;
+    if (!event_named(c, t->args[0], &event)) return error_node(c);
+    struct node like = {.op = OP_TALLY, .a = (uint8_t)what, .b = event.id};
+    if (what == TALLY_COUNT) like.c = event.cap;
+    if (at < t->count && is_window(t->args[at])) {
+        parts[n++] = check_window(c, t->args[at++]);
+        like.a |= TALLY_WINDOW;
+    }
+    if (needs_value) {
+        const struct node *value = check_in_entry(c, t->args[1], event.id);
+        bool any = what >= TALLY_MIN || type_is_number(value->type) || type_is_open(value->type);
+        if (!any) value = check_fail(c, t->args[1], NULL, "'%.*s' needs a number, not %s", (int)t->name.n, (const char *)t->name.p, type_text(c->pool->arena, value->type));
+        parts[n++] = value;
+        like.a |= TALLY_VALUE;
+    }
+    if (at < t->count) {
+        parts[n++] = check_where(c, t->args[at++], event.id);
+        like.a |= TALLY_WHERE;
+    }
+    if (at < t->count) return check_fail(c, t->args[at], NULL, "unexpected argument: the order is event, value, window, filter");
+    const struct type *type = type_basic(what == TALLY_COUNT || what == TALLY_DISTINCT ? TYPE_INT : TYPE_DOUBLE);
+    if (what == TALLY_MIN || what == TALLY_MAX) type = parts[(like.a & TALLY_WINDOW) != 0]->type;
+    return check_node(c, like, type, parts, n);
+}
+
+static const struct node *check_count(struct checker *c, const struct tree *t)
+{
+    if (t->count > 1) return check_tally(c, t, TALLY_COUNT);
+    struct expr_symbol event;
+    if (!event_named(c, t->args[0], &event)) return error_node(c);
+    return check_leaf(c, (struct node){.op = OP_COUNT, .b = event.id}, type_basic(TYPE_INT));
+}
+
+static const struct node *check_sum(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_SUM); }
+static const struct node *check_avg(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_AVG); }
+static const struct node *check_min(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_MIN); }
+static const struct node *check_max(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_MAX); }
+static const struct node *check_distinct(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_DISTINCT); }
+
+static const struct node *check_lifetime(struct checker *c, const struct tree *t, enum op op, enum type_kind type)
+{
+    struct expr_symbol event;
+    if (!event_named(c, t->args[0], &event)) return error_node(c);
+    return check_leaf(c, (struct node){.op = (uint8_t)op, .b = event.id}, type_basic(type));
+}
+static const struct node *check_first(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_FIRST, TYPE_TIME); }
+static const struct node *check_last(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_LAST, TYPE_TIME); }
+static const struct node *check_ago(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_AGO, TYPE_DURATION); }
+static const struct node *check_row(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_DAYS_IN_ROW, TYPE_INT); }
+
+static const struct node *check_since(struct checker *c, const struct tree *t)
+{
+    const struct node *n = check(c, t->args[0]);
+    if (n->type->kind == TYPE_DATE) n = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &n, 1);
+    if (n->type->kind != TYPE_TIME && !type_is_open(n->type)) return check_fail(c, t->args[0], NULL, "since() takes a timestamp");
+    bool lifetime = n->op == OP_LAST || n->op == OP_FIRST;
+    return check_node(c, (struct node){.op = OP_SINCE, .a = lifetime}, type_basic(TYPE_WINDOW), &n, 1);
+}
+
+static const struct node *check_calendar(struct checker *c, const struct tree *t)
+{
+    static const char *const units[] = {"day", "week", "month"};
+    struct slice name;
+    if (!quoted(c, t->args[0], "a calendar unit", &name)) return error_node(c);
+    for (uint8_t i = 0; i < 3; i++)
+        if (slice_is(name, units[i])) return check_leaf(c, (struct node){.op = OP_CALENDAR, .a = i}, type_basic(TYPE_WINDOW));
+    return check_fail(c, t->args[0], NULL, "calendar() takes \"day\", \"week\" or \"month\"");
+}
+
+static const struct node *check_step(struct checker *c, const struct tree *t)
+{
+    bool filtered = t->kind == TREE_CALL && !t->target && slice_is(t->name, "ev") && (t->count == 1 || t->count == 2);
+    const struct tree *event_tree = filtered ? t->args[0] : t;
+    struct expr_symbol event;
+    if (!event_named(c, event_tree, &event)) return error_node(c);
+    const struct node *where = filtered && t->count == 2 ? check_where(c, t->args[1], event.id) : NULL;
+    return check_node(c, (struct node){.op = OP_STEP, .b = event.id}, type_basic(TYPE_BOOL), &where, where != NULL);
+}
+
+static const struct node *check_sequence(struct checker *c, const struct tree *t)
+{
+    const struct node *parts[STEPS_MAX + 1];
+    const struct tree *list = t->args[0];
+    if (list->kind != TREE_LIST || list->count == 0 || list->count > STEPS_MAX)
+        return check_fail(c, list, NULL, "sequence() takes a list of 1 to %d events and a window", STEPS_MAX);
+    parts[0] = check_window(c, t->args[1]);
+    for (uint32_t i = 0; i < list->count; i++) {
+        parts[i + 1] = check_step(c, list->args[i]);
+        if (parts[i + 1]->type->kind == TYPE_ERROR) return parts[i + 1];
+    }
+    return check_node(c, (struct node){.op = OP_SEQUENCE}, type_basic(TYPE_BOOL), parts, list->count + 1);
+}
+
+static const struct node *check_ev(struct checker *c, const struct tree *t)
+{
+    return check_fail(c, t, NULL, "ev() stands only inside of sequence([...])");
+}
+
+/* ---- membership, consent, journeys ------------------------------------------------------------------------------- */
+
+static const struct node *check_fact(struct checker *c, const struct tree *t, struct node like, enum expr_space space,
+                                     const char *what, enum type_kind type)
+{
+    struct expr_symbol s;
+    if (!named(c, t->args[0], space, what, &s)) return error_node(c);
+    like.b = s.id;
+    return check_leaf(c, like, type_basic(type));
+}
+
+#define FACT(function, small_op, small_a, space, what, type)                                                 \
+    static const struct node *function(struct checker *c, const struct tree *t)                             \
+    {                                                                                                        \
+        return check_fact(c, t, (struct node){.op = small_op, .a = small_a}, space, what, type);            \
+    }
+FACT(check_segment, OP_SEGMENT, 0, SPACE_SEGMENT, "a segment", TYPE_BOOL)
+FACT(check_entered, OP_ENTERED, 0, SPACE_SEGMENT, "a segment", TYPE_TIME)
+FACT(check_left, OP_LEFT, 0, SPACE_SEGMENT, "a segment", TYPE_TIME)
+FACT(check_in_list, OP_IN_LIST, 0, SPACE_LIST, "a list", TYPE_BOOL)
+FACT(check_reachable, OP_REACHABLE, 0, SPACE_CHANNEL, "a channel", TYPE_BOOL)
+FACT(check_in_journey, OP_IN_JOURNEY, 0, SPACE_JOURNEY, "a journey", TYPE_BOOL)
+FACT(check_sent, OP_SEND, SEND_SENT, SPACE_STEP, "a step", TYPE_BOOL)
+FACT(check_delivered, OP_SEND, SEND_DELIVERED, SPACE_STEP, "a step", TYPE_BOOL)
+FACT(check_opened, OP_SEND, SEND_OPENED, SPACE_STEP, "a step", TYPE_BOOL)
+FACT(check_clicked, OP_SEND, SEND_CLICKED, SPACE_STEP, "a step", TYPE_BOOL)
+FACT(check_replied, OP_SEND, SEND_REPLIED, SPACE_STEP, "a step", TYPE_BOOL)
+
+static const struct node *check_consent(struct checker *c, const struct tree *t)
+{
+    struct expr_symbol channel, topic_symbol;
+    struct slice topic = {0};
+    if (!named(c, t->args[0], SPACE_CHANNEL, "a channel", &channel)) return error_node(c);
+    if (t->count == 2 && !named(c, t->args[1], SPACE_TOPIC, "a topic", &topic_symbol)) return error_node(c);
+    if (t->count == 2) topic = value_text(t->args[1]->value);
+    struct node like = {.op = OP_CONSENT, .b = channel.id, .value = value_string(topic)};
+    return check_leaf(c, like, type_basic(TYPE_BOOL));
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------------------- */
+
+static const struct node *check_value(struct checker *c, const struct tree *t)
+{
+    struct expr_symbol s;
+    if (!named(c, t->args[0], SPACE_VALUE, "a value", &s)) return error_node(c);
+    return check_constant(c, s.constant);
+}
+
+static const struct node *check_age(struct checker *c, const struct tree *t)
+{
+    const struct node *n = check(c, t->args[0]);
+    bool date = n->type->kind == TYPE_DATE;
+    if (!date && n->type->kind != TYPE_TIME && !type_is_open(n->type)) return check_fail(c, t->args[0], NULL, "age() takes a date");
+    return check_node(c, (struct node){.op = OP_AGE, .a = date}, type_basic(TYPE_INT), &n, 1);
+}
+
+static const struct node *check_later_work(struct checker *c, const struct tree *t)
+{
+    return not_yet(c, t, arena_strndup(c->pool->arena, t->name.p, t->name.n));
+}
+
+static const struct node *check_in_lane(struct checker *c, const struct tree *t)
+{
+    struct expr_symbol s;
+    return named(c, t->args[0], SPACE_LANE, "a lane", &s) ? not_yet(c, t, "in_lane") : error_node(c);
+}
+
+static const struct node *check_catalog(struct checker *c, const struct tree *t)
+{
+    struct expr_symbol s;
+    return named(c, t->args[0], SPACE_CATALOG, "a catalog", &s) ? not_yet(c, t, "catalogs") : error_node(c);
+}
+
+static const struct special {
+    const char *name;
+    uint8_t least, most;
+    const struct node *(*check)(struct checker *c, const struct tree *t);
+    const char *usage;
+} specials[] = {
+    {"count", 1, 3, check_count, "count(EVENT[, window][, where])"},
+    {"sum", 2, 4, check_sum, "sum(EVENT, value[, window][, where])"},
+    {"avg", 2, 4, check_avg, "avg(EVENT, value[, window][, where])"},
+    {"min", 2, 4, check_min, "min(EVENT, value[, window][, where])"},
+    {"max", 2, 4, check_max, "max(EVENT, value[, window][, where])"},
+    {"distinct", 2, 4, check_distinct, "distinct(EVENT, value[, window][, where])"},
+    {"first", 1, 1, check_first, "first(EVENT)"},
+    {"last", 1, 1, check_last, "last(EVENT)"},
+    {"ago", 1, 1, check_ago, "ago(EVENT)"},
+    {"days_in_row", 1, 1, check_row, "days_in_row(EVENT)"},
+    {"sequence", 2, 2, check_sequence, "sequence([EVENT, ev(EVENT, where)], window)"},
+    {"ev", 1, 2, check_ev, "ev(EVENT, where)"},
+    {"since", 1, 1, check_since, "since(TIMESTAMP)"},
+    {"calendar", 1, 1, check_calendar, "calendar(\"day\")"},
+    {"segment", 1, 1, check_segment, "segment(NAME)"},
+    {"entered", 1, 1, check_entered, "entered(SEGMENT)"},
+    {"left", 1, 1, check_left, "left(SEGMENT)"},
+    {"in_list", 1, 1, check_in_list, "in_list(NAME)"},
+    {"consent", 1, 2, check_consent, "consent(CHANNEL[, TOPIC])"},
+    {"reachable", 1, 1, check_reachable, "reachable(CHANNEL)"},
+    {"in_journey", 1, 1, check_in_journey, "in_journey(NAME)"},
+    {"in_lane", 1, 1, check_in_lane, "in_lane(NAME)"},
+    {"sent", 1, 1, check_sent, "sent(STEP)"},
+    {"delivered", 1, 1, check_delivered, "delivered(STEP)"},
+    {"opened", 1, 1, check_opened, "opened(STEP)"},
+    {"clicked", 1, 1, check_clicked, "clicked(STEP)"},
+    {"replied", 1, 1, check_replied, "replied(STEP)"},
+    {"value", 1, 1, check_value, "value(NAME)"},
+    {"age", 1, 1, check_age, "age(DATE)"},
+    {"catalog", 2, 2, check_catalog, "catalog(NAME, key)"},
+    {"revenue", 0, 1, check_later_work, "revenue([window])"},
+    {"rate", 3, 3, check_later_work, "rate(OUTCOME, CHANNEL, window)"},
+};
+
+const char *check_nearest_special(struct slice name)
+{
+    for (uint32_t distance = 1; distance <= 2; distance++)
+        for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
+            if (text_distance(name, slice_str(specials[i].name), distance) <= distance) return specials[i].name;
+    return NULL;
+}
+
+const struct node *check_special(struct checker *c, const struct tree *t)
+{
+    if (c->scope->conformance || t->target) return NULL;
+    for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
+        const struct special *s = &specials[i];
+        if (!slice_is(t->name, s->name)) continue;
+        if (t->count < s->least || t->count > s->most) return check_fail(c, t, NULL, "it is written %s", s->usage);
+        return s->check(c, t);
+    }
+    return NULL;
+}

@@ -12,13 +12,17 @@
 
 /* Why a person was or was not taken, moved or sent something: kept per (person, journey) for `why`, counted per journey. */
 #define DECISIONS(X)                                                                                         \
-    X(NONE, "none") X(ENTERED, "entered") X(HELD_OUT, "held_out") X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside") \
-    X(REENTRY, "re-entry not yet allowed") X(NOT_LIVE, "journey is not live") X(LATE, "event came too late to start") \
-    X(GOAL, "reached its goal") X(EXITED, "left by an exit") X(COMPLETED, "walked to the end") X(TIMEOUT, "ran out of time") \
-    X(CANCELLED, "cancelled") X(RESTARTED, "restarted") X(WAITING, "waiting") X(SENT, "sent") X(DEFERRED, "deferred") \
-    X(EXPIRED, "expired before it could be sent") X(NO_CONSENT, "no consent") X(NO_ADDRESS, "no address") \
-    X(CAP, "frequency cap") X(QUIET, "quiet hours") X(OUTBOX_FULL, "outbox full") X(BLOCKED, "channel blocked") \
-    X(TOO_MANY, "too many journeys at once")
+    X(NONE, "none")                                                                                          \
+    X(ENTERED, "entered")                                                                                    \
+    X(HELD_OUT, "held_out") X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside")         \
+        X(REENTRY, "re-entry not yet allowed") X(NOT_LIVE, "journey is not live")                            \
+            X(LATE, "event came too late to start") X(GOAL, "reached its goal") X(EXITED, "left by an exit") \
+                X(COMPLETED, "walked to the end") X(TIMEOUT, "ran out of time") X(CANCELLED, "cancelled")    \
+                    X(RESTARTED, "restarted") X(WAITING, "waiting") X(SENT, "sent") X(DEFERRED, "deferred")  \
+                        X(EXPIRED, "expired before it could be sent") X(NO_CONSENT, "no consent")            \
+                            X(NO_ADDRESS, "no address") X(CAP, "frequency cap") X(QUIET, "quiet hours")      \
+                                X(OUTBOX_FULL, "outbox full") X(BLOCKED, "channel blocked")                  \
+                                    X(TOO_MANY, "too many journeys at once")
 enum decision {
 #define X(name, text) DECISION_##name,
     DECISIONS(X)
@@ -28,21 +32,50 @@ enum decision {
 const char *decision_text(enum decision d); /* the words above */
 const char *decision_name(enum decision d); /* lower-case name: no_consent, cap ... */
 
-struct journey_counters { /* by journey id; part of the state */
-    uint64_t entered, active, completed, goal, exited, timeout, cancelled, moved, converted, converted_touched;
+/* By journey id; part of the state. entered = active + completed + goal + exited + timeout + cancelled + moved, over all
+ * shards together: a merge may carry an instance from one shard to another, so one shard's `active` may wrap below 0. */
+struct journey_counters {
+    uint64_t entered, active, completed, goal, exited, timeout, cancelled, moved, converted,
+        converted_touched;
+    uint64_t ignored; /* triggers while inside */
     int64_t revenue_micros;
-    struct { uint64_t entered, converted; int64_t revenue_micros; } held_out;
+    struct {
+        uint64_t entered, converted;
+        int64_t revenue_micros;
+    } held_out;
 };
 struct action_counters {
     uint64_t created, confirmed, deferred, expired, suppressed[DECISION_COUNT];
 };
 
-enum transition_kind { TRANSITION_ENTER, TRANSITION_STEP, TRANSITION_LEAVE, TRANSITION_CONVERT, TRANSITION_SUPPRESS, TRANSITION_DEFER };
+enum transition_kind {
+    TRANSITION_ENTER,
+    TRANSITION_STEP,
+    TRANSITION_LEAVE,
+    TRANSITION_CONVERT,
+    TRANSITION_SUPPRESS,
+    TRANSITION_DEFER
+};
 struct transition { /* for `tail`, `test` timelines and reports; volatile */
     uint8_t kind;
     uint16_t journey, version, step, decision;
     uint32_t at;
     struct key person, instance;
+};
+
+struct attribute_change { /* of this record: by the event, or by a step of the round before */
+    uint16_t attribute;
+    struct value old; /* copied into scratch: attribute_set's own copy does not last */
+};
+enum { STEP_CHANGES_MAX = 32 };
+
+/* What one record may cause at most, all its rounds together; what is over waits for the next second. The shard reserves
+ * as much before it applies: outbox_reserve(WALK_ACTIONS_MAX, WALK_ACTION_BYTES_MAX) and WALK_STORE_BYTES_MAX of heap. */
+enum {
+    WALK_ACTIONS_MAX = 16,
+    WALK_ACTION_BYTES_MAX = 256 << 10,
+    WALK_INSTANCE_BYTES_MAX = 64 << 10,
+    WALK_STORE_BYTES_MAX = 192 << 10
 };
 
 struct walk {
@@ -52,11 +85,11 @@ struct walk {
     struct store *store;
     struct outbox *outbox;
     struct arena *scratch;
-    struct journey_counters *journeys;      /* by journey id */
+    struct journey_counters *journeys; /* by journey id */
     struct action_counters *actions;
     uint32_t now;
     bool outbox_full;
-    bool no_holdout;                        /* tests: nobody is held out */
+    bool no_holdout; /* tests: nobody is held out */
     /* Notices; may be NULL. */
     void *observer;
     void (*on_action)(void *observer, const struct action *a);
@@ -64,19 +97,33 @@ struct walk {
 
     /* The person and record at hand; set by the shard before each call. */
     row_t row;
-    const struct event *event;              /* NULL: none (wake-up, merge) */
-    uint32_t event_at;                      /* its time after clamping */
-    bool late;                              /* too old to start journeys or to count as a reaction: ends only */
+    const struct event *event; /* NULL: none (wake-up, merge, a further round of the same record) */
+    uint32_t event_at;         /* its time after clamping */
+    bool late;                 /* too old to start journeys or to count as a reaction: ends only */
+    uint32_t armed;            /* wake-up: the second it was armed for (row.next_wake before it); 0: now */
     const struct flip *flips;
     uint32_t flip_count;
-    struct expr_context *context;           /* bound to this person; next_change is lowered by conditions that wait */
-    struct touched *touched;                /* out: attributes, lists, consent a step changed: the shard re-evaluates */
+    const struct attribute_change *changes;
+    uint32_t change_count;
+    struct expr_context *context; /* source person_source, self a struct person of this row, now, zone, week;
+                                               next_change is lowered by conditions that wait, and by those only */
+    struct touched *touched;      /* out: attributes, lists, consent a step changed: the shard re-evaluates */
+    /* out: attributes that steps changed, for `changes` of the next round. */
+    struct attribute_change step_changes[STEP_CHANGES_MAX];
+    uint32_t step_change_count;          /* the walk sets it to 0 when it begins */
+    uint32_t actions_made, action_bytes; /* so far, of this record */
 };
 
+/* Before segments and walk: what an event says about consent (traits, Unsubscribed, complaints, blocks), and which send
+ * an outcome belongs to. Both touch what they change. */
+void consent_record(struct walk *w);
+void outcome_record(struct walk *w);
+
 /* Returns true when something it changed (touched) makes another round of segments and walk necessary. */
-bool walk_record(struct walk *w);  /* event and flips */
-bool walk_due(struct walk *w);     /* everything of this person that is due at now */
-uint32_t walk_next_due(struct walk *w); /* earliest due of this person's instances and date triggers; UINT32_MAX: never */
+bool walk_record(struct walk *w); /* event and flips */
+bool walk_due(struct walk *w);    /* everything of this person that is due at now */
+uint32_t walk_next_due(
+    struct walk *w); /* earliest due of this person's instances and date triggers; UINT32_MAX: never */
 /* After a merge joined two halves' instances: duplicates of one journey end, the survivor's stays. */
 void walk_merged(struct walk *w);
 
@@ -90,9 +137,14 @@ struct person {
     row_t row;
     const struct journey_set *set;
     const struct schema *schema;
-    const struct event *event;       /* e; NULL: none */
+    const struct event *event; /* e; NULL: none */
     uint32_t event_at;
-    const struct instance *instance; /* trigger and as-names; NULL: none */
+    uint32_t now;
+    const struct instance
+        *instance;                 /* trigger and as-names; NULL: none. Set by the walk while it evaluates */
+    struct slice kept;             /* the events behind the instance's head */
+    const struct journey *journey; /* of the instance */
+    const struct run *run; /* the walk at work, whose instances are newer than the block; NULL: none */
     struct arena *scratch;
 };
 extern const struct expr_source person_source;

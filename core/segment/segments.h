@@ -16,9 +16,9 @@ struct segment {
 };
 
 struct segment_set {
-    struct segment *list;       /* by id; gaps have live == false */
-    uint32_t count;             /* highest id + 1 */
-    uint16_t *order;            /* live ids, a segment after those it uses */
+    struct segment *list; /* by id; gaps have live == false */
+    uint32_t count;       /* highest id + 1 */
+    uint16_t *order;      /* live ids, a segment after those it uses */
     uint32_t order_count;
     struct segment_index *index; /* feature -> segments; made by segment_set_index */
 };
@@ -29,13 +29,15 @@ bool segment_set_index(struct segment_set *set, struct arena *a, uint16_t *cycle
 enum { TOUCHED_MAX = 80 };
 struct touched {
     uint32_t count;
-    bool everything;            /* merge, import, new definitions, wake-up of timed segments: evaluate all */
+    bool everything; /* merge, import, new definitions, wake-up of timed segments: evaluate all */
     struct expr_dependency list[TOUCHED_MAX];
 };
 static inline void touch(struct touched *t, enum expr_feature feature, uint16_t id)
 {
-    if (t->count == TOUCHED_MAX) t->everything = true;
-    else t->list[t->count++] = (struct expr_dependency){(uint8_t)feature, id};
+    if (t->count == TOUCHED_MAX)
+        t->everything = true;
+    else
+        t->list[t->count++] = (struct expr_dependency){(uint8_t)feature, id};
 }
 
 struct flip {
@@ -44,10 +46,11 @@ struct flip {
 };
 /* Re-evaluates what may have changed, writes memberships, lists the flips; ctx->next_change is lowered to the earliest
  * second a membership of this person may flip by time alone. Returns the number of flips (at most max). */
-uint32_t segments_update(const struct segment_set *set, struct store *s, row_t row, const struct touched *touched,
-                         struct expr_context *ctx, struct flip *flips, uint32_t max);
+uint32_t segments_update(const struct segment_set *set, struct store *s, row_t row,
+                         const struct touched *touched, struct expr_context *ctx, struct flip *flips,
+                         uint32_t max);
 /* Only those whose value depends on time: at a wake-up. */
-uint32_t segments_update_timed(const struct segment_set *set, struct store *s, row_t row, struct expr_context *ctx,
-                               struct flip *flips, uint32_t max);
+uint32_t segments_update_timed(const struct segment_set *set, struct store *s, row_t row,
+                               struct expr_context *ctx, struct flip *flips, uint32_t max);
 
 #endif

@@ -1,0 +1,122 @@
+/* graph.c - finding journeys: by version, and by what starts them.
+ * Index: per kind of listening one array of listeners sorted by (id, journey, trigger) and, per id, where its run begins. */
+#include "core/journey/graph.h"
+#include "core/base/check.h"
+
+struct listen_table {
+    uint32_t ids;          /* ids below it have a run */
+    const uint32_t *first; /* ids + 1 positions */
+    const struct listener *list;
+};
+struct journey_index {
+    struct listen_table tables[LISTEN_KINDS];
+};
+
+const struct journey *journey_version(const struct journey_set *set, uint16_t id, uint16_t version)
+{
+    if (id < set->journey_count && set->journeys[id] && set->journeys[id]->version == version)
+        return set->journeys[id];
+    for (uint32_t i = 0; i < set->older_count; i++) {
+        const struct journey *j = set->older[i];
+        if (j && j->id == id && j->version == version) return j;
+    }
+    return NULL;
+}
+
+bool journey_transactional(const struct journey *j)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < j->step_count; i++) {
+        const struct step *s = &j->steps[i];
+        if (s->kind != STEP_SEND && s->kind != STEP_CASCADE) continue;
+        if (s->send.type != SEND_TRANSACTIONAL) return false;
+        any = true;
+    }
+    return any;
+}
+
+/* LISTEN_KINDS: nobody listens, an operator starts it. */
+static enum listen listen_of(const struct match *m, uint16_t *id)
+{
+    *id = m->id;
+    switch (m->kind) {
+    case MATCH_EVENT: return LISTEN_EVENT;
+    case MATCH_SEGMENT_ENTERED:
+    case MATCH_SEGMENT_LEFT: return LISTEN_SEGMENT;
+    case MATCH_ATTRIBUTE: return LISTEN_ATTRIBUTE;
+    case MATCH_DATE: *id = 0; return LISTEN_DATE;
+    default: return LISTEN_KINDS;
+    }
+}
+
+typedef void visit_trigger(void *self, enum listen kind, uint16_t id, struct listener l);
+
+static void each_trigger(const struct journey_set *set, visit_trigger *visit, void *self)
+{
+    for (uint32_t j = 0; j < set->journey_count; j++) {
+        const struct journey *journey = set->journeys[j];
+        for (uint16_t t = 0; journey && t < journey->trigger_count; t++) {
+            uint16_t id;
+            enum listen kind = listen_of(&journey->triggers[t], &id);
+            if (kind < LISTEN_KINDS) visit(self, kind, id, (struct listener){(uint16_t)j, t});
+        }
+    }
+}
+
+struct build {
+    uint32_t ids[LISTEN_KINDS], total[LISTEN_KINDS];
+    uint32_t *first[LISTEN_KINDS];
+    struct listener *list[LISTEN_KINDS];
+};
+
+static void measure(void *self, enum listen kind, uint16_t id, struct listener l)
+{
+    struct build *b = self;
+    if (id >= b->ids[kind]) b->ids[kind] = id + 1u;
+    b->total[kind]++;
+}
+
+static void count_one(void *self, enum listen kind, uint16_t id, struct listener l)
+{
+    ((struct build *)self)->first[kind][id + 1]++;
+}
+
+static void place(void *self, enum listen kind, uint16_t id, struct listener l)
+{
+    struct build *b = self;
+    b->list[kind][b->first[kind][id]++] = l;
+}
+
+void journey_set_index(struct journey_set *set, struct arena *a)
+{
+    struct build b = {0};
+    each_trigger(set, measure, &b);
+    for (uint32_t k = 0; k < LISTEN_KINDS; k++) {
+        b.first[k] = ARENA_ARRAY(a, uint32_t, b.ids[k] + 2);
+        b.list[k] = ARENA_ARRAY(a, struct listener, b.total[k] + 1);
+    }
+    each_trigger(set, count_one, &b);
+    struct journey_index *index = ARENA_NEW(a, struct journey_index);
+    for (uint32_t k = 0; k < LISTEN_KINDS; k++)
+        for (uint32_t i = 0; i < b.ids[k]; i++) b.first[k][i + 1] += b.first[k][i];
+    each_trigger(set, place, &b);
+    for (uint32_t k = 0; k < LISTEN_KINDS;
+         k++) { /* placing moved each start to its end: the next one's start */
+        memmove(b.first[k] + 1, b.first[k], (b.ids[k] + 1) * sizeof(uint32_t));
+        b.first[k][0] = 0;
+        index->tables[k] = (struct listen_table){b.ids[k], b.first[k], b.list[k]};
+    }
+    set->index = index;
+}
+
+const struct listener *journey_listeners(const struct journey_set *set, enum listen kind, uint16_t id,
+                                         uint32_t *count)
+{
+    *count = 0;
+    if (set->journey_count == 0) return NULL;
+    CHECK(set->index != NULL);
+    const struct listen_table *t = &set->index->tables[kind];
+    if (id >= t->ids) return NULL;
+    *count = t->first[id + 1] - t->first[id];
+    return t->list + t->first[id];
+}

@@ -1,0 +1,258 @@
+/* segments.c - which segments an event may concern, and their memberships.
+ *
+ * Segments are ranked: rank = position in `order`, a segment after those it uses. For every feature a run of ranks says
+ * who reads it. What was touched marks ranks in a bit set; the set is walked upwards, each marked segment is evaluated,
+ * and a flip marks those that read its membership, which lie further up. So each is evaluated once, in a fixed order.
+ * The delta-driven form (constants between old and new value) can stand in place of `mark_feature`. */
+#include "core/segment/segments.h"
+#include "core/base/check.h"
+
+enum { FEATURES = FEATURE_PROFILE + 1, RANK_WORDS = 1024 /* ids are 16 bits */ };
+
+struct runs { /* by feature id: ranks[first[id] .. first[id + 1]) */
+    uint32_t ids;
+    uint32_t *first;
+    uint16_t *ranks;
+};
+struct segment_index {
+    struct runs runs[FEATURES];
+    struct runs any; /* by feature: those that read it whatever its id, and "*" of history */
+    uint16_t *timed; /* ranks */
+    uint32_t timed_count;
+};
+
+/* ---- order ---------------------------------------------------------------------------------------- */
+
+struct sorter {
+    const struct segment_set *set;
+    uint8_t *state; /* 0 new, 1 open, 2 done */
+    uint16_t *path;
+    uint32_t depth;
+    uint16_t *cycle;
+    uint32_t *cycle_count;
+};
+
+static bool report_cycle(struct sorter *s, uint16_t id)
+{
+    uint32_t from = s->depth, n = 0;
+    while (from > 0 && s->path[from - 1] != id) from--;
+    for (uint32_t i = from ? from - 1 : 0; i < s->depth && n < *s->cycle_count; i++)
+        s->cycle[n++] = s->path[i];
+    *s->cycle_count = n;
+    return false;
+}
+
+static bool visit(struct sorter *s, struct segment_set *set,
+                  uint16_t id) /* depth: the longest chain of segments */
+{
+    uint32_t n;
+    if (id >= set->count || !set->list[id].live || s->state[id] == 2) return true;
+    if (s->state[id] == 1) return report_cycle(s, id);
+    s->state[id] = 1;
+    s->path[s->depth++] = id;
+    const struct expr_dependency *d = program_dependencies(set->list[id].when, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (d[i].feature == FEATURE_SEGMENT && !visit(s, set, d[i].id)) return false;
+    s->depth--;
+    s->state[id] = 2;
+    set->order[set->order_count++] = id;
+    return true;
+}
+
+static bool sort(struct segment_set *set, struct arena *a, uint16_t *cycle, uint32_t *cycle_count)
+{
+    struct sorter s = {.set = set, .cycle = cycle, .cycle_count = cycle_count};
+    s.state = ARENA_ARRAY(a, uint8_t, set->count + 1);
+    s.path = ARENA_ARRAY(a, uint16_t, set->count + 1);
+    set->order = ARENA_ARRAY(a, uint16_t, set->count + 1);
+    set->order_count = 0;
+    for (uint32_t id = 0; id < set->count; id++)
+        if (!visit(&s, set, (uint16_t)id)) return false;
+    return true;
+}
+
+/* ---- feature -> ranks -------------------------------------------------------------------------------- */
+
+/* All dependencies in order of rank, so that every run comes out sorted. */
+typedef void each_dependency(void *self, uint32_t rank, struct expr_dependency d);
+static void each(const struct segment_set *set, each_dependency *f, void *self)
+{
+    for (uint32_t rank = 0; rank < set->order_count; rank++) {
+        uint32_t n;
+        const struct expr_dependency *d = program_dependencies(set->list[set->order[rank]].when, &n);
+        for (uint32_t i = 0; i < n; i++) f(self, rank, d[i]);
+    }
+}
+
+static struct runs *run_of(struct segment_index *index, struct expr_dependency d, uint32_t *id)
+{
+    bool any = d.id == ID_NONE || d.feature == FEATURE_PROFILE || d.feature == FEATURE_SENDS;
+    *id = any ? d.feature : d.id;
+    return any ? &index->any : &index->runs[d.feature];
+}
+
+static void measure(void *self, uint32_t rank, struct expr_dependency d)
+{
+    uint32_t id;
+    struct runs *r = run_of(self, d, &id);
+    if (id >= r->ids) r->ids = id + 1;
+}
+
+static void count(void *self, uint32_t rank, struct expr_dependency d)
+{
+    uint32_t id;
+    run_of(self, d, &id)->first[id + 1]++;
+}
+
+static void place(void *self, uint32_t rank, struct expr_dependency d)
+{
+    uint32_t id;
+    struct runs *r = run_of(self, d, &id);
+    r->ranks[r->first[id]++] = (uint16_t)rank;
+}
+
+static void each_runs(struct segment_index *index, void (*f)(struct runs *r, struct arena *a),
+                      struct arena *a)
+{
+    for (uint32_t i = 0; i < FEATURES; i++) f(&index->runs[i], a);
+    f(&index->any, a);
+}
+
+static void make_first(struct runs *r, struct arena *a) { r->first = ARENA_ARRAY(a, uint32_t, r->ids + 2); }
+
+static void make_ranks(struct runs *r, struct arena *a)
+{
+    for (uint32_t i = 0; i < r->ids; i++) r->first[i + 1] += r->first[i];
+    r->ranks = ARENA_ARRAY(a, uint16_t, r->first[r->ids] + 1);
+}
+
+/* Placing moved each start to its end, which is the next one's start. */
+static void shift_first(struct runs *r, struct arena *a)
+{
+    memmove(r->first + 1, r->first, (r->ids + 1) * sizeof *r->first);
+    r->first[0] = 0;
+}
+
+bool segment_set_index(struct segment_set *set, struct arena *a, uint16_t *cycle, uint32_t *cycle_count)
+{
+    CHECK(set->count < UINT16_MAX);
+    if (!sort(set, a, cycle, cycle_count)) return false;
+    *cycle_count = 0;
+    struct segment_index *index = ARENA_NEW(a, struct segment_index);
+    each(set, measure, index);
+    each_runs(index, make_first, a);
+    each(set, count, index);
+    each_runs(index, make_ranks, a);
+    each(set, place, index);
+    each_runs(index, shift_first, a);
+    index->timed = ARENA_ARRAY(a, uint16_t, set->order_count + 1);
+    for (uint32_t rank = 0; rank < set->order_count; rank++)
+        if (program_timed(set->list[set->order[rank]].when))
+            index->timed[index->timed_count++] = (uint16_t)rank;
+    set->index = index;
+    return true;
+}
+
+/* ---- evaluation ---------------------------------------------------------------------------------------- */
+
+struct update {
+    const struct segment_set *set;
+    struct store *store;
+    row_t row;
+    struct expr_context *ctx;
+    struct flip *flips;
+    uint32_t flip_count, flip_max;
+    uint64_t marks[RANK_WORDS]; /* only the words of existing ranks are ever looked at */
+};
+
+static void mark_run(struct update *u, const struct runs *r, uint32_t id)
+{
+    if (id >= r->ids) return;
+    for (uint32_t i = r->first[id]; i < r->first[id + 1]; i++)
+        u->marks[r->ranks[i] / 64] |= 1ull << r->ranks[i] % 64;
+}
+
+static void mark_feature(struct update *u, uint8_t feature, uint16_t id)
+{
+    mark_run(u, &u->set->index->runs[feature], id);
+    mark_run(u, &u->set->index->any, feature);
+}
+
+static void evaluate(struct update *u, uint32_t rank)
+{
+    uint16_t id = u->set->order[rank];
+    bool is = program_true(u->set->list[id].when, u->ctx);
+    if (is == member_get(u->store, u->row, id)) return;
+    store_touch(u->store, u->row);
+    member_set(u->store, u->row, id, is, u->ctx->now);
+    if (u->flip_count < u->flip_max) u->flips[u->flip_count++] = (struct flip){id, is};
+    mark_feature(u, FEATURE_SEGMENT, id);
+}
+
+/* Flips by segment id: insertion sort, there are few. */
+static uint32_t sort_flips(struct update *u)
+{
+    for (uint32_t i = 1; i < u->flip_count; i++) {
+        struct flip f = u->flips[i];
+        uint32_t k = i;
+        for (; k > 0 && u->flips[k - 1].segment > f.segment; k--) u->flips[k] = u->flips[k - 1];
+        u->flips[k] = f;
+    }
+    return u->flip_count;
+}
+
+static uint32_t evaluate_marked(struct update *u)
+{
+    uint32_t words = (u->set->order_count + 63) / 64;
+    for (uint32_t w = 0; w < words; w++)
+        while (u->marks[w]) { /* a flip may add marks further up, in this word too */
+            uint32_t bit = (uint32_t)__builtin_ctzll(u->marks[w]);
+            u->marks[w] &= u->marks[w] - 1;
+            evaluate(u, w * 64 + bit);
+        }
+    return sort_flips(u);
+}
+
+static void begin(struct update *u, const struct segment_set *set, struct store *s, row_t row,
+                  struct expr_context *ctx, struct flip *flips, uint32_t max)
+{
+    u->set = set;
+    u->store = s;
+    u->row = row;
+    u->ctx = ctx;
+    u->flips = flips;
+    u->flip_count = 0;
+    u->flip_max = max;
+    memset(u->marks, 0, (set->order_count + 63) / 64 * sizeof u->marks[0]);
+}
+
+static void mark_all(struct update *u)
+{
+    for (uint32_t rank = 0; rank < u->set->order_count; rank++) u->marks[rank / 64] |= 1ull << rank % 64;
+}
+
+uint32_t segments_update(const struct segment_set *set, struct store *s, row_t row,
+                         const struct touched *touched, struct expr_context *ctx, struct flip *flips,
+                         uint32_t max)
+{
+    struct update u;
+    if (set->order_count == 0) return 0;
+    begin(&u, set, s, row, ctx, flips, max);
+    if (touched->everything) mark_all(&u);
+    for (uint32_t i = 0; i < touched->count && !touched->everything; i++)
+        mark_feature(&u, touched->list[i].feature, touched->list[i].id);
+    return evaluate_marked(&u);
+}
+
+uint32_t segments_update_timed(const struct segment_set *set, struct store *s, row_t row,
+                               struct expr_context *ctx, struct flip *flips, uint32_t max)
+{
+    struct update u;
+    if (set->order_count == 0) return 0;
+    begin(&u, set, s, row, ctx, flips, max);
+    for (uint32_t i = 0; i < set->index->timed_count; i++) {
+        uint16_t rank = set->index->timed[i];
+        u.marks[rank / 64] |= 1ull << rank % 64;
+    }
+    return evaluate_marked(&u);
+}

@@ -41,20 +41,33 @@ struct defset {
     struct journey_set journeys;
     struct slice bundle;     /* sources + registry: what the data directory keeps */
     struct registry *registry;
+    struct named_value { struct slice name; double number; } *values; /* value(NAME) */
+    uint32_t value_count;
+    uint32_t file_count;
+    struct source_file *files;
+    uint32_t references;     /* how many let go with defset_free */
+    struct defset *before;   /* holds the journeys of `older`; NULL: none are needed */
 };
 
 /* previous: the set before (its registry and journeys are continued), NULL: the first. Sources are copied.
- * NULL when there were errors. Zones are read from zone_dir (NULL: the system's). */
+ * Files that do not end in .yaml are texts that templates may name. NULL when there were errors. Zones are read from
+ * zone_dir (NULL: the system's). The set keeps `previous` alive as long as it needs journeys of it. */
 struct defset *defset_compile(const struct source_file *files, uint32_t count, const struct defset *previous,
                               const char *zone_dir, struct diagnostics *d);
+/* The same for looking only: also takes what this version reads but does not run yet (defset_compile refuses it). */
+struct defset *defset_check(const struct source_file *files, uint32_t count, const struct defset *previous,
+                            const char *zone_dir, struct diagnostics *d);
+/* The set that wrote the bundle: same ids, versions and hash; former versions of journeys too. Layout: bundle.c. */
 struct defset *defset_from_bundle(struct slice bundle, const char *zone_dir, struct diagnostics *d);
 struct defset *defset_empty(void); /* nothing declared, version 0 */
-void defset_free(struct defset *set);
+struct defset *defset_share(const struct defset *set); /* one more who will call defset_free; any thread */
+void defset_free(struct defset *set);                  /* the last one frees it; NULL is fine; any thread */
 /* Compiles one more expression against a set: ad-hoc count, simulate's filters. Memory from `a`. */
 const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want, struct arena *a,
                                         struct expr_errors *errors);
 
-/* Reads *.yaml below dir (not *.test.yaml), sorted by name; O_NOFOLLOW, at most 1 MiB each. Texts in d's arena. */
+/* Reads *.yaml below dir (not *.test.yaml), and *.html, *.txt for templates; sorted by name; links are not followed, at
+ * most 1 MiB each. Texts in d's arena. Unreadable ones are reported and left out. */
 struct source_file *sources_read(const char *dir, uint32_t *count, struct diagnostics *d);
 
 uint16_t defset_segment(const struct defset *set, struct slice name); /* ID_NONE if unknown */

@@ -1,0 +1,297 @@
+/* expressions.c - what names mean inside an expression, and where in a file its mistakes are. */
+#include "core/define/compile.h"
+
+struct scope_self {
+    struct compile *c;
+    const struct journey_draft *journey;
+};
+
+static bool known(struct expr_symbol *out, const struct registry_entry *e)
+{
+    if (!e) return false;
+    out->id = e->id;
+    out->type = e->type;
+    return true;
+}
+
+static bool resolve_event(const struct compile *c, struct slice name, struct expr_symbol *out)
+{
+    uint16_t id = schema_find(&c->set->schema, NAME_EVENT, name); /* knows aliases too */
+    if (id == ID_NONE) return false;
+    out->id = id;
+    out->cap = c->set->schema.events[id].cap;
+    return true;
+}
+
+static bool resolve_step(const struct journey_draft *j, struct slice name, struct expr_symbol *out)
+{
+    for (uint32_t i = 0; j && i < j->name_count; i++) {
+        if (!slice_eq(j->names[i].name, name)) continue;
+        out->id = j->names[i].step;
+        return true;
+    }
+    return false;
+}
+
+static bool resolve_as(const struct journey_draft *j, struct slice name, struct expr_symbol *out)
+{
+    for (uint32_t i = 0; j && i < j->as_count; i++) {
+        if (!slice_eq(j->as[i].name, name)) continue;
+        out->id = (uint16_t)(2 + i); /* scopes 0 and 1 are e and trigger */
+        out->type = j->as[i].event;
+        return true;
+    }
+    return false;
+}
+
+static bool resolve_value(const struct compile *c, struct slice name, struct expr_symbol *out)
+{
+    for (uint32_t i = 0; i < c->set->value_count; i++) {
+        if (!slice_eq(c->set->values[i].name, name)) continue;
+        out->constant = value_double(c->set->values[i].number);
+        return true;
+    }
+    return false;
+}
+
+static bool declared_in(const struct compile *c, const char *block, struct slice name)
+{
+    struct node *map = node_find(c->root, block);
+    for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++)
+        if (slice_eq(node_key(map, i)->text, name)) return true;
+    return false;
+}
+
+static bool resolve_lane(const struct compile *c, struct slice name)
+{
+    struct node *journeys = node_find(c->root, "journeys");
+    for (uint32_t i = 0; journeys && journeys->kind == NODE_MAPPING && i < journeys->count; i++)
+        if (slice_eq(get_text(get(node_value(journeys, i), "lane"), "name"), name)) return true;
+    return false;
+}
+
+static bool resolve(void *self, enum expr_space space, uint32_t within, struct slice name, struct expr_symbol *out)
+{
+    const struct scope_self *s = self;
+    const struct registry *r = s->c->registry;
+    *out = (struct expr_symbol){0};
+    switch (space) {
+    case SPACE_ATTRIBUTE: return known(out, registry_find(r, REG_ATTRIBUTE, 0, name));
+    case SPACE_EVENT: return resolve_event(s->c, name, out);
+    case SPACE_PROPERTY: return known(out, registry_find(r, REG_PROPERTY, (uint16_t)within, name));
+    case SPACE_SEGMENT: return known(out, registry_find(r, REG_SEGMENT, 0, name));
+    case SPACE_LIST: return known(out, registry_find(r, REG_LIST, 0, name));
+    case SPACE_CHANNEL: return known(out, registry_find(r, REG_CHANNEL, 0, name));
+    case SPACE_JOURNEY: return known(out, registry_find(r, REG_JOURNEY, 0, name));
+    case SPACE_TOPIC: return true; /* topics are not declared: any text is one */
+    case SPACE_STEP: return resolve_step(s->journey, name, out);
+    case SPACE_AS: return resolve_as(s->journey, name, out);
+    case SPACE_VALUE: return resolve_value(s->c, name, out);
+    case SPACE_LANE: return resolve_lane(s->c, name);
+    case SPACE_COLLECTION: return declared_in(s->c, "collections", name);
+    case SPACE_CATALOG: return declared_in(s->c, "catalogs", name);
+    case SPACE_VARIABLE: return false;
+    }
+    return false;
+}
+
+static void consider(struct slice name, struct slice candidate, struct slice *found, uint32_t *best)
+{
+    uint32_t distance = text_distance(name, candidate, *best);
+    if (distance > *best || (found->n && distance == *best)) return;
+    *best = distance;
+    *found = candidate;
+}
+
+static struct slice nearest_in_journey(const struct journey_draft *j, enum expr_space space, struct slice name)
+{
+    struct slice found = {0};
+    uint32_t best = name.n < 4 ? 1 : name.n / 3;
+    for (uint32_t i = 0; j && space == SPACE_STEP && i < j->name_count; i++) consider(name, j->names[i].name, &found, &best);
+    for (uint32_t i = 0; j && space == SPACE_AS && i < j->as_count; i++) consider(name, j->as[i].name, &found, &best);
+    return found;
+}
+
+static struct slice nearest_in_block(const struct compile *c, const char *block, struct slice name)
+{
+    struct slice found = {0};
+    uint32_t best = name.n < 4 ? 1 : name.n / 3;
+    struct node *map = node_find(c->root, block);
+    for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++)
+        consider(name, node_key(map, i)->text, &found, &best);
+    return found;
+}
+
+static struct slice nearest(void *self, enum expr_space space, uint32_t within, struct slice name)
+{
+    const struct scope_self *s = self;
+    const struct registry *r = s->c->registry;
+    switch (space) {
+    case SPACE_ATTRIBUTE: return registry_nearest(r, REG_ATTRIBUTE, 0, name);
+    case SPACE_EVENT: return registry_nearest(r, REG_EVENT, 0, name);
+    case SPACE_PROPERTY: return registry_nearest(r, REG_PROPERTY, (uint16_t)within, name);
+    case SPACE_SEGMENT: return registry_nearest(r, REG_SEGMENT, 0, name);
+    case SPACE_LIST: return registry_nearest(r, REG_LIST, 0, name);
+    case SPACE_CHANNEL: return registry_nearest(r, REG_CHANNEL, 0, name);
+    case SPACE_JOURNEY: return registry_nearest(r, REG_JOURNEY, 0, name);
+    case SPACE_STEP:
+    case SPACE_AS: return nearest_in_journey(s->journey, space, name);
+    case SPACE_VALUE: return nearest_in_block(s->c, "values", name);
+    case SPACE_COLLECTION: return nearest_in_block(s->c, "collections", name);
+    case SPACE_CATALOG: return nearest_in_block(s->c, "catalogs", name);
+    default: return (struct slice){0};
+    }
+}
+
+/* What the language has and this version does not run: `check` takes it with a warning. Returns the real errors. */
+static uint32_t report_errors(struct compile *c, struct node *n, uint32_t from, const struct expr_errors *errors)
+{
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < errors->count; i++) {
+        const struct expr_error *e = &errors->list[i];
+        bool mild = e->warning || (!c->for_running && strncmp(e->reason, "not yet", 7) == 0);
+        report_at(c->d, mild ? SEVERITY_WARNING : SEVERITY_ERROR, n->file, node_byte(n, from + e->at), e->length, "%s", e->reason);
+        if (e->fix) report_fix(c->d, "%s", e->fix);
+        wrong += !mild;
+    }
+    return wrong;
+}
+
+static struct expr_scope scope_of(struct scope_self *self, struct place place)
+{
+    const struct journey_draft *j = place.journey;
+    return (struct expr_scope){.self = self,
+                               .resolve = resolve,
+                               .nearest = nearest,
+                               .event = place.event,
+                               .trigger = j ? j->trigger_event : ID_NONE,
+                               .any_event = place.any_event};
+}
+
+const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from, struct slice text,
+                                      enum expr_want want)
+{
+    struct scope_self self = {c, place.journey};
+    struct expr_scope scope = scope_of(&self, place);
+    struct expr_errors errors = {0};
+    const struct program *p = expr_compile(c->pool, &scope, text, want, &errors);
+    if (report_errors(c, n, from, &errors)) n->bad = true;
+    return p;
+}
+
+const struct program *expression(struct compile *c, struct place place, struct node *n, enum expr_want want)
+{
+    if (!n || n->bad) return NULL;
+    return expression_part(c, place, n, 0, n->text, want);
+}
+
+/* ---- values of `vars`, `set`, `from`, `to` ------------------------------------------------------ */
+
+static struct value scalar_value(const struct node *n)
+{
+    bool flag;
+    int64_t integer;
+    double number;
+    if (n->style == STYLE_PLAIN) {
+        if (text_is_null(n->text)) return value_null();
+        if (parse_bool(n->text, &flag)) return value_bool(flag);
+        if (parse_integer(n->text, &integer)) return value_int(integer);
+        if (parse_number(n->text, &number)) return value_double(number);
+    }
+    return value_string(n->text);
+}
+
+struct value literal_of(struct compile *c, const struct node *n)
+{
+    if (n->kind == NODE_SCALAR) {
+        struct value v = scalar_value(n);
+        return v.kind == V_STRING ? value_string(arena_slice(c->arena, n->text)) : v;
+    }
+    if (n->kind == NODE_SEQUENCE) {
+        struct value *list = ARENA_ARRAY(c->arena, struct value, n->count + 1);
+        for (uint32_t i = 0; i < n->count; i++) list[i] = literal_of(c, n->list[i]);
+        return (struct value){.kind = V_LIST, .n = n->count, .list = list};
+    }
+    struct value_pair *map = ARENA_ARRAY(c->arena, struct value_pair, n->count + 1);
+    for (uint32_t i = 0; i < n->count; i++)
+        map[i] = (struct value_pair){value_string(arena_slice(c->arena, node_key(n, i)->text)), literal_of(c, node_value(n, i))};
+    return (struct value){.kind = V_MAP, .n = n->count, .map = map};
+}
+
+struct text_host {
+    struct compile *c;
+    struct place place;
+    struct node *node;
+    enum missing missing;
+};
+
+static const struct program *text_compile(void *self, struct slice text, enum expr_want want, uint32_t at)
+{
+    struct text_host *h = self;
+    return expression_part(h->c, h->place, h->node, at, text, want);
+}
+
+static void text_error(void *self, uint32_t at, uint32_t length, const char *reason)
+{
+    struct text_host *h = self;
+    report_at(h->c->d, SEVERITY_ERROR, h->node->file, node_byte(h->node, at), length, "%s", reason);
+    h->node->bad = true;
+}
+
+static void text_bare(void *self, uint32_t at, uint32_t length)
+{
+    struct text_host *h = self;
+    if (h->missing == MISSING_FALLS_BACK) return;
+    enum severity severity = h->missing == MISSING_IS_ERROR ? SEVERITY_ERROR : SEVERITY_WARNING;
+    report_at(h->c->d, severity, h->node->file, node_byte(h->node, at), length, "this value may be missing");
+    report_fix(h->c->d, "say what stands there then: {{ ... | default: \"...\" }}%s",
+               h->missing == MISSING_IS_ERROR ? ", or give the template a fallback" : "");
+}
+
+const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html, enum missing missing)
+{
+    struct text_host self = {c, place, n, missing};
+    struct template_host host = {.self = &self, .compile = text_compile, .error = text_error, .bare = text_bare};
+    return template_parse(n->text, html, &host, c->arena);
+}
+
+static bool holds(struct slice s, const char *two)
+{
+    for (uint32_t i = 0; i + 1 < s.n; i++)
+        if (s.p[i] == (uint8_t)two[0] && s.p[i + 1] == (uint8_t)two[1]) return true;
+    return false;
+}
+
+struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n)
+{
+    struct field f = {.name = arena_slice(c->arena, name)};
+    if (n->bad) return f;
+    if (n->kind == NODE_SCALAR && n->text.n && n->text.p[0] == '=') {
+        uint32_t from = 1;
+        while (from < n->text.n && n->text.p[from] == ' ') from++;
+        f.program = expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), WANT_ANY);
+    } else if (n->kind == NODE_SCALAR && (holds(n->text, "{{") || holds(n->text, "{%"))) {
+        f.text = text_of(c, place, n, false, MISSING_WARNS);
+    } else {
+        f.literal = literal_of(c, n);
+    }
+    return f;
+}
+
+uint16_t fields_of(struct compile *c, struct place place, struct node *map, const struct field **out)
+{
+    if (!map || map->bad || map->kind != NODE_MAPPING || !map->count) return 0;
+    struct field *list = ARENA_ARRAY(c->arena, struct field, map->count);
+    for (uint32_t i = 0; i < map->count; i++) list[i] = field_of(c, place, node_key(map, i)->text, node_value(map, i));
+    *out = list;
+    return (uint16_t)map->count;
+}
+
+const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want, struct arena *a,
+                                        struct expr_errors *errors)
+{
+    struct compile c = {.set = (struct defset *)set, .registry = set->registry};
+    struct scope_self self = {&c, NULL};
+    struct expr_scope scope = scope_of(&self, PLACE_NONE);
+    return expr_compile(expr_pool_create(a), &scope, text, want, errors);
+}

@@ -1,0 +1,289 @@
+/* journeys.c - the head of a journey: who enters, who leaves, what it is for. Its steps are in steps.c. */
+#include "core/define/compile.h"
+
+enum { PRIORITY_UNSET = 0 };
+
+static struct place at_event(struct journey_draft *j, uint16_t event) { return (struct place){.event = event, .journey = j}; }
+static struct place at_entry(struct journey_draft *j) { return at_event(j, j->trigger_event); }
+
+/* ---- what is waited for ----------------------------------------------------------------------- */
+
+/* Which one of the words is written; NULL after a message when it is none, or several. */
+static const char *only_one_of(struct compile *c, struct node *n, const char *const *words, const char *what)
+{
+    const char *found = NULL;
+    for (; *words; words++) {
+        if (!has(n, *words)) continue;
+        if (found) {
+            report_node(c->d, n, "%s is either '%s' or '%s'", what, found, *words);
+            return NULL;
+        }
+        found = *words;
+    }
+    if (!found && !n->bad) report_node(c->d, n, "%s does not say what it waits for", what);
+    return found;
+}
+
+static void check_companions(struct compile *c, struct node *n, const char *word, const char *const (*pairs)[2])
+{
+    for (; (*pairs)[0]; pairs++) {
+        struct node *value = get(n, (*pairs)[0]);
+        if (value && strcmp((*pairs)[1], word) != 0) report_node(c->d, value, "'%s' goes with '%s' only", (*pairs)[0], (*pairs)[1]);
+    }
+}
+
+bool read_match(struct compile *c, struct journey_draft *j, struct node *n, const char *word, struct match *m)
+{
+    struct node *value = get(n, word);
+    m->id = ID_NONE;
+    if (!value) return false;
+    if (strcmp(word, "event") == 0) {
+        m->kind = MATCH_EVENT;
+        m->id = event_id(c, value);
+        if (m->id != ID_NONE) m->where = expression(c, at_event(j, m->id), get(n, "where"), WANT_BOOL);
+    } else if (strcmp(word, "segment_left") == 0) {
+        m->kind = MATCH_SEGMENT_LEFT;
+        m->id = name_id(c, REG_SEGMENT, value);
+    } else if (strcmp(word, "segment") == 0 || strcmp(word, "segment_entered") == 0) {
+        m->kind = MATCH_SEGMENT_ENTERED;
+        m->id = name_id(c, REG_SEGMENT, value);
+    } else if (strcmp(word, "when") == 0) {
+        m->kind = MATCH_WHEN;
+        m->where = expression(c, at_entry(j), value, WANT_BOOL);
+    } else {
+        m->kind = strcmp(word, "silence") == 0 ? MATCH_SILENCE : MATCH_AFTER;
+        m->seconds = (uint32_t)get_seconds(n, word, 0);
+    }
+    return true;
+}
+
+/* ---- triggers -------------------------------------------------------------------------------------- */
+
+/* A constant that an attribute is compared with, as the program the walk wants. */
+static const struct program *constant(struct compile *c, struct journey_draft *j, struct node *n, uint16_t attribute)
+{
+    if (!n || attribute == ID_NONE) return NULL;
+    if (n->kind != NODE_SCALAR) {
+        report_node(c->d, n, "a single value is expected here");
+        return NULL;
+    }
+    if (n->text.n && n->text.p[0] == '=') {
+        struct slice text = slice_of(n->text.p + 1, n->text.n - 1);
+        return expression_part(c, at_entry(j), n, 1, text, WANT_ANY);
+    }
+    struct buf text = {0};
+    bool quoted = c->set->schema.attributes[attribute].type == T_STRING || n->style != STYLE_PLAIN;
+    if (quoted) buf_put_u8(&text, '"');
+    for (uint32_t i = 0; i < n->text.n; i++) {
+        if (quoted && (n->text.p[i] == '"' || n->text.p[i] == '\\')) buf_put_u8(&text, '\\');
+        buf_put_u8(&text, n->text.p[i]);
+    }
+    if (quoted) buf_put_u8(&text, '"');
+    const struct program *p = expression_part(c, at_entry(j), n, 0, arena_slice(c->scratch, buf_slice(&text)), WANT_ANY);
+    buf_free(&text);
+    return p;
+}
+
+static void read_date_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
+{
+    m->kind = MATCH_DATE;
+    m->date = expression(c, (struct place){.event = ID_NONE, .journey = j}, get(n, "date"), WANT_TIME);
+    m->every_year = has(n, "every");
+    m->offset_s = (int32_t)get_seconds(n, "offset", 0);
+    m->clock_s = get_clock(n, "at", 0);
+    struct node *offset = get(n, "offset");
+    if (offset && m->offset_s % 86400) {
+        report_node(c->d, offset, "the offset of a date is whole days");
+        report_fix(c->d, "`at` gives the time of day");
+    }
+}
+
+static void read_attribute_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
+{
+    m->kind = MATCH_ATTRIBUTE;
+    m->id = name_id(c, REG_ATTRIBUTE, get(n, "attribute_changed"));
+    m->from = constant(c, j, get(n, "from"), m->id);
+    m->to = constant(c, j, get(n, "to"), m->id);
+}
+
+static void check_trigger_keys(struct compile *c, struct node *n, const char *word)
+{
+    static const char *const pairs[][2] = {{"where", "event"}, {"to", "attribute_changed"}, {"from", "attribute_changed"},
+                                           {"every", "date"}, {"offset", "date"}, {"at", "date"}, {0}};
+    bool later = word_in(slice_str(word), "item|schedule|broadcast|catalog|rfm_changed", NULL);
+    if (!later) check_companions(c, n, word, pairs);
+    struct node *existing = get(n, "existing");
+    if (existing && strncmp(word, "segment_", 8) != 0) report_node(c->d, existing, "'existing' goes with a segment only");
+}
+
+static bool read_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
+{
+    static const char *const words[] = {"event", "segment_entered", "segment_left", "attribute_changed", "date", "manual", "item",
+                                        "schedule", "broadcast", "catalog", "rfm_changed", NULL};
+    *m = (struct match){.kind = MATCH_MANUAL, .id = ID_NONE};
+    if (n->bad) return false;
+    if (n->kind == NODE_SCALAR) return true;
+    const char *word = only_one_of(c, n, words, "a trigger");
+    if (!word) return false;
+    check_trigger_keys(c, n, word);
+    if (strcmp(word, "attribute_changed") == 0) read_attribute_trigger(c, j, n, m);
+    else if (strcmp(word, "date") == 0) read_date_trigger(c, j, n, m);
+    else if (strcmp(word, "event") == 0 || strncmp(word, "segment_", 8) == 0) read_match(c, j, n, word, m);
+    else if (strcmp(word, "manual") != 0) return false; /* checked, not yet run */
+    m->existing = get_word(n, "existing", "ignore|enter", 0) == 1;
+    return true;
+}
+
+/* `trigger.x` is known when every trigger is the same event. */
+static void find_trigger_event(struct compile *c, struct journey_draft *j, struct node *triggers)
+{
+    j->trigger_event = ID_NONE;
+    for (uint32_t i = 0; i < item_count(triggers); i++) {
+        struct slice name = get_text(item(triggers, i), "event");
+        if (!name.n) name = get_text(item(triggers, i), "broadcast");
+        uint16_t id = name.n ? schema_find(&c->set->schema, NAME_EVENT, name) : ID_NONE;
+        if (i && id != j->trigger_event) id = ID_NONE;
+        j->trigger_event = id;
+        if (id == ID_NONE) return;
+    }
+}
+
+static void read_triggers(struct compile *c, struct journey_draft *j)
+{
+    struct node *triggers = get(j->node, "trigger");
+    uint32_t count = item_count(triggers), used = 0;
+    struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (read_trigger(c, j, item(triggers, i), &list[used])) used++;
+    j->journey->triggers = list;
+    j->journey->trigger_count = (uint16_t)used;
+    if (triggers && !count) report_node(c->d, triggers, "no one can enter: the list of triggers is empty");
+}
+
+/* ---- re-entry, goal, exits ----------------------------------------------------------------------------- */
+
+static void read_reentry(struct compile *c, struct journey_draft *j)
+{
+    struct node *n = get(j->node, "reentry");
+    struct journey *out = j->journey;
+    if (!n) return;
+    if (n->kind == NODE_SCALAR) {
+        out->reentry = slice_is(n->text, "always") ? REENTRY_ALWAYS : REENTRY_ONCE;
+        return;
+    }
+    out->key = expression(c, at_entry(j), get(n, "key"), WANT_ANY);
+    out->reentry_after_s = (uint32_t)get_seconds(n, "after", 0);
+    out->reentry = has(n, "key") ? REENTRY_KEYED : has(n, "after") ? REENTRY_AFTER : REENTRY_ALWAYS;
+    out->while_active = (uint8_t)get_word(n, "while_active", "ignore|restart|parallel", ACTIVE_IGNORE);
+    if (get_seconds(n, "after", 0) < 0) report_node(c->d, get(n, "after"), "a time that has passed cannot be negative");
+}
+
+static void read_goal(struct compile *c, struct journey_draft *j)
+{
+    static const char *const words[] = {"event", "segment", "when", NULL};
+    struct node *n = get(j->node, "goal");
+    struct journey *out = j->journey;
+    if (!n) return;
+    const char *word = only_one_of(c, n, words, "a goal");
+    if (!word || !read_match(c, j, n, word, &out->goal)) return;
+    out->has_goal = true;
+    out->goal_stay = get_bool(n, "stay", false);
+    out->goal_within_s = (uint32_t)get_seconds(n, "within", 0);
+    struct place place = out->goal.kind == MATCH_EVENT ? at_event(j, out->goal.id) : (struct place){.event = ID_NONE, .journey = j};
+    if (out->goal.kind != MATCH_EVENT || out->goal.id != ID_NONE) out->goal_value = expression(c, place, get(n, "value"), WANT_NUMBER);
+}
+
+static void read_exits(struct compile *c, struct journey_draft *j)
+{
+    static const char *const words[] = {"event", "segment_entered", "segment_left", "when", "silence", "after", NULL};
+    struct node *exits = get(j->node, "exit");
+    uint32_t count = item_count(exits), used = 0;
+    struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        struct node *n = item(exits, i);
+        const char *word = n->bad ? NULL : only_one_of(c, n, words, "an exit");
+        if (word && read_match(c, j, n, word, &list[used])) used++;
+    }
+    j->journey->exits = list;
+    j->journey->exit_count = (uint16_t)used;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------- */
+
+static uint32_t local_midnight(const struct compile *c, struct node *date, int32_t plus_days)
+{
+    int32_t days;
+    if (!date || !parse_date(date->text, &days)) return 0;
+    int64_t utc = zone_to_utc(c->set->journeys.zone, ((int64_t)days + plus_days) * 86400);
+    return utc > 0 && utc < UINT32_MAX ? (uint32_t)utc : 0;
+}
+
+static void warn_open_end(struct compile *c, const struct journey_draft *j, const struct registry_entry *r)
+{
+    uint32_t at = j->node->at;
+    if (!has(j->node, "goal"))
+        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1, "journey '%.*s' has no goal: nothing tells whether it works", SHOWN(r->name));
+    if (!has(j->node, "exit"))
+        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1, "journey '%.*s' has no exit: people stay to its last step", SHOWN(r->name));
+}
+
+static void read_head(struct compile *c, struct journey_draft *j)
+{
+    struct journey *out = j->journey;
+    struct node *n = j->node, *active = get(n, "active");
+    out->description = arena_slice(c->arena, get_text(n, "description"));
+    out->state = (uint8_t)get_word(n, "state", "draft|live|paused|closing", JOURNEY_LIVE);
+    out->active_from = local_midnight(c, get(active, "from"), 0);
+    out->active_until = local_midnight(c, get(active, "until"), 1);
+    if (out->active_from && out->active_until && out->active_from >= out->active_until)
+        report_node(c->d, active, "no one can enter: 'until' lies before 'from'");
+    out->only_if = expression(c, at_entry(j), get(n, "only_if"), WANT_BOOL);
+    out->priority = (int32_t)get_integer(n, "priority", PRIORITY_UNSET);
+    out->holdout_ppm = get_percent(n, "holdout", 0);
+    if (out->holdout_ppm == 1000000) report_node(c->d, get(n, "holdout"), "no one can enter: everybody is held out");
+}
+
+/* The version rises when the content changes; layout and comments do not count. */
+static void give_version(struct compile *c, struct journey *out, struct registry_entry *r)
+{
+    struct buf text = {0};
+    node_canonical(r->node, &text);
+    out->text_hash = hash64_plain(text.p, text.n);
+    buf_free(&text);
+    for (uint32_t i = 0; i < c->version_count; i++)
+        if (c->versions[i].id == r->id) r->version = c->versions[i].version, r->text_hash = out->text_hash;
+    if (!r->version || r->text_hash != out->text_hash) r->version++;
+    r->text_hash = out->text_hash;
+    out->version = r->version;
+}
+
+static struct journey *read_journey(struct compile *c, struct registry_entry *r)
+{
+    struct journey_draft j = {.node = (struct node *)r->node, .journey = ARENA_NEW(c->arena, struct journey)};
+    struct journey *out = j.journey;
+    *out = (struct journey){.name = r->name, .id = r->id, .first = STEP_END};
+    if (j.node->bad || j.node->kind != NODE_MAPPING) return out;
+    give_version(c, out, r);
+    find_trigger_event(c, &j, get(j.node, "trigger"));
+    collect_steps(c, &j, get(j.node, "steps")); /* names of steps are used above them too */
+    read_triggers(c, &j);
+    read_head(c, &j);
+    read_reentry(c, &j);
+    read_goal(c, &j);
+    read_exits(c, &j);
+    read_steps(c, &j);
+    warn_open_end(c, &j, r);
+    return out;
+}
+
+void read_journeys(struct compile *c)
+{
+    struct journey_set *set = &c->set->journeys;
+    set->journey_count = registry_limit(c->registry, REG_JOURNEY, 0);
+    const struct journey **list = ARENA_ARRAY(c->arena, const struct journey *, set->journey_count + 1);
+    for (uint32_t i = 0; i < c->registry->count; i++) {
+        struct registry_entry *r = c->registry->list[i];
+        if (r->kind == REG_JOURNEY && r->live) list[r->id] = read_journey(c, r);
+    }
+    set->journeys = list;
+}

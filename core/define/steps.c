@@ -1,0 +1,654 @@
+/* steps.c - the steps of a journey: nested lists in the file, one table with next indices in the set.
+ * First every step gets its number and its id, a step before the steps inside it; then each is read, knowing the
+ * numbers of all. A list's node carries the number of its first step in `mark`, a step's node its own. */
+#include "core/define/compile.h"
+#include "core/base/check.h"
+
+static const char *const STEP_WORDS[STEP_KIND_COUNT] = {
+#define X(name, word) word,
+    STEP_KINDS(X)
+#undef X
+};
+
+static struct place here(struct journey_draft *j) { return (struct place){.event = j->trigger_event, .journey = j}; }
+
+/* ---- numbers, ids, names ------------------------------------------------------------------ */
+
+/* The lists of steps inside a step, in the order of the file: calls f with the path that leads there. */
+typedef void sub_list(void *self, struct node *list, const char *path);
+
+static void each_in_map(struct node *map, const char *word, struct arena *a, sub_list *f, void *self)
+{
+    for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++)
+        if (!node_value(map, i)->bad)
+            f(self, node_value(map, i), arena_printf(a, "%s.%.*s", word, SHOWN(node_key(map, i)->text)));
+}
+
+static void each_sub_list(struct node *step, struct arena *a, sub_list *f, void *self)
+{
+    static const char *const words[] = {"then", "else"};
+    struct node *list, *wait_for = get(step, "wait_for"), *any = get(wait_for, "any"), *choose = get(step, "switch");
+    for (uint32_t w = 0; w < 2; w++) {
+        if ((list = get(step, words[w]))) f(self, list, words[w]);
+        if ((list = get(wait_for, words[w]))) f(self, list, words[w]);
+    }
+    for (uint32_t i = 0; i < item_count(any); i++)
+        if ((list = get(item(any, i), "then"))) f(self, list, arena_printf(a, "any.%u.then", i));
+    each_in_map(get(choose, "cases"), "cases", a, f, self);
+    if ((list = get(choose, "default"))) f(self, list, "default");
+    each_in_map(get(step, "paths"), "paths", a, f, self);
+}
+
+struct counting {
+    struct arena *arena; /* for paths nobody looks at */
+    uint32_t steps;
+};
+
+static void count_list(void *self, struct node *list, const char *path)
+{
+    struct counting *counting = self;
+    for (uint32_t i = 0; i < item_count(list); i++) {
+        counting->steps++;
+        if (item(list, i)->kind == NODE_MAPPING) each_sub_list(item(list, i), counting->arena, count_list, counting);
+    }
+}
+
+/* Steps inside a step, itself not counted. */
+static uint32_t steps_inside(struct node *step, struct arena *a)
+{
+    struct counting counting = {a, 0};
+    if (step->kind == NODE_MAPPING) each_sub_list(step, a, count_list, &counting);
+    return counting.steps;
+}
+
+/* The key of a step that says what it does: `wait`, `send` ... */
+static const char *step_word(const struct node *n, uint32_t *kind)
+{
+    if (n->kind != NODE_MAPPING) return *kind = STEP_FINISH, STEP_WORDS[STEP_FINISH];
+    for (uint32_t k = 0; k < STEP_KIND_COUNT; k++) {
+        if (!has(n, STEP_WORDS[k])) continue;
+        *kind = k;
+        return STEP_WORDS[k];
+    }
+    return NULL;
+}
+
+static struct node *id_node(struct node *step)
+{
+    uint32_t kind;
+    const char *word = step->kind == NODE_MAPPING ? step_word(step, &kind) : NULL;
+    struct node *id = get(step, "id"), *body = word && kind != STEP_SET && kind != STEP_SPLIT ? get(step, word) : NULL;
+    return id ? id : get(body, "id");
+}
+
+static void add_name(struct compile *c, struct journey_draft *j, struct node *id, uint16_t step)
+{
+    for (uint32_t i = 0; i < j->name_count; i++) {
+        if (!slice_eq(j->names[i].name, id->text)) continue;
+        report_node(c->d, id, "two steps of this journey have the id '%.*s'", SHOWN(id->text));
+        return;
+    }
+    j->names[j->name_count++] = (struct step_name){arena_slice(c->arena, id->text), step};
+}
+
+static void add_as(struct compile *c, struct journey_draft *j, struct node *branch)
+{
+    struct node *as = get(branch, "as"), *event = get(branch, "event");
+    if (!as) return;
+    if (!event) {
+        report_node(c->d, as, "'as' names an awaited event: it goes with 'event' only");
+        return;
+    }
+    uint16_t type = schema_find(&c->set->schema, NAME_EVENT, event->text);
+    for (uint32_t i = 0; i < j->as_count; i++) {
+        if (!slice_eq(j->as[i].name, as->text)) continue;
+        if (j->as[i].event != type) report_node(c->d, as, "'%.*s' is the name of another awaited event already", SHOWN(as->text));
+        return;
+    }
+    if (word_in(as->text, "profile|context|e|trigger|now", NULL)) {
+        report_node(c->d, as, "'%.*s' means something else in expressions", SHOWN(as->text));
+        return;
+    }
+    struct as_name *more = ARENA_ARRAY(c->scratch, struct as_name, j->as_count + 1);
+    if (j->as_count) memcpy(more, j->as, sizeof *more * j->as_count);
+    more[j->as_count++] = (struct as_name){arena_slice(c->arena, as->text), type};
+    j->as = more;
+}
+
+struct numbering {
+    struct compile *c;
+    struct journey_draft *j;
+    const char *prefix;
+    uint16_t next;
+};
+static void number_list(void *self, struct node *list, const char *path);
+
+static void number_step(struct numbering *in, struct node *n, uint32_t place_in_list, uint16_t next)
+{
+    struct compile *c = in->c;
+    struct journey_draft *j = in->j;
+    uint16_t number = (uint16_t)j->step_count++;
+    struct node *id = n->kind == NODE_MAPPING && !n->bad ? id_node(n) : NULL;
+    const char *path = arena_printf(c->arena, "%s%u", in->prefix, place_in_list);
+    n->mark = number;
+    j->drafts[number] = (struct step_draft){n, next};
+    j->steps[number].id = id ? arena_slice(c->arena, id->text) : slice_str(path);
+    if (id) add_name(c, j, id, number);
+    if (n->bad || n->kind != NODE_MAPPING) return;
+    struct node *wait_for = get(n, "wait_for"), *any = get(wait_for, "any");
+    add_as(c, j, wait_for);
+    for (uint32_t i = 0; i < item_count(any); i++) add_as(c, j, item(any, i));
+    struct numbering inside = {c, j, arena_printf(c->scratch, "%s.", path), next};
+    each_sub_list(n, c->scratch, number_list, &inside);
+}
+
+static void number_list(void *self, struct node *list, const char *path)
+{
+    struct numbering *in = self, inner = *in;
+    inner.prefix = arena_printf(in->c->scratch, "%s%s%s", in->prefix, path, *path ? "." : "");
+    uint32_t count = item_count(list);
+    list->mark = count ? in->j->step_count : in->next;
+    for (uint32_t i = 0; i < count; i++) {
+        struct node *n = item(list, i);
+        uint32_t behind = in->j->step_count + 1 + steps_inside(n, in->c->scratch);
+        number_step(&inner, n, i, i + 1 < count ? (uint16_t)behind : in->next);
+    }
+}
+
+void collect_steps(struct compile *c, struct journey_draft *j, struct node *steps)
+{
+    if (!steps) return;
+    struct counting counting = {c->scratch, 0};
+    count_list(&counting, steps, "");
+    uint32_t count = counting.steps;
+    if (count >= STEP_END) {
+        report_node(c->d, steps, "a journey has at most %d steps", STEP_END - 1);
+        return;
+    }
+    if (!count) report_node(c->d, steps, "a journey needs at least one step");
+    j->drafts = ARENA_ARRAY(c->scratch, struct step_draft, count + 1);
+    j->names = ARENA_ARRAY(c->scratch, struct step_name, count + 1);
+    j->steps = ARENA_ARRAY(c->arena, struct step, count + 1);
+    struct numbering all = {c, j, "", STEP_END};
+    number_list(&all, steps, "");
+    CHECK(j->step_count == count);
+}
+
+/* ---- waits ------------------------------------------------------------------------------------ */
+
+/* The number of the first step of a list, or where it goes on without one. */
+static uint16_t enter(struct node *list, uint16_t next) { return list ? (uint16_t)list->mark : next; }
+
+static uint32_t positive(struct compile *c, struct node *map, const char *key)
+{
+    struct node *n = get(map, key);
+    int64_t seconds = get_seconds(map, key, 0);
+    if (n && seconds <= 0) report_node(c->d, n, "'%s' must be longer than nothing", key);
+    return seconds > 0 ? (uint32_t)seconds : 0;
+}
+
+static uint16_t read_types(struct compile *c, struct node *of, const uint16_t **out)
+{
+    uint32_t count = item_count(of);
+    uint16_t *types = ARENA_ARRAY(c->arena, uint16_t, count + 1);
+    for (uint32_t i = 0; i < count; i++) types[i] = event_id(c, item(of, i));
+    *out = types;
+    return (uint16_t)count;
+}
+
+static void check_wait_keys(struct compile *c, struct node *n, const char *word)
+{
+    static const char *const goes_with[][2] = {{"from", "for"}, {"at", "next"}, {"offset", "until_date"}, {"of", "silence"}};
+    for (uint32_t i = 0; i < 4; i++) {
+        struct node *value = get(n, goes_with[i][0]);
+        if (value && strcmp(word, goes_with[i][1]) != 0) report_node(c->d, value, "'%s' goes with '%s' only", goes_with[i][0], goes_with[i][1]);
+    }
+}
+
+static const char *wait_word(struct compile *c, struct node *n)
+{
+    static const char *const words[] = {"for", "until", "next", "until_date", "silence"};
+    const char *found = NULL;
+    for (uint32_t i = 0; i < 5; i++) {
+        if (!has(n, words[i])) continue;
+        if (found) {
+            report_node(c->d, n, "a wait is either '%s' or '%s'", found, words[i]);
+            return NULL;
+        }
+        found = words[i];
+    }
+    if (!found) {
+        report_node(c->d, n, "this wait does not say how long");
+        report_fix(c->d, "one of: for, until, next, until_date, silence");
+    }
+    return found;
+}
+
+static void read_next_day(struct node *n, struct wait *w)
+{
+    struct slice day = get_text(n, "next");
+    w->kind = slice_is(day, "workday") ? WAIT_NEXT_WORKDAY : WAIT_NEXT_WEEKDAY;
+    parse_weekday(day, &w->weekdays);
+    w->clock_s = get_clock(n, "at", 0);
+}
+
+static void read_wait(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
+{
+    struct node *n = get(step, "wait");
+    struct wait *w = &out->wait;
+    if (!n) return;
+    if (n->kind == NODE_SCALAR) {
+        w->seconds = positive(c, step, "wait");
+        return;
+    }
+    const char *word = wait_word(c, n);
+    if (!word) return;
+    check_wait_keys(c, n, word);
+    if (strcmp(word, "for") == 0) {
+        w->kind = has(n, "from") ? WAIT_FROM_ENTRY : WAIT_FOR_TIME;
+        w->seconds = positive(c, n, "for");
+    } else if (strcmp(word, "until") == 0) {
+        w->kind = WAIT_UNTIL_CLOCK;
+        w->clock_s = get_clock(n, "until", 0);
+    } else if (strcmp(word, "next") == 0) {
+        read_next_day(n, w);
+    } else if (strcmp(word, "until_date") == 0) {
+        w->kind = WAIT_UNTIL_DATE;
+        w->date = expression(c, here(j), get(n, "until_date"), WANT_TIME);
+        w->seconds = get_seconds(n, "offset", 0);
+    } else {
+        w->kind = WAIT_SILENCE;
+        w->seconds = positive(c, n, "silence");
+        w->type_count = read_types(c, get(n, "of"), &w->types);
+    }
+}
+
+static bool read_branch(struct compile *c, struct journey_draft *j, struct node *n, struct match *m, uint16_t next)
+{
+    static const char *const words[] = {"event", "segment", "when"};
+    const char *word = NULL;
+    *m = (struct match){.id = ID_NONE};
+    if (n->bad) return false;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (!has(n, words[i])) continue;
+        if (word) report_node(c->d, n, "a branch waits either for '%s' or for '%s'", word, words[i]);
+        word = words[i];
+    }
+    if (!word) report_node(c->d, n, "wait_for does not say what it waits for: event, segment, when or any");
+    if (n->bad || !read_match(c, j, n, word, m)) return false;
+    struct node *where = get(n, "where");
+    if (where && m->kind != MATCH_EVENT) report_node(c->d, where, "'where' goes with 'event' only");
+    m->as = arena_slice(c->arena, get_text(n, "as"));
+    m->then = enter(get(n, "then"), next);
+    return true;
+}
+
+static void read_wait_for(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
+{
+    struct node *n = get(step, "wait_for"), *any = get(n, "any"), *otherwise = get(n, "else");
+    if (!n) return;
+    uint32_t count = has(n, "any") ? item_count(any) : 1;
+    struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
+    if (any && (has(n, "event") || has(n, "segment") || has(n, "when") || has(n, "then")))
+        report_node(c->d, any, "'any' holds all branches: what stands beside it belongs inside");
+    if (any && !count) report_node(c->d, any, "'any' needs at least one branch");
+    for (uint32_t i = 0; i < count && !n->bad; i++) {
+        bool read = read_branch(c, j, any ? item(any, i) : n, &list[out->wait_for.count], out->next);
+        out->wait_for.count = (uint16_t)(out->wait_for.count + read);
+    }
+    out->wait_for.any = list;
+    out->wait_for.timeout_s = positive(c, n, "timeout");
+    out->wait_for.otherwise = enter(otherwise, out->next);
+    if (otherwise && !has(n, "timeout")) report_node(c->d, otherwise, "'else' is for the timeout, and there is none");
+}
+
+/* ---- branches ------------------------------------------------------------------------------------ */
+
+static void read_if(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
+{
+    out->branch.condition = expression(c, here(j), get(step, "if"), WANT_BOOL);
+    out->branch.then = enter(get(step, "then"), out->next);
+    out->branch.otherwise = enter(get(step, "else"), out->next);
+    if (!has(step, "then") && !has(step, "else")) report_node(c->d, step, "'if' needs 'then' or 'else'");
+}
+
+static void read_switch(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
+{
+    struct node *n = get(step, "switch"), *cases = get(n, "cases");
+    if (!n) return;
+    out->choose.on = expression(c, here(j), get(n, "on"), WANT_ANY);
+    uint32_t count = cases && cases->kind == NODE_MAPPING ? cases->count : 0;
+    struct value *values = ARENA_ARRAY(c->arena, struct value, count + 1);
+    uint16_t *to = ARENA_ARRAY(c->arena, uint16_t, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] = literal_of(c, node_key(cases, i));
+        to[i] = enter(node_value(cases, i), out->next);
+    }
+    out->choose.count = (uint16_t)count;
+    out->choose.cases = values;
+    out->choose.to = to;
+    out->choose.otherwise = enter(get(n, "default"), out->next);
+}
+
+static void check_paths(struct compile *c, struct node *shares, struct node *paths)
+{
+    for (uint32_t i = 0; paths && i < paths->count; i++) {
+        struct node *key = node_key(paths, i);
+        if (node_find(shares, (const char *)key->text.p)) continue;
+        report_node(c->d, key, "'split' gives no share to the path '%.*s'", SHOWN(key->text));
+    }
+}
+
+static void read_split(struct compile *c, struct node *step, struct step *out)
+{
+    struct node *shares = get(step, "split"), *paths = get(step, "paths");
+    if (!shares || shares->kind != NODE_MAPPING) return;
+    struct slice *names = ARENA_ARRAY(c->arena, struct slice, shares->count + 1);
+    uint32_t *ppm = ARENA_ARRAY(c->arena, uint32_t, shares->count + 1), sum = 0;
+    uint16_t *to = ARENA_ARRAY(c->arena, uint16_t, shares->count + 1);
+    bool whole = true;
+    for (uint32_t i = 0; i < shares->count; i++) {
+        struct node *key = node_key(shares, i), *list = paths ? get(paths, (const char *)key->text.p) : NULL;
+        names[i] = arena_slice(c->arena, key->text);
+        ppm[i] = get_percent(shares, (const char *)key->text.p, 0);
+        whole &= !node_value(shares, i)->bad;
+        sum += ppm[i];
+        to[i] = enter(list, out->next);
+    }
+    if (whole && sum > 1000000) report_node(c->d, shares, "the shares add up to %u.%02u%%, more than 100%%", sum / 10000, sum % 10000 / 100);
+    else if (whole && sum < 1000000) report_node(c->d, shares, "the shares add up to %u.%02u%%, not 100%%", sum / 10000, sum % 10000 / 100);
+    check_paths(c, shares, paths);
+    out->split.count = (uint16_t)shares->count;
+    out->split.names = names;
+    out->split.ppm = ppm;
+    out->split.to = to;
+}
+
+/* ---- sends and other actions ------------------------------------------------------------------------ */
+
+static void read_options(struct compile *c, struct node *list, struct step *out)
+{
+    uint32_t count = item_count(list);
+    struct send_option *options = ARENA_ARRAY(c->arena, struct send_option, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        struct node *n = item(list, i);
+        if (n->bad) continue;
+        bool map = n->kind == NODE_MAPPING;
+        options[i].channel = name_id(c, REG_CHANNEL, map ? get(n, "channel") : n);
+        options[i].wait_s = map ? positive(c, n, "wait") : 0;
+    }
+    if (!count && list && !list->bad) report_node(c->d, list, "at least one channel is needed");
+    out->send.options = options;
+    out->send.option_count = (uint16_t)count;
+}
+
+static const char *route_of(struct compile *c, struct node *n)
+{
+    static const char *const words[] = {"channel", "first_of", "best_of", "cascade"};
+    const char *found = NULL;
+    for (uint32_t i = 0; i < 4; i++) {
+        if (!has(n, words[i])) continue;
+        if (found) report_node(c->d, n, "a message goes either by '%s' or by '%s'", found, words[i]);
+        found = words[i];
+    }
+    if (!found) {
+        report_at(c->d, SEVERITY_ERROR, n->file, n->at, 1, "this message has no channel");
+        report_fix(c->d, "one of: channel, first_of, cascade");
+    }
+    return n->bad ? NULL : found;
+}
+
+static void check_parts(struct compile *c, struct node *name, const struct step *out)
+{
+    const struct template *t = out->send.template;
+    for (uint16_t i = 0; t && i < out->send.option_count; i++) {
+        uint16_t channel = out->send.options[i].channel;
+        if (channel == ID_NONE || template_has_part(t, channel)) continue;
+        report_node(c->d, name, "template '%.*s' says nothing for channel '%.*s'", SHOWN(name->text),
+                    SHOWN(c->set->journeys.channels[channel].name));
+        return;
+    }
+}
+
+/* n: the braces of `send`, or the step itself for `cascade`, whose keys stand beside it. */
+static void read_send(struct compile *c, struct journey_draft *j, struct node *n, struct step *out)
+{
+    const char *route = n ? route_of(c, n) : NULL;
+    if (!route) return;
+    struct node *template = get(n, "template"), *until = get(n, "until");
+    out->send.best = strcmp(route, "best_of") == 0;
+    out->send.cascade = strcmp(route, "cascade") == 0;
+    if (out->send.cascade) out->kind = STEP_CASCADE;
+    read_options(c, get(n, route), out);
+    out->send.cascade_until = (uint8_t)get_word(n, "until", "sent|delivered|opened|clicked|replied", SEND_CLICKED);
+    if (until && !out->send.cascade) report_node(c->d, until, "'until' goes with 'cascade' only");
+    out->send.template_name = arena_slice(c->arena, template ? template->text : (struct slice){0});
+    out->send.template = template_of(c, j, template);
+    check_parts(c, template, out);
+    out->send.topic = arena_slice(c->arena, get_text(n, "topic"));
+    out->send.field_count = fields_of(c, here(j), get(n, "vars"), &out->send.vars);
+    out->send.type = (uint8_t)get_word(n, "type", "transactional|trigger|mass", SEND_TRIGGER);
+    out->send.once = get_bool(n, "once", false);
+    out->send.best_hour = get_word(n, "when", "now|best_hour", 0) == 1;
+    out->send.exit_on_expired = get_word(n, "on_expired", "continue|exit", 0) == 1;
+    out->send.priority = (int32_t)get_integer(n, "priority", INT32_MIN);
+    out->send.value = expression(c, here(j), get(n, "value"), WANT_NUMBER);
+    out->send.expires_s = has(n, "expires") ? positive(c, n, "expires") : 86400;
+}
+
+/* `due: 3d` is an expression too: now and so long. */
+static const struct program *read_due(struct compile *c, struct journey_draft *j, struct node *due)
+{
+    int64_t seconds;
+    if (!due || due->kind != NODE_SCALAR) return NULL;
+    if (due->text.n && due->text.p[0] == '=')
+        return expression_part(c, here(j), due, 1, slice_of(due->text.p + 1, due->text.n - 1), WANT_TIME);
+    if (!parse_duration(due->text, &seconds) || seconds > SECONDS_MAX) {
+        report_node(c->d, due, "'due': expected a duration such as 3d, or = and an expression that gives a time");
+        return NULL;
+    }
+    const char *text = arena_printf(c->scratch, "now + duration(\"%llds\")", (long long)seconds);
+    return expression_part(c, here(j), due, 0, slice_str(text), WANT_TIME);
+}
+
+/* A title with {{ }} in it is rendered like the other values, and travels among them. */
+static void read_title(struct compile *c, struct journey_draft *j, struct node *title, struct step *out)
+{
+    if (!title) return;
+    struct field f = field_of(c, here(j), SLICE("title"), title);
+    if (!f.text) {
+        out->act.title = arena_slice(c->arena, title->text);
+        return;
+    }
+    struct field *fields = ARENA_ARRAY(c->arena, struct field, out->act.field_count + 1u);
+    if (out->act.field_count) memcpy(fields, out->act.vars, sizeof *fields * out->act.field_count);
+    fields[out->act.field_count++] = f;
+    out->act.vars = fields;
+}
+
+static void read_act(struct compile *c, struct journey_draft *j, struct node *n, struct step *out)
+{
+    if (!n) return;
+    struct node *template = get(n, "template");
+    out->act.channel = name_id(c, REG_CHANNEL, get(n, "channel"));
+    out->act.template_name = arena_slice(c->arena, get_text(n, "template"));
+    out->act.template = template_of(c, j, template);
+    out->act.to = arena_slice(c->arena, get_text(n, "to"));
+    out->act.field_count = fields_of(c, here(j), get(n, "vars"), &out->act.vars);
+    read_title(c, j, get(n, "title"), out);
+    out->act.due = read_due(c, j, get(n, "due"));
+}
+
+static void read_audience(struct compile *c, struct node *n, struct step *out)
+{
+    if (!n) return;
+    struct node *add = get(n, "add"), *remove = get(n, "remove"), *name = add ? add : remove;
+    if (!name || (add && remove)) {
+        report_node(c->d, n, "'audience' is either 'add' or 'remove'");
+        return;
+    }
+    struct node *channel = get(n, "channel");
+    if (!channel) channel = get(get(get(c->root, "audiences"), (const char *)name->text.p), "channel");
+    if (!channel) {
+        report_node(c->d, n, "no audience '%.*s' is declared, and no channel is given", SHOWN(name->text));
+        report_fix(c->d, "add `channel: NAME` of the ad cabinet");
+        return;
+    }
+    out->act.channel = name_id(c, REG_CHANNEL, channel);
+    out->act.op = add ? SLICE("add") : SLICE("remove");
+    out->act.audience = arena_slice(c->arena, name->text);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------ */
+
+static bool fits_type(struct value v, uint8_t type)
+{
+    struct value out;
+    if (v.kind == V_NULL || type == T_RAW) return true;
+    if (v.kind == V_MAP) return false;
+    if (v.kind == V_LIST) return type == T_STRINGS;
+    return value_fit(v, type, false, &out);
+}
+
+static void read_set(struct compile *c, struct journey_draft *j, struct node *map, struct step *out)
+{
+    if (!map || map->kind != NODE_MAPPING) return;
+    uint16_t *ids = ARENA_ARRAY(c->arena, uint16_t, map->count + 1);
+    for (uint32_t i = 0; i < map->count; i++) ids[i] = name_id(c, REG_ATTRIBUTE, node_key(map, i));
+    out->set.count = fields_of(c, here(j), map, &out->set.fields);
+    out->set.attributes = ids;
+    for (uint32_t i = 0; i < out->set.count; i++) {
+        const struct field *f = &out->set.fields[i];
+        if (ids[i] == ID_NONE || f->program || f->text || node_value(map, i)->bad) continue;
+        if (!fits_type(f->literal, c->set->schema.attributes[ids[i]].type))
+            report_node(c->d, node_value(map, i), "the attribute '%.*s' holds another type", SHOWN(f->name));
+    }
+}
+
+static void read_control(struct compile *c, struct node *n, const char *word, struct step *out)
+{
+    out->control.journey = ID_NONE;
+    if (!n) return;
+    struct node *name = n->kind == NODE_SCALAR ? n : get(n, "journey");
+    if (!name && !has(n, "lane") && !has(n, "journey")) report_node(c->d, n, "'%s' names a journey", word);
+    out->control.journey = name_id(c, REG_JOURNEY, name);
+    if (strcmp(word, "pause") == 0 && !has(n, "for")) report_node(c->d, n, "'pause' needs 'for': how long");
+    if (n->kind != NODE_MAPPING) return;
+    out->control.lane = arena_slice(c->arena, get_text(n, "lane"));
+    out->control.for_s = positive(c, n, "for");
+}
+
+static void read_mute(struct compile *c, struct node *n, struct step *out)
+{
+    struct node *types = get(n, "types");
+    uint32_t index;
+    if (!n) return;
+    out->mute.for_s = positive(c, n, "for");
+    out->mute.types = types ? 0 : 1u << SEND_TRIGGER | 1u << SEND_MASS;
+    for (uint32_t i = 0; i < item_count(types); i++)
+        if (word_in(item(types, i)->text, "transactional|trigger|mass", &index)) out->mute.types |= (uint8_t)(1u << index);
+}
+
+static void read_goto(struct compile *c, struct journey_draft *j, struct node *name, struct step *out)
+{
+    out->jump.to = STEP_END;
+    if (!name) return;
+    const char **words = ARENA_ARRAY(c->scratch, const char *, j->name_count + 1);
+    for (uint32_t i = 0; i < j->name_count; i++) {
+        words[i] = (const char *)j->names[i].name.p;
+        if (!slice_eq(j->names[i].name, name->text)) continue;
+        out->jump.to = j->names[i].step;
+        return;
+    }
+    report_node(c->d, name, "no step of this journey has the id '%.*s'", SHOWN(name->text));
+    const char *near = nearest_word(name->text, words, j->name_count, &c->d->arena);
+    if (near) report_fix(c->d, "%s", near);
+}
+
+/* ---- one step --------------------------------------------------------------------------------------------- */
+
+/* Keys that stand beside the step's word, and whose they are. */
+static bool belongs(const char *key, uint32_t kind)
+{
+    if (strcmp(key, "id") == 0 || strcmp(key, STEP_WORDS[kind]) == 0) return true;
+    if (kind == STEP_IF) return strcmp(key, "then") == 0 || strcmp(key, "else") == 0;
+    if (kind == STEP_SPLIT) return strcmp(key, "paths") == 0;
+    return kind == STEP_CASCADE && word_in(slice_str(key), "template|vars|topic|type|priority|value|expires|on_expired|once|when|until", NULL);
+}
+
+static void check_keys(struct compile *c, struct node *n, uint32_t kind)
+{
+    for (uint32_t i = 0; i < n->count; i++) {
+        struct node *key = node_key(n, i);
+        if (key->bad || belongs((const char *)key->text.p, kind)) continue;
+        report_node(c->d, key, "'%.*s' does not belong to a step '%s'", SHOWN(key->text), STEP_WORDS[kind]);
+        report_fix(c->d, "each step is an item of its own, with a dash; the keys of a step stand inside its word");
+    }
+}
+
+static bool any_bad(const struct node *n)
+{
+    if (!n || n->bad) return n != NULL;
+    uint32_t children = n->kind == NODE_MAPPING ? n->count * 2 : n->count;
+    for (uint32_t i = 0; i < children; i++)
+        if (any_bad(n->list[i])) return true;
+    return false;
+}
+
+static void read_step(struct compile *c, struct journey_draft *j, uint32_t number)
+{
+    struct node *n = j->drafts[number].node;
+    struct step *s = &j->steps[number];
+    uint32_t kind = STEP_FINISH;
+    const char *word = step_word(n, &kind);
+    s->kind = STEP_FINISH;
+    s->next = j->drafts[number].next;
+    if (n->bad || (!word && any_bad(n))) return;
+    if (!word) {
+        report_node(c->d, n, "this step does not say what it does");
+        report_fix(c->d, "a step begins with one of: wait, wait_for, if, switch, split, send, webhook, task, set, goto, end ...");
+        return;
+    }
+    if (n->kind == NODE_MAPPING) check_keys(c, n, kind);
+    s->kind = (uint8_t)kind;
+    switch ((enum step_kind)kind) {
+    case STEP_WAIT: read_wait(c, j, n, s); break;
+    case STEP_WAIT_FOR: read_wait_for(c, j, n, s); break;
+    case STEP_IF: read_if(c, j, n, s); break;
+    case STEP_SWITCH: read_switch(c, j, n, s); break;
+    case STEP_SPLIT: read_split(c, n, s); break;
+    case STEP_SEND: read_send(c, j, get(n, word), s); break;
+    case STEP_CASCADE: read_send(c, j, n, s); break;
+    case STEP_WEBHOOK:
+    case STEP_TASK: read_act(c, j, get(n, word), s); break;
+    case STEP_AUDIENCE: read_audience(c, get(n, word), s); break;
+    case STEP_UNSUBSCRIBE:
+        s->unsubscribe.channel = name_id(c, REG_CHANNEL, get(get(n, word), "channel"));
+        s->unsubscribe.topic = arena_slice(c->arena, get_text(get(n, word), "topic"));
+        break;
+    case STEP_SET: read_set(c, j, get(n, word), s); break;
+    case STEP_ADD_TO:
+    case STEP_REMOVE_FROM: s->list.list = name_id(c, REG_LIST, get(n, word)); break;
+    case STEP_START:
+    case STEP_STOP:
+    case STEP_PAUSE: read_control(c, get(n, word), word, s); break;
+    case STEP_MUTE: read_mute(c, get(n, word), s); break;
+    case STEP_GOTO: read_goto(c, j, get(n, word), s); break;
+    case STEP_FINISH: s->next = STEP_END; break;
+    case STEP_KIND_COUNT: break;
+    }
+}
+
+void read_steps(struct compile *c, struct journey_draft *j)
+{
+    struct journey *out = j->journey;
+    for (uint32_t i = 0; i < j->step_count; i++) read_step(c, j, i);
+    struct slice *as = ARENA_ARRAY(c->arena, struct slice, j->as_count + 1);
+    for (uint32_t i = 0; i < j->as_count; i++) as[i] = j->as[i].name;
+    out->as_names = as;
+    out->as_count = (uint16_t)j->as_count;
+    out->steps = j->steps;
+    out->step_count = (uint16_t)j->step_count;
+    out->first = j->step_count ? 0 : STEP_END;
+    if (!any_bad(get(j->node, "steps"))) check_graph(c, j); /* a broken step leads nowhere: what follows is not to blame */
+}

@@ -1,0 +1,127 @@
+/* walkable.c - can a journey be walked: every step is reached, no circle turns without time passing. */
+#include "core/define/compile.h"
+
+struct edges {
+    uint16_t *to;
+    uint32_t count, capacity;
+    struct arena *arena;
+};
+
+static void edge(struct edges *e, uint16_t to)
+{
+    if (to == STEP_END) return;
+    if (e->count == e->capacity) {
+        e->capacity = e->capacity ? e->capacity * 2 : 16;
+        uint16_t *more = ARENA_ARRAY(e->arena, uint16_t, e->capacity);
+        if (e->count) memcpy(more, e->to, sizeof *more * e->count);
+        e->to = more;
+    }
+    e->to[e->count++] = to;
+}
+
+/* Where a step may go on. */
+static void edges_of(const struct step *s, struct edges *e)
+{
+    e->count = 0;
+    switch (s->kind) {
+    case STEP_WAIT_FOR:
+        for (uint16_t i = 0; i < s->wait_for.count; i++) edge(e, s->wait_for.any[i].then);
+        if (s->wait_for.timeout_s) edge(e, s->wait_for.otherwise);
+        break;
+    case STEP_IF: edge(e, s->branch.then), edge(e, s->branch.otherwise); break;
+    case STEP_SWITCH:
+        for (uint16_t i = 0; i < s->choose.count; i++) edge(e, s->choose.to[i]);
+        edge(e, s->choose.otherwise);
+        break;
+    case STEP_SPLIT:
+        for (uint16_t i = 0; i < s->split.count; i++) edge(e, s->split.to[i]);
+        break;
+    case STEP_GOTO: edge(e, s->jump.to); break;
+    case STEP_FINISH: break;
+    default: edge(e, s->next);
+    }
+}
+
+static void reach(const struct journey *j, uint16_t from, bool *reached, struct arena *a)
+{
+    struct edges next = {.arena = a};
+    uint16_t *stack = ARENA_ARRAY(a, uint16_t, j->step_count + 1u);
+    uint32_t depth = 0;
+    stack[depth++] = from;
+    reached[from] = true;
+    while (depth) {
+        edges_of(&j->steps[stack[--depth]], &next);
+        for (uint32_t i = 0; i < next.count; i++) {
+            if (reached[next.to[i]]) continue;
+            reached[next.to[i]] = true;
+            stack[depth++] = next.to[i];
+        }
+    }
+}
+
+/* One message for the first step of each dead end: what hangs on it is dead for the same reason. */
+static void check_reached(struct compile *c, struct journey_draft *j)
+{
+    bool *reached = ARENA_ARRAY(c->scratch, bool, j->step_count + 1);
+    reach(j->journey, j->journey->first, reached, c->scratch);
+    for (uint16_t i = 0; i < j->step_count; i++) {
+        if (reached[i]) continue;
+        report_node(c->d, j->drafts[i].node, "unreachable step: no path leads here");
+        reach(j->journey, i, reached, c->scratch);
+    }
+}
+
+static bool takes_time(const struct step *s) { return s->kind == STEP_WAIT || s->kind == STEP_WAIT_FOR; }
+
+/* Takes away steps that nothing leads to, until none is left or only circles are. Steps that take time are no part
+ * of a circle that turns at once. */
+static uint32_t peel(const struct journey *j, bool *gone, struct arena *a)
+{
+    struct edges next = {.arena = a};
+    uint16_t *into = ARENA_ARRAY(a, uint16_t, j->step_count + 1u), *ready = ARENA_ARRAY(a, uint16_t, j->step_count + 1u);
+    uint32_t ready_count = 0, left = 0;
+    for (uint16_t i = 0; i < j->step_count; i++) {
+        gone[i] = takes_time(&j->steps[i]);
+        if (gone[i]) continue;
+        left++;
+        edges_of(&j->steps[i], &next);
+        for (uint32_t k = 0; k < next.count; k++) into[next.to[k]]++;
+    }
+    for (uint16_t i = 0; i < j->step_count; i++)
+        if (!gone[i] && !into[i]) ready[ready_count++] = i;
+    while (ready_count) {
+        uint16_t step = ready[--ready_count];
+        gone[step] = true;
+        left--;
+        edges_of(&j->steps[step], &next);
+        for (uint32_t k = 0; k < next.count; k++)
+            if (--into[next.to[k]] == 0 && !gone[next.to[k]]) ready[ready_count++] = next.to[k];
+    }
+    return left;
+}
+
+/* Every circle has a step that leads back to an earlier one: that is where it is told. */
+static void check_circles(struct compile *c, struct journey_draft *j)
+{
+    struct edges next = {.arena = c->scratch};
+    bool *gone = ARENA_ARRAY(c->scratch, bool, j->step_count + 1);
+    if (!peel(j->journey, gone, c->scratch)) return;
+    for (uint16_t i = 0; i < j->step_count; i++) {
+        if (gone[i]) continue;
+        edges_of(&j->steps[i], &next);
+        for (uint32_t k = 0; k < next.count; k++) {
+            if (next.to[k] > i || gone[next.to[k]]) continue;
+            report_node(c->d, j->drafts[i].node, "a loop without a wait: from here back to step '%.*s' no time passes",
+                        SHOWN(j->steps[next.to[k]].id));
+            report_fix(c->d, "put a `wait` inside the loop");
+            return;
+        }
+    }
+}
+
+void check_graph(struct compile *c, struct journey_draft *j)
+{
+    if (!j->step_count) return;
+    check_reached(c, j);
+    check_circles(c, j);
+}

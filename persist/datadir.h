@@ -28,6 +28,13 @@ struct datadir {
 enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed, const uint8_t random[32]);
 void datadir_close(struct datadir *dir);
 
+/* For the rooms of persist: a status with its line in dir->error; whole small files, put under another name first,
+ * synced, renamed, and the folder synced. */
+enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *why);
+enum persist_status datadir_failed(struct datadir *dir, const char *path, int64_t error); /* -errno, or >= 0: short */
+enum persist_status datadir_put_file(struct datadir *dir, const char *folder, const char *path, struct slice bytes);
+enum persist_status datadir_get_file(struct datadir *dir, const char *path, size_t bytes_max, struct buf *out);
+
 /* Bundles of definitions: written and synced (file and directory) before a record refers to them. */
 enum persist_status datadir_put_definitions(struct datadir *dir, uint32_t version, struct key hash, struct slice bundle);
 enum persist_status datadir_get_definitions(struct datadir *dir, uint32_t version, struct key *hash, struct buf *bundle);

@@ -30,7 +30,7 @@ struct disk_ops {
     int (*sync)(struct disk *d, int file);
     int (*truncate)(struct disk *d, int file, uint64_t bytes);
     int (*rename)(struct disk *d, const char *from, const char *to);
-    int (*unlink)(struct disk *d, const char *path);
+    int (*unlink)(struct disk *d, const char *path); /* a file, or an empty directory */
     int (*link)(struct disk *d, const char *from, const char *to);
     int (*mkdir)(struct disk *d, const char *path);
     int (*sync_dir)(struct disk *d, const char *path);

@@ -24,6 +24,7 @@ struct recovered {
     uint64_t next_snapshot;
     uint64_t cut_bytes;           /* of torn tails */
     uint64_t lsn_sum;
+    uint64_t damaged_snapshot;    /* its number: the one before was used instead (dir->error says what was wrong); 0: none */
 };
 /* from_zero: ignore snapshots (tests with --log-keep all). */
 enum persist_status recover(struct datadir *dir, const struct recovery_host *host, bool from_zero, struct recovered *out);

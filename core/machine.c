@@ -39,8 +39,11 @@ struct machine *machine_create(const struct machine_config *config)
     m->effects.want_events = config->want_events;
     arena_init(&m->scratch);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        struct shard_config c = {.index = (uint8_t)i, .secret = config->secret, .no_holdout = config->no_holdout,
-                                 .definitions = definitions, .host = m};
+        struct shard_config c = {.index = (uint8_t)i,
+                                 .secret = config->secret,
+                                 .no_holdout = config->no_holdout,
+                                 .definitions = definitions,
+                                 .host = m};
         m->shards[i] = shard_create(&c);
         CHECK(m->shards[i] != NULL);
         CHECK(shard_reserve_tick(m->shards[i], 1, &m->effects));
@@ -89,7 +92,9 @@ static void deliver(struct machine *m)
         uint32_t bytes = load_le32(m->queue.p + at + 1);
         struct buf payload = {0}; /* the queue may move while this message causes further ones */
         buf_put(&payload, m->queue.p + at + 5, bytes);
-        struct batch_item item = {.shard = m->shards[to], .record = {.kind = RECORD_MESSAGE, .shard = to, .payload = buf_slice(&payload)}};
+        struct batch_item item = {
+            .shard = m->shards[to],
+            .record = {.kind = RECORD_MESSAGE, .shard = to, .payload = buf_slice(&payload)}};
         apply(m, &item);
         buf_free(&payload);
         at += 5 + bytes;

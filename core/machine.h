@@ -10,10 +10,10 @@ struct machine;
 struct machine_config {
     const struct defset *set;
     const struct hash_secret *secret;
-    uint32_t start;            /* virtual second */
+    uint32_t start; /* virtual second */
     bool no_holdout;
     bool want_transitions, want_events;
-    void *self;                /* observers; may be NULL */
+    void *self; /* observers; may be NULL */
     void (*on_effect)(void *self, const struct effect *e);
     void (*on_record)(void *self, const struct record *r); /* what a log would hold, in its order */
 };

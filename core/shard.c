@@ -114,7 +114,8 @@ static bool effects_reserve(struct effects *e, uint32_t more)
 struct effect *shard_effect(struct shard *s, enum effect_kind kind)
 {
     struct effects *out = s->effects;
-    CHECK(out->count < out->capacity || effects_reserve(out, 1024)); /* only a burst of transitions gets here */
+    CHECK(out->count < out->capacity ||
+          effects_reserve(out, 1024)); /* only a burst of transitions gets here */
     struct effect *e = &out->list[out->count++];
     *e = (struct effect){.kind = (uint8_t)kind, .shard = s->config.index, .lsn = s->lsn, .cookie = s->cookie};
     return e;
@@ -136,7 +137,8 @@ static void on_transition(void *self, const struct transition *t)
     if (s->effects->want_transitions) shard_effect(s, EFFECT_TRANSITION)->transition = *t;
 }
 
-static void tell_event(struct shard *s, enum event_outcome outcome, enum reject reject, uint16_t type, struct key person)
+static void tell_event(struct shard *s, enum event_outcome outcome, enum reject reject, uint16_t type,
+                       struct key person)
 {
     if (!s->effects->want_events) return;
     struct effect *e = shard_effect(s, EFFECT_EVENT);
@@ -159,17 +161,41 @@ static uint32_t leave_at(const struct shard *s, const struct row *row)
 void shard_settle(struct shard *s, struct turn *turn, bool due)
 {
     struct arena *work = &s->effects->work;
-    struct person person = {.store = &s->store, .row = turn->row, .set = &s->set->journeys, .schema = &s->set->schema,
-                            .event = turn->event, .event_at = turn->event_at, .scratch = work};
-    struct expr_context context = {.source = &person_source, .self = &person, .now = s->now, .week = &s->set->journeys.week,
-                                   .scratch = work, .next_change = UINT32_MAX};
+    struct person person = {.store = &s->store,
+                            .row = turn->row,
+                            .set = &s->set->journeys,
+                            .schema = &s->set->schema,
+                            .event = turn->event,
+                            .event_at = turn->event_at,
+                            .scratch = work};
+    struct expr_context context = {.source = &person_source,
+                                   .self = &person,
+                                   .now = s->now,
+                                   .week = &s->set->journeys.week,
+                                   .scratch = work,
+                                   .next_change = UINT32_MAX};
     context.zone = person_zone(&person);
     struct flip *flips = arena_alloc(work, sizeof *flips * s->set->segments.count);
-    struct walk walk = {.set = &s->set->journeys, .segments = &s->set->segments, .schema = &s->set->schema, .store = &s->store,
-                        .outbox = s->outbox, .scratch = work, .journeys = s->journeys, .actions = &s->counters.actions,
-                        .now = s->now, .no_holdout = s->config.no_holdout, .observer = s, .on_action = on_action,
-                        .on_transition = on_transition, .row = turn->row, .event = turn->event, .event_at = turn->event_at,
-                        .late = turn->late, .flips = flips, .context = &context, .touched = &turn->touched};
+    struct walk walk = {.set = &s->set->journeys,
+                        .segments = &s->set->segments,
+                        .schema = &s->set->schema,
+                        .store = &s->store,
+                        .outbox = s->outbox,
+                        .scratch = work,
+                        .journeys = s->journeys,
+                        .actions = &s->counters.actions,
+                        .now = s->now,
+                        .no_holdout = s->config.no_holdout,
+                        .observer = s,
+                        .on_action = on_action,
+                        .on_transition = on_transition,
+                        .row = turn->row,
+                        .event = turn->event,
+                        .event_at = turn->event_at,
+                        .late = turn->late,
+                        .flips = flips,
+                        .context = &context,
+                        .touched = &turn->touched};
     walk.outbox_full = s->outbox_limit && outbox_bytes(s->outbox) >= s->outbox_limit;
     if (turn->event && !turn->silent) {
         consent_record(&walk);
@@ -179,9 +205,10 @@ void shard_settle(struct shard *s, struct turn *turn, bool due)
     bool again = true;
     for (uint32_t round = 0; again && round < ROUNDS_MAX; round++) {
         walk.flip_count = due && round == 0
-                              ? segments_update_timed(&s->set->segments, &s->store, turn->row, &context, flips, s->set->segments.count)
-                              : segments_update(&s->set->segments, &s->store, turn->row, &turn->touched, &context, flips,
-                                                s->set->segments.count);
+                              ? segments_update_timed(&s->set->segments, &s->store, turn->row, &context,
+                                                      flips, s->set->segments.count)
+                              : segments_update(&s->set->segments, &s->store, turn->row, &turn->touched,
+                                                &context, flips, s->set->segments.count);
         if (turn->silent) break;
         bool again_due = due && round == 0 ? walk_due(&walk) : false;
         /* The first round has the record itself; later ones only what journeys themselves changed. */
@@ -239,8 +266,8 @@ static void count_event(struct shard *s, uint16_t type)
 }
 
 /* Never twice: an event newer than all its person and type have seen cannot be a repeat and costs nothing. */
-static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const struct event *e, bool clamped, uint32_t at,
-                             bool *beyond_history)
+static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const struct event *e, bool clamped,
+                             uint32_t at, bool *beyond_history)
 {
     *beyond_history = false;
     uint32_t own_s = e->own_ms > 0 ? (uint32_t)(e->own_ms / 1000) : 0;
@@ -261,7 +288,8 @@ static void apply_traits(struct shard *s, const struct event *e, uint32_t at, st
         struct value old;
         if (!attribute_set(&s->store, turn->row, t->attribute, t->value, at, &old)) continue;
         touch(&turn->touched, FEATURE_ATTRIBUTE, t->attribute);
-        if (a->identifies && t->value.kind == V_STRING) shard_link_trait(s, turn->row, t->attribute, value_text(t->value));
+        if (a->identifies && t->value.kind == V_STRING)
+            shard_link_trait(s, turn->row, t->attribute, value_text(t->value));
     }
 }
 
@@ -291,9 +319,12 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
     uint32_t at = effective_time(s, e, &clamped);
     enum seen seen = seen_before(s, row, type, e, clamped, at, &beyond_history);
     if (seen != SEEN_NEW) {
-        if (seen == SEEN_DUPLICATE) s->counters.duplicate++;
-        else s->counters.late++;
-        tell_event(s, seen == SEEN_DUPLICATE ? OUTCOME_DUPLICATE : OUTCOME_LATE, REJECT_NONE, type, store_row(&s->store, row)->key);
+        if (seen == SEEN_DUPLICATE)
+            s->counters.duplicate++;
+        else
+            s->counters.late++;
+        tell_event(s, seen == SEEN_DUPLICATE ? OUTCOME_DUPLICATE : OUTCOME_LATE, REJECT_NONE, type,
+                   store_row(&s->store, row)->key);
         return;
     }
     r = store_touch(&s->store, row);
@@ -307,7 +338,8 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
     count_event(s, type);
     apply_traits(s, e, at, &turn);
     struct behaviour_change change;
-    behaviour_add(&s->store, row, type, at, e->has_own_time ? (uint32_t)(e->own_ms / 1000) : at, e, s->now, &change);
+    behaviour_add(&s->store, row, type, at, e->has_own_time ? (uint32_t)(e->own_ms / 1000) : at, e, s->now,
+                  &change);
     touch(&turn.touched, FEATURE_HISTORY, type);
     r = store_row(&s->store, row);
     if ((!declared || declared->activity) && !e->context_inactive && at > r->last_seen) {
@@ -350,7 +382,8 @@ bool shard_apply_event(struct shard *s, const struct event *e, const struct reco
         shard_park(s, row, record, e->raw);
         return false;
     }
-    if (!key_is_zero(e->anonymous_key) && e->key_kind == ID_USER && shard_pair(s, row, e, record)) return false;
+    if (!key_is_zero(e->anonymous_key) && e->key_kind == ID_USER && shard_pair(s, row, e, record))
+        return false;
     shard_apply_person(s, row, e, record);
     return true;
 }
@@ -371,7 +404,8 @@ void shard_count_reject(struct shard *s, enum reject reason, struct slice raw)
 
 /* ---- records ---------------------------------------------------------------------------- */
 
-static struct slice record_rest(const struct record *r, uint32_t skip) /* the payload behind its first bytes */
+static struct slice record_rest(const struct record *r,
+                                uint32_t skip) /* the payload behind its first bytes */
 {
     if (r->head_bytes) {
         CHECK(r->head_bytes == skip);
@@ -382,14 +416,17 @@ static struct slice record_rest(const struct record *r, uint32_t skip) /* the pa
 
 static bool memory_low(const struct shard *s)
 {
-    return s->config.memory_limit && s->store.heap.region.used + (uint64_t)s->store.row_limit * 96 > s->config.memory_limit / 10 * 9;
+    return s->config.memory_limit &&
+           s->store.heap.region.used + (uint64_t)s->store.row_limit * 96 > s->config.memory_limit / 10 * 9;
 }
 
 /* Memory is a matter of the moment and of this machine, so the refusal itself becomes the record: replay must not ask. */
 static bool refuse_for_memory(struct shard *s, struct batch_item *item)
 {
     struct record *r = &item->record;
-    if (likely(!memory_low(s)) || r->kind != RECORD_EVENT || item->reject || item->event.key_kind != ID_ANONYMOUS) return false;
+    if (likely(!memory_low(s)) || r->kind != RECORD_EVENT || item->reject ||
+        item->event.key_kind != ID_ANONYMOUS)
+        return false;
     row_t row;
     struct key target;
     if (store_find(&s->store, item->event.key, &row, &target) != FOUND_NOTHING) return false;
@@ -415,7 +452,8 @@ static void apply_definitions(struct shard *s, const struct record *r)
     hash.lo = read_le64(&in);
     const struct defset *set = s->config.definitions(s->config.host, version, hash);
     CHECK(!in.bad && set != NULL && shard_use_definitions(s, set));
-    for (uint32_t slot = 0; slot < s->store.row_limit; slot++) { /* silently: nobody enters because a rule is new */
+    for (uint32_t slot = 0; slot < s->store.row_limit;
+         slot++) { /* silently: nobody enters because a rule is new */
         if (!(s->store.rows[slot].flags & ROW_USED)) continue;
         arena_reset(&s->effects->work);
         CHECK(store_reserve(&s->store, 1, 4096));
@@ -451,13 +489,30 @@ static void apply_admin(struct shard *s, const struct record *r)
     store_touch(&s->store, row);
     struct arena *work = &s->effects->work;
     struct turn turn = {.row = row};
-    struct person person = {.store = &s->store, .row = row, .set = &s->set->journeys, .schema = &s->set->schema, .scratch = work};
-    struct expr_context context = {.source = &person_source, .self = &person, .now = s->now, .week = &s->set->journeys.week,
-                                   .zone = person_zone(&person), .scratch = work, .next_change = UINT32_MAX};
-    struct walk walk = {.set = &s->set->journeys, .segments = &s->set->segments, .schema = &s->set->schema, .store = &s->store,
-                        .outbox = s->outbox, .scratch = work, .journeys = s->journeys, .actions = &s->counters.actions,
-                        .now = s->now, .observer = s, .on_action = on_action, .on_transition = on_transition, .row = row,
-                        .context = &context, .touched = &turn.touched};
+    struct person person = {
+        .store = &s->store, .row = row, .set = &s->set->journeys, .schema = &s->set->schema, .scratch = work};
+    struct expr_context context = {.source = &person_source,
+                                   .self = &person,
+                                   .now = s->now,
+                                   .week = &s->set->journeys.week,
+                                   .zone = person_zone(&person),
+                                   .scratch = work,
+                                   .next_change = UINT32_MAX};
+    struct walk walk = {.set = &s->set->journeys,
+                        .segments = &s->set->segments,
+                        .schema = &s->set->schema,
+                        .store = &s->store,
+                        .outbox = s->outbox,
+                        .scratch = work,
+                        .journeys = s->journeys,
+                        .actions = &s->counters.actions,
+                        .now = s->now,
+                        .observer = s,
+                        .on_action = on_action,
+                        .on_transition = on_transition,
+                        .row = row,
+                        .context = &context,
+                        .touched = &turn.touched};
     walk_command(&walk, command, journey);
     shard_settle(s, &turn, false);
 }
@@ -475,8 +530,10 @@ void shard_apply_record(struct shard *s, struct batch_item *item)
     case RECORD_EVENT:
     case RECORD_IMPORT:
         s->counters.received++;
-        if (item->reject) shard_count_reject(s, item->reject, record_rest(r, 8));
-        else done = shard_apply_event(s, &item->event, r);
+        if (item->reject)
+            shard_count_reject(s, item->reject, record_rest(r, 8));
+        else
+            done = shard_apply_event(s, &item->event, r);
         break;
     case RECORD_REJECT:
         s->counters.received++;
@@ -508,7 +565,8 @@ bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *ou
     }
     for (uint32_t i = 0; i < count; i++) {
         struct shard *s = items[i].shard;
-        uint32_t parked = items[i].record.kind == RECORD_MESSAGE ? 64 : 1; /* a merge releases what was parked for it */
+        uint32_t parked =
+            items[i].record.kind == RECORD_MESSAGE ? 64 : 1; /* a merge releases what was parked for it */
         s->live_records += parked;
         s->live_bytes += record_bytes(&items[i].record) * 2;
         bytes += record_bytes(&items[i].record);
@@ -519,7 +577,9 @@ bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *ou
         uint32_t n = s->live_records;
         size_t b = s->live_bytes + 8192 * (size_t)n;
         s->live_records = 0;
-        if (!store_reserve(&s->store, n, b) || !wheel_reserve(s->wheel, 4 * n) || !shard_reserve_ready(s, 4 * n)) return false;
+        if (!store_reserve(&s->store, n, b) || !wheel_reserve(s->wheel, 4 * n) ||
+            !shard_reserve_ready(s, 4 * n))
+            return false;
         if (!outbox_reserve(s->outbox, 16 * n, 16 * b)) return false;
         if (!region_reserve(&s->merges, (size_t)n * sizeof(struct pending_merge))) return false;
     }
@@ -537,9 +597,12 @@ static void prefetch_group(struct batch_item *items, uint32_t count)
 {
     row_t rows[PREFETCH_GROUP];
     for (uint32_t i = 0; i < count; i++)
-        if (items[i].decoded && !items[i].reject) store_prefetch_bucket(&items[i].shard->store, items[i].event.key);
+        if (items[i].decoded && !items[i].reject)
+            store_prefetch_bucket(&items[i].shard->store, items[i].event.key);
     for (uint32_t i = 0; i < count; i++)
-        rows[i] = items[i].decoded && !items[i].reject ? store_prefetch_row(&items[i].shard->store, items[i].event.key) : ROW_NONE;
+        rows[i] = items[i].decoded && !items[i].reject
+                      ? store_prefetch_row(&items[i].shard->store, items[i].event.key)
+                      : ROW_NONE;
     for (uint32_t i = 0; i < count; i++)
         if (!row_none(rows[i])) store_prefetch_types(&items[i].shard->store, rows[i]);
     for (uint32_t i = 0; i < count; i++)
@@ -550,7 +613,8 @@ void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratc
 {
     for (uint32_t i = 0; i < count; i++) {
         struct batch_item *item = &items[i];
-        if (item->decoded || (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT)) continue;
+        if (item->decoded || (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT))
+            continue;
         item->reject = shard_decode(item->shard, &item->record, scratch, &item->event);
         item->decoded = true;
     }
@@ -564,11 +628,13 @@ void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratc
     }
 }
 
-uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret, struct arena *scratch)
+uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,
+                    struct arena *scratch)
 {
     struct record *r = &item->record;
     CHECK(r->head_bytes == 8 && (r->kind == RECORD_EVENT || r->kind == RECORD_IMPORT));
-    item->reject = event_parse(schema, secret, r->payload, (int64_t)load_le64(r->head), scratch, &item->event);
+    item->reject =
+        event_parse(schema, secret, r->payload, (int64_t)load_le64(r->head), scratch, &item->event);
     item->decoded = true;
     if (item->reject) { /* its home is decided by its bytes; what is too large keeps only its beginning */
         uint32_t n = r->payload.n < REJECT_BYTES_KEPT ? r->payload.n : REJECT_BYTES_KEPT;
@@ -585,7 +651,6 @@ uint8_t event_route(struct batch_item *item, const struct schema *schema, const 
 /* ---- questions ---------------------------------------------------------------------------- */
 
 uint32_t shard_now(const struct shard *s) { return s->now; }
-uint8_t shard_index(const struct shard *s) { return s->config.index; }
 uint64_t shard_lsn(const struct shard *s) { return s->lsn; }
 uint8_t shard_index(const struct shard *s) { return s->config.index; }
 const struct shard_counters *shard_counters(const struct shard *s) { return &s->counters; }
@@ -600,7 +665,10 @@ const struct journey_counters *shard_journey_counters(const struct shard *s, uin
     return s->journeys;
 }
 
-uint64_t shard_event_count(const struct shard *s, uint16_t type) { return type < s->event_count ? s->event_counts[type] : 0; }
+uint64_t shard_event_count(const struct shard *s, uint16_t type)
+{
+    return type < s->event_count ? s->event_counts[type] : 0;
+}
 
 uint32_t shard_undeclared(const struct shard *s, struct slice *names, uint64_t *counts, uint32_t max)
 {

@@ -22,8 +22,10 @@ void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slic
     struct out_message *m = heap_at(heap, handle);
     *m = (struct out_message){.sequence = ++s->sent[to], .bytes = body.n, .kind = (uint16_t)kind, .to = to};
     if (body.n) memcpy(m + 1, body.p, body.n);
-    if (s->out_last) ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
-    else s->out_first = handle;
+    if (s->out_last)
+        ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
+    else
+        s->out_first = handle;
     s->out_last = handle;
 
     struct effect *e = shard_effect(s, EFFECT_MESSAGE);
@@ -49,14 +51,19 @@ void shard_ack_messages(struct shard *s, uint8_t to, uint64_t up_to)
             previous = at;
             continue;
         }
-        if (previous) ((struct out_message *)heap_at(heap, previous))->next = next;
-        else s->out_first = next;
+        if (previous)
+            ((struct out_message *)heap_at(heap, previous))->next = next;
+        else
+            s->out_first = next;
         if (s->out_last == at) s->out_last = previous;
         heap_release(heap, at, (uint32_t)sizeof *m + m->bytes);
     }
 }
 
-void shard_pending_messages(const struct shard *s, void (*f)(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body), void *self)
+void shard_pending_messages(const struct shard *s,
+                            void (*f)(void *self, uint8_t to, uint16_t kind, uint64_t sequence,
+                                      struct slice body),
+                            void *self)
 {
     for (uint32_t at = s->out_first; at;) {
         const struct out_message *m = heap_at(&s->store.heap, at);
@@ -86,8 +93,10 @@ void shard_park(struct shard *s, row_t row, const struct record *record, struct 
     *p = (struct parked){.cookie = record->cookie, .lsn = record->lsn, .bytes = bytes, .kind = record->kind};
     memcpy(p + 1, record->head_bytes ? record->head : record->payload.p, 8);
     memcpy((uint8_t *)(p + 1) + 8, raw.p, raw.n);
-    if (merge->last) ((struct parked *)heap_at(heap, merge->last))->next = handle;
-    else merge->first = handle;
+    if (merge->last)
+        ((struct parked *)heap_at(heap, merge->last))->next = handle;
+    else
+        merge->first = handle;
     merge->last = handle;
 }
 
@@ -140,14 +149,16 @@ static void join_half(struct shard *s, row_t row, uint8_t status, struct slice h
 static void remember_alias(struct shard *s, row_t row, struct slice anonymous_id)
 {
     struct slice dropped;
-    if (ids_add_anonymous(&s->store, row, anonymous_id, &dropped, &s->effects->work)) s->counters.aliases_dropped++;
+    if (ids_add_anonymous(&s->store, row, anonymous_id, &dropped, &s->effects->work))
+        s->counters.aliases_dropped++;
 }
 
 bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct record *record)
 {
     struct slice other_id = e->call == CALL_ALIAS && e->previous_id.n ? e->previous_id : e->anonymous_id;
     if (ids_has_anonymous(&s->store, row, other_id)) return false;
-    if (s->joined.lo == e->anonymous_key.lo && s->joined.hi == e->anonymous_key.hi) return false; /* just answered: conflict */
+    if (s->joined.lo == e->anonymous_key.lo && s->joined.hi == e->anonymous_key.hi)
+        return false; /* just answered: conflict */
     struct key user = store_row(&s->store, row)->key;
     if (key_shard(e->anonymous_key) != s->config.index) {
         begin_merge(s, row, e->anonymous_key);
@@ -167,7 +178,8 @@ bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct 
 void shard_link_trait(struct shard *s, row_t row, uint16_t attribute, struct slice text)
 {
     if (!text.n || text.n > ID_BYTES_MAX) return;
-    struct key link = hash_id(s->config.secret, ID_TRAIT + attribute, text), person = store_row(&s->store, row)->key;
+    struct key link = hash_id(s->config.secret, ID_TRAIT + attribute, text),
+               person = store_row(&s->store, row)->key;
     if (key_eq(link, person)) return;
     if (!(store_row(&s->store, row)->flags & ROW_KNOWN)) return; /* a trait leads to known people */
     uint8_t body[32];
@@ -196,7 +208,10 @@ static void unpark(struct shard *s, row_t row, uint32_t at)
     struct heap *heap = &s->store.heap;
     while (at) {
         struct parked *p = heap_at(heap, at);
-        struct record record = {.kind = p->kind, .shard = s->config.index, .lsn = p->lsn, .cookie = p->cookie,
+        struct record record = {.kind = p->kind,
+                                .shard = s->config.index,
+                                .lsn = p->lsn,
+                                .cookie = p->cookie,
                                 .payload = slice_of(p + 1, p->bytes)};
         struct event event;
         struct arena *decode = &s->effects->scratch;
@@ -205,7 +220,8 @@ static void unpark(struct shard *s, row_t row, uint32_t at)
         uint32_t next = p->next;
         uint64_t cookie = s->cookie;
         s->cookie = record.cookie;
-        bool paired = !key_is_zero(event.anonymous_key) && event.key_kind == ID_USER && shard_pair(s, row, &event, &record);
+        bool paired = !key_is_zero(event.anonymous_key) && event.key_kind == ID_USER &&
+                      shard_pair(s, row, &event, &record);
         if (!paired) {
             shard_apply_person(s, row, &event, &record);
             shard_done(s, record.cookie, record.lsn);
@@ -216,14 +232,16 @@ static void unpark(struct shard *s, row_t row, uint32_t at)
         if (paired && at) {
             struct pending_merge *merge = shard_pending(s, store_row(&s->store, row)->key);
             ((struct parked *)heap_at(heap, merge->last))->next = at;
-            while (((struct parked *)heap_at(heap, at))->next) at = ((struct parked *)heap_at(heap, at))->next;
+            while (((struct parked *)heap_at(heap, at))->next)
+                at = ((struct parked *)heap_at(heap, at))->next;
             merge->last = at;
             return;
         }
     }
 }
 
-static void finish_merge(struct shard *s, struct key user, struct key other, uint8_t status, struct slice half)
+static void finish_merge(struct shard *s, struct key user, struct key other, uint8_t status,
+                         struct slice half)
 {
     row_t row;
     struct key target;
@@ -245,7 +263,8 @@ static void finish_merge(struct shard *s, struct key user, struct key other, uin
     struct event event;
     CHECK(shard_decode(s, &record, &s->effects->scratch, &event) == REJECT_NONE);
     if (status != HALF_CONFLICT)
-        remember_alias(s, row, event.call == CALL_ALIAS && event.previous_id.n ? event.previous_id : event.anonymous_id);
+        remember_alias(
+            s, row, event.call == CALL_ALIAS && event.previous_id.n ? event.previous_id : event.anonymous_id);
     shard_settle(s, &turn, false);
     s->joined = status == HALF_CONFLICT ? other : (struct key){0};
     unpark(s, row, first);
@@ -265,7 +284,10 @@ static void receive_link(struct shard *s, struct key link, struct key person)
 
 static void receive_forward(struct shard *s, const struct record *r, struct slice body)
 {
-    struct record record = {.kind = RECORD_EVENT, .shard = s->config.index, .lsn = r->lsn, .cookie = r->cookie,
+    struct record record = {.kind = RECORD_EVENT,
+                            .shard = s->config.index,
+                            .lsn = r->lsn,
+                            .cookie = r->cookie,
                             .payload = slice_of(body.p + 16, body.n - 16)};
     struct event event;
     s->counters.received++;
@@ -277,7 +299,8 @@ static void receive_forward(struct shard *s, const struct record *r, struct slic
     memcpy(&event.key, body.p, 16); /* the link's target, whatever id the event carries */
     row_t row;
     struct key target;
-    if (store_find(&s->store, event.key, &row, &target) == FOUND_ROW && (store_row(&s->store, row)->flags & ROW_MERGING)) {
+    if (store_find(&s->store, event.key, &row, &target) == FOUND_ROW &&
+        (store_row(&s->store, row)->flags & ROW_MERGING)) {
         shard_park(s, row, &record, event.raw);
         s->forward_parked = true;
         return;

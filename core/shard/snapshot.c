@@ -118,7 +118,8 @@ static void put_row(struct shard *s, uint32_t slot)
 void shard_before_change(void *self, row_t row)
 {
     struct shard *s = self;
-    if (s->snapshot.active && row.v < s->snapshot.limit && (s->store.rows[row.v].flags & ROW_USED)) put_row(s, row.v);
+    if (s->snapshot.active && row.v < s->snapshot.limit && (s->store.rows[row.v].flags & ROW_USED))
+        put_row(s, row.v);
 }
 
 void shard_snapshot_begin(struct shard *s, const struct snapshot_sink *sink, uint64_t *lsn)
@@ -172,7 +173,10 @@ static void copy_fields(struct reader *in, void *to, size_t n)
     if (!in->bad) memcpy(to, p, n);
 }
 
-static bool reserve_heap(struct shard *s, size_t bytes) { return heap_reserve(&s->store.heap, 2 * bytes + 65536); }
+static bool reserve_heap(struct shard *s, size_t bytes)
+{
+    return heap_reserve(&s->store.heap, 2 * bytes + 65536);
+}
 
 static void read_counters(struct shard *s, struct reader *in)
 {
@@ -212,8 +216,10 @@ static void read_message_queue(struct shard *s, struct reader *in)
         struct out_message *to = heap_at(heap, handle);
         *to = m;
         memcpy(to + 1, body.p, body.n);
-        if (s->out_last) ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
-        else s->out_first = handle;
+        if (s->out_last)
+            ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
+        else
+            s->out_first = handle;
         s->out_last = handle;
     }
 }
@@ -231,8 +237,10 @@ static void read_parked(struct shard *s, struct reader *in, struct pending_merge
         struct parked *to = heap_at(heap, handle);
         *to = p;
         memcpy(to + 1, raw.p, raw.n);
-        if (merge->last) ((struct parked *)heap_at(heap, merge->last))->next = handle;
-        else merge->first = handle;
+        if (merge->last)
+            ((struct parked *)heap_at(heap, merge->last))->next = handle;
+        else
+            merge->first = handle;
         merge->last = handle;
     }
 }
@@ -307,7 +315,9 @@ bool shard_restore(struct shard *s, uint8_t kind, struct slice bytes)
     switch (kind) {
     case FRAME_SHARD: return read_shard(s, bytes);
     case FRAME_REST: return reserve_heap(s, bytes.n) && store_decode_rest(&s->store, bytes);
-    case FRAME_OUTBOX: return outbox_reserve(s->outbox, bytes.n / 16 + 1, bytes.n) && reserve_heap(s, bytes.n) && outbox_decode(s->outbox, bytes);
+    case FRAME_OUTBOX:
+        return outbox_reserve(s->outbox, bytes.n / 16 + 1, bytes.n) && reserve_heap(s, bytes.n) &&
+               outbox_decode(s->outbox, bytes);
     case FRAME_ROW: return read_row(s, bytes);
     case FRAME_END: return bytes.n == 4;
     default: return false;

@@ -20,7 +20,8 @@ struct out_message { /* heap block: this head, then the body */
     uint32_t next; /* handle; 0: last */
 };
 
-struct parked { /* a record of a person whose other half is on its way; heap block: this head, then the payload */
+struct
+    parked { /* a record of a person whose other half is on its way; heap block: this head, then the payload */
     uint64_t cookie;
     uint64_t lsn;
     uint32_t bytes;
@@ -95,12 +96,13 @@ struct turn {
     row_t row;
     const struct event *event; /* NULL: none */
     uint32_t event_at;
-    bool late;                 /* starts nothing */
-    bool silent;               /* import, backfill: no journey starts, nothing is sent */
-    bool merged;               /* two halves were just joined */
+    bool late;   /* starts nothing */
+    bool silent; /* import, backfill: no journey starts, nothing is sent */
+    bool merged; /* two halves were just joined */
     struct touched touched;
 };
-bool shard_use_definitions(struct shard *s, const struct defset *set); /* schema, columns, counters; not the people */
+bool shard_use_definitions(struct shard *s,
+                           const struct defset *set); /* schema, columns, counters; not the people */
 void shard_settle(struct shard *s, struct turn *turn, bool due); /* segments, journeys, next wake-up */
 void shard_apply_person(struct shard *s, row_t row, const struct event *event, const struct record *record);
 void shard_apply_record(struct shard *s, struct batch_item *item);

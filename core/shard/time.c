@@ -37,22 +37,28 @@ static struct ready_entry ready_pop(struct shard *s)
     return top;
 }
 
-bool shard_reserve_ready(struct shard *s, uint32_t more) { return region_reserve(&s->ready, (size_t)more * sizeof(struct ready_entry)); }
+bool shard_reserve_ready(struct shard *s, uint32_t more)
+{
+    return region_reserve(&s->ready, (size_t)more * sizeof(struct ready_entry));
+}
 
 void shard_arm(struct shard *s, row_t row, uint32_t due)
 {
     struct row *r = store_row(&s->store, row);
     if (r->next_wake && r->next_wake <= due) return; /* lazy: it wakes earlier anyway and looks again */
     r->next_wake = due;
-    if (due <= wheel_now(s->wheel)) ready_push(s, (struct ready_entry){due, row.v, r->key.hi});
-    else wheel_add(s->wheel, row.v, due);
+    if (due <= wheel_now(s->wheel))
+        ready_push(s, (struct ready_entry){due, row.v, r->key.hi});
+    else
+        wheel_add(s->wheel, row.v, due);
 }
 
 static bool gone(struct shard *s, row_t row)
 {
     const struct row *r = store_row(&s->store, row);
     uint32_t ttl = r->flags & ROW_KNOWN ? s->set->schema.known_ttl_s : s->set->schema.anonymous_ttl_s;
-    return ttl && r->last_seen < UINT32_MAX - ttl && r->last_seen + ttl <= s->now && !(r->flags & ROW_MERGING);
+    return ttl && r->last_seen < UINT32_MAX - ttl && r->last_seen + ttl <= s->now &&
+           !(r->flags & ROW_MERGING);
 }
 
 void shard_run_wake(struct shard *s, row_t row)
@@ -72,7 +78,8 @@ bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)
     s->effects = out;
     uint32_t due = (uint32_t)wheel_entries(s->wheel);
     return store_reserve(&s->store, quota, (size_t)quota * 8192) && wheel_reserve(s->wheel, 4 * quota) &&
-           shard_reserve_ready(s, due + 4 * quota) && outbox_reserve(s->outbox, 16 * quota, (size_t)quota * 32768);
+           shard_reserve_ready(s, due + 4 * quota) &&
+           outbox_reserve(s->outbox, 16 * quota, (size_t)quota * 32768);
 }
 
 static void collect_due(struct shard *s)
@@ -134,7 +141,9 @@ void shard_rebuild_wheel(struct shard *s)
     for (uint32_t slot = 0; slot < rows; slot++) {
         const struct row *r = &s->store.rows[slot];
         if (!(r->flags & ROW_USED) || !r->next_wake) continue;
-        if (r->next_wake <= s->now) ready_push(s, (struct ready_entry){r->next_wake, slot, r->key.hi});
-        else wheel_add(s->wheel, slot, r->next_wake);
+        if (r->next_wake <= s->now)
+            ready_push(s, (struct ready_entry){r->next_wake, slot, r->key.hi});
+        else
+            wheel_add(s->wheel, slot, r->next_wake);
     }
 }

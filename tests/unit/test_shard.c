@@ -99,8 +99,13 @@ static void world_open(struct world *w)
     memset(w, 0, sizeof *w);
     w->set = compile(definitions);
     hash_secret_from_seed(&w->secret, SLICE("test"));
-    struct machine_config c = {.set = w->set, .secret = &w->secret, .start = START, .want_events = true, .self = &w->tap,
-                               .on_effect = on_effect, .on_record = on_record};
+    struct machine_config c = {.set = w->set,
+                               .secret = &w->secret,
+                               .start = START,
+                               .want_events = true,
+                               .self = &w->tap,
+                               .on_effect = on_effect,
+                               .on_record = on_record};
     w->m = machine_create(&c);
 }
 
@@ -129,7 +134,8 @@ static struct slice message(struct buf *b, const struct say *s)
     msgpack_packer p;
     msgpack_packer_init(&p, b, buf_msgpack_write);
     bool identify = !s->event;
-    msgpack_pack_map(&p, 1 + !!s->user + !!s->anonymous + 1 + !!s->id + !!s->at + (identify || s->total != 0));
+    msgpack_pack_map(&p,
+                     1 + !!s->user + !!s->anonymous + 1 + !!s->id + !!s->at + (identify || s->total != 0));
     put_str(&p, "type");
     put_str(&p, identify ? "identify" : "track");
     if (s->user) put_str(&p, "userId"), put_str(&p, s->user);
@@ -242,7 +248,8 @@ Test(shard, the_cart_journey_sends_and_an_order_one_second_before_the_timer_wins
     say(&w, (struct say){.user = "b", .event = "Product Added", .id = "2", .at = START});
     machine_advance(w.m, START + 1799);
     cr_assert_eq(w.tap.actions, 0);
-    say(&w, (struct say){.user = "b", .event = "Order Completed", .id = "3", .total = 10, .at = START + 1799});
+    say(&w,
+        (struct say){.user = "b", .event = "Order Completed", .id = "3", .total = 10, .at = START + 1799});
     cr_assert_eq(w.tap.actions, 1, "thanks only, got %u", w.tap.actions);
     machine_advance(w.m, START + 1800);
     cr_assert_eq(w.tap.actions, 2, "the first mail to a");
@@ -257,12 +264,15 @@ Test(shard, anonymous_history_moves_to_the_person_and_later_events_follow)
     world_open(&w);
     for (int i = 0; i < 20; i++) { /* twenty pairs: nearly all live on two shards */
         char user[16], anon[16], id[16];
-        snprintf(user, sizeof user, "u%d", i), snprintf(anon, sizeof anon, "a%d", i), snprintf(id, sizeof id, "x%d", i);
+        snprintf(user, sizeof user, "u%d", i), snprintf(anon, sizeof anon, "a%d", i),
+            snprintf(id, sizeof id, "x%d", i);
         say(&w, (struct say){.anonymous = anon, .event = "Product Added", .id = id, .at = START});
         id[0] = 'y';
-        say(&w, (struct say){.user = user, .anonymous = anon, .event = "Product Added", .id = id, .at = START + 1});
+        say(&w, (struct say){
+                    .user = user, .anonymous = anon, .event = "Product Added", .id = id, .at = START + 1});
         id[0] = 'z';
-        say(&w, (struct say){.anonymous = anon, .event = "Order Completed", .id = id, .total = 5, .at = START + 2});
+        say(&w, (struct say){
+                    .anonymous = anon, .event = "Order Completed", .id = id, .total = 5, .at = START + 2});
         cr_assert_eq(count_of(&w, ID_USER, user, "Product Added"), 2, "pair %d", i);
         cr_assert_eq(count_of(&w, ID_USER, user, "Order Completed"), 1, "pair %d", i);
         cr_assert_eq(count_of(&w, ID_ANONYMOUS, anon, "Product Added"), 2, "the link leads there");
@@ -278,17 +288,21 @@ Test(shard, an_anonymous_id_never_moves_to_a_second_person)
     world_open(&w);
     for (int i = 0; i < 8; i++) {
         char first[16], second[16], anon[16], id[16];
-        snprintf(first, sizeof first, "f%d", i), snprintf(second, sizeof second, "s%d", i), snprintf(anon, sizeof anon, "a%d", i);
+        snprintf(first, sizeof first, "f%d", i), snprintf(second, sizeof second, "s%d", i),
+            snprintf(anon, sizeof anon, "a%d", i);
         snprintf(id, sizeof id, "p%d", i);
-        say(&w, (struct say){.user = first, .anonymous = anon, .event = "Product Added", .id = id, .at = START});
+        say(&w,
+            (struct say){.user = first, .anonymous = anon, .event = "Product Added", .id = id, .at = START});
         id[0] = 'q';
-        say(&w, (struct say){.user = second, .anonymous = anon, .event = "Product Added", .id = id, .at = START});
+        say(&w,
+            (struct say){.user = second, .anonymous = anon, .event = "Product Added", .id = id, .at = START});
         cr_assert_eq(count_of(&w, ID_USER, second, "Product Added"), 1, "the event went to its userId");
         cr_assert_eq(count_of(&w, ID_USER, first, "Product Added"), 1);
         cr_assert_eq(count_of(&w, ID_ANONYMOUS, anon, "Product Added"), 1);
     }
     uint64_t conflicts = 0;
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) conflicts += shard_counters(machine_shard(w.m, i))->conflicts;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        conflicts += shard_counters(machine_shard(w.m, i))->conflicts;
     cr_assert_eq(conflicts, 8);
     world_close(&w);
 }
@@ -332,8 +346,10 @@ static void live(struct world *w, uint64_t seed, int events)
         uint64_t ids = rng(&x) % 4;
         if (ids != 0) s.user = user;
         if (ids != 1) s.anonymous = anon;
-        if (rng(&x) % 6 == 0) s.city = cities[rng(&x) % 3];
-        else s.event = names[rng(&x) % 4], s.total = (double)(rng(&x) % 10000) / 100;
+        if (rng(&x) % 6 == 0)
+            s.city = cities[rng(&x) % 3];
+        else
+            s.event = names[rng(&x) % 4], s.total = (double)(rng(&x) % 10000) / 100;
         say(w, s);
     }
 }
@@ -351,7 +367,8 @@ static void replay(struct slice log, struct shard **shards, struct effects *out,
             cr_assert(shard_reserve_tick(shards[shard], wakes, out));
             cr_assert_eq(shard_tick(shards[shard], now, wakes, out), wakes, "the same wake-ups run");
         } else {
-            struct batch_item item = {.shard = shards[shard], .record = {.kind = kind, .shard = shard, .payload = payload}};
+            struct batch_item item = {.shard = shards[shard],
+                                      .record = {.kind = kind, .shard = shard, .payload = payload}};
             cr_assert(shards_reserve(&item, 1, out));
             shards_apply(&item, 1, scratch, out);
         }
@@ -364,7 +381,8 @@ static const struct defset *the_set(void *host, uint32_t version, struct key has
 static void fresh_shards(struct world *w, struct shard **shards)
 {
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        shards[i] = shard_create(&(struct shard_config){.index = (uint8_t)i, .secret = &w->secret, .definitions = the_set, .host = w->set});
+        shards[i] = shard_create(&(struct shard_config){
+            .index = (uint8_t)i, .secret = &w->secret, .definitions = the_set, .host = w->set});
 }
 
 static void assert_same(struct world *w, struct shard **shards)

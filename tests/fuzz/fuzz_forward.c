@@ -1,0 +1,68 @@
+/* A Forward session: any bytes, cut anywhere, have the same effect as whole; and never more than the caps allow. The first
+ * byte says where the input is cut. Entries go through the event decoder, too. */
+#include "core/base/check.h"
+#include "io/forward.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+struct trace {
+    uint64_t hash;
+    uint32_t frames, entries, replies;
+};
+
+static struct hash_secret secret;
+static const struct schema *schema;
+static struct arena arena;
+
+static void mix(struct trace *t, const void *p, size_t n) { t->hash = t->hash * 0x9E3779B97F4A7C15ull + hash64_plain(p, n); }
+
+static bool begin(void *self, const struct forward_chunk *c)
+{
+    mix(self, c->tag.p, c->tag.n);
+    return true;
+}
+static void entry(void *self, const struct forward_entry *e)
+{
+    struct trace *t = self;
+    t->entries++;
+    mix(t, e->record.p, e->record.n);
+    mix(t, &e->time_ms, sizeof e->time_ms);
+    if (e->reject) return;
+    struct arena scratch;
+    arena_init(&scratch);
+    struct event event;
+    event_parse(schema, &secret, e->record, e->time_ms, &scratch, &event);
+    arena_free(&scratch);
+}
+static void end(void *self, const struct forward_chunk *c)
+{
+    struct trace *t = self;
+    t->frames++;
+    mix(t, c->chunk.p, c->chunk.n);
+}
+static void reply(void *self, const void *p, size_t n) { ((struct trace *)self)->replies++; }
+
+static enum forward_close run(const uint8_t *data, size_t n, size_t cut, struct trace *t)
+{
+    struct forward_sink sink = {t, begin, entry, end, reply};
+    struct forward *f = forward_create(&sink, NULL, (const uint8_t *)"0123456789abcdef");
+    enum forward_close c = FORWARD_CLOSE_NONE;
+    for (size_t at = 0; at < n && !c; at += cut) c = forward_feed(f, data + at, n - at < cut ? n - at : cut);
+    CHECK(forward_memory(f) <= FRAME_BYTES_MAX + INFLATED_BYTES_MAX + (1 << 20));
+    forward_destroy(f);
+    return c;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (!schema) {
+        arena_init(&arena);
+        schema = schema_minimal(&arena);
+        hash_secret_from_seed(&secret, SLICE("fuzz"));
+    }
+    if (!n) return 0;
+    struct trace whole = {0}, cut = {0};
+    enum forward_close a = run(data + 1, n - 1, n, &whole), b = run(data + 1, n - 1, 1 + data[0], &cut);
+    CHECK(a == b && whole.frames == cut.frames && whole.entries == cut.entries && whole.hash == cut.hash);
+    return 0;
+}

@@ -54,7 +54,8 @@ static bool contributes(const struct defset *former, const struct journey_set *n
     return false;
 }
 
-static uint32_t write_former(const struct defset *set, const struct journey_set *now, struct texts *texts, struct buf *out)
+static uint32_t write_former(const struct defset *set, const struct journey_set *now, struct texts *texts,
+                             struct buf *out)
 {
     if (!set) return 0;
     uint32_t written = write_former(set->before, now, texts, out);
@@ -158,7 +159,8 @@ static struct defset *compile_versions(const struct contents *c, const char *zon
     struct defset *set = NULL;
     for (uint32_t i = 0; i < c->version_count; i++) {
         const struct former *v = &c->versions[i];
-        struct compile_order order = {v->files, v->file_count, set, c->registry, v->journeys, v->journey_count, zone_dir, v->version, true};
+        struct compile_order order = {v->files,         v->file_count, set,        c->registry, v->journeys,
+                                      v->journey_count, zone_dir,      v->version, true};
         struct defset *next = compile_set(&order, d);
         defset_free(set); /* the next one holds it if it needs it */
         if (!next) return NULL;

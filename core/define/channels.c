@@ -17,7 +17,7 @@ static void read_caps(struct compile *c, struct channel *ch, struct node *caps)
 
 static void read_channel(struct compile *c, struct channel *ch, const struct registry_entry *r)
 {
-    struct node *n = (struct node *)r->node;
+    struct node *n = r->node;
     *ch = (struct channel){.name = r->name, .id = r->id, .consent = CHANNEL_CONSENT_REQUIRED};
     if (n->kind != NODE_MAPPING) return;
     ch->consent = (uint8_t)get_word(n, "consent", "required|confirmed|not_needed", CHANNEL_CONSENT_REQUIRED);
@@ -34,8 +34,11 @@ static void read_holdout(struct compile *c)
     struct node *holdout = get(c->root, "holdout"), *exempt = get(holdout, "exempt");
     c->set->journeys.global_holdout_ppm = get_percent(holdout, "global", 0);
     for (uint32_t i = 0; i < item_count(exempt); i++) {
-        if (slice_is(item(exempt, i)->text, "transactional")) c->set->journeys.transactional_exempt = true;
-        else report_node(c->d, item(exempt, i), "only transactional messages can be exempt from the global holdout");
+        if (slice_is(item(exempt, i)->text, "transactional"))
+            c->set->journeys.transactional_exempt = true;
+        else
+            report_node(c->d, item(exempt, i),
+                        "only transactional messages can be exempt from the global holdout");
     }
 }
 

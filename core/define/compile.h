@@ -13,12 +13,12 @@
 struct journey_draft;
 struct compile {
     struct defset *set;
-    struct arena *arena;    /* the set's */
+    struct arena *arena; /* the set's */
     struct arena *scratch;
     struct diagnostics *d;
     struct registry *registry;
     struct expr_pool *pool;
-    struct node *root;      /* all files as one mapping */
+    struct node *root; /* all files as one mapping */
     const char *zone_dir;
     bool for_running;
     const struct journey_number *versions; /* given by a bundle; NULL: versions count on */
@@ -30,11 +30,13 @@ struct compile {
 /* ---- reading nodes: absent and bad are the same to a reader ------------------------------ */
 
 struct node *get(const struct node *map, const char *key); /* NULL: absent or bad */
-bool has(const struct node *map, const char *key);         /* written, be it bad: no second message about its absence */
+bool has(const struct node *map,
+         const char *key); /* written, be it bad: no second message about its absence */
 struct slice get_text(const struct node *map, const char *key);
 bool get_bool(const struct node *map, const char *key, bool otherwise);
 int64_t get_integer(const struct node *map, const char *key, int64_t otherwise);
-int64_t get_seconds(const struct node *map, const char *key, int64_t otherwise); /* DURATION, OFFSET, LIFETIME; never: 0 */
+int64_t get_seconds(const struct node *map, const char *key,
+                    int64_t otherwise); /* DURATION, OFFSET, LIFETIME; never: 0 */
 uint32_t get_clock(const struct node *map, const char *key, uint32_t otherwise);
 uint32_t get_percent(const struct node *map, const char *key, uint32_t otherwise);
 uint32_t get_word(const struct node *map, const char *key, const char *words, uint32_t otherwise);
@@ -52,20 +54,21 @@ uint16_t event_id(struct compile *c, struct node *name); /* also knows other nam
 
 /* Where an expression stands, and so what it may speak of. */
 struct place {
-    uint16_t event;    /* of `e`: a type, ID_NONE: no event at hand */
-    bool any_event;    /* `e` is there, its type is not known */
+    uint16_t event;                /* of `e`: a type, ID_NONE: no event at hand */
+    bool any_event;                /* `e` is there, its type is not known */
     struct journey_draft *journey; /* trigger, as-names, steps; NULL: outside of journeys */
 };
 #define PLACE_NONE ((struct place){.event = ID_NONE})
 const struct program *expression(struct compile *c, struct place place, struct node *n, enum expr_want want);
 /* An expression in a part of a scalar's value, from byte `from` on. */
-const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from, struct slice text,
-                                      enum expr_want want);
+const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,
+                                      struct slice text, enum expr_want want);
 /* A literal, a computed value or a text with {{ }}. */
 struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n);
 uint16_t fields_of(struct compile *c, struct place place, struct node *map, const struct field **out);
 enum missing { MISSING_WARNS, MISSING_IS_ERROR, MISSING_FALLS_BACK }; /* {{ x }} without default */
-const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html, enum missing missing);
+const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
+                                    enum missing missing);
 struct value literal_of(struct compile *c, const struct node *n);
 
 /* ---- a journey while it is read ------------------------------------------------------------ */
@@ -79,14 +82,14 @@ struct as_name {
     uint16_t event;
 };
 struct step_draft {
-    struct node *node;      /* {wait: 30m} or `end` */
-    uint16_t next;          /* where it goes on */
+    struct node *node; /* {wait: 30m} or `end` */
+    uint16_t next;     /* where it goes on */
 };
 struct journey_draft {
     struct journey *journey;
     struct node *node;      /* its mapping */
     uint16_t trigger_event; /* ID_NONE: none, or several */
-    uint32_t step_count, step_capacity, name_count, as_count, template_count;
+    uint32_t step_count, name_count, as_count, template_count;
     struct step_draft *drafts;
     struct step *steps;
     struct step_name *names;
@@ -94,7 +97,8 @@ struct journey_draft {
     struct template **templates; /* compiled with this journey's trigger in view */
 };
 /* What an event, a segment, a condition or a time brings about: `word` is the key that says which. */
-bool read_match(struct compile *c, struct journey_draft *j, struct node *n, const char *word, struct match *m);
+bool read_match(struct compile *c, struct journey_draft *j, struct node *n, const char *word,
+                struct match *m);
 /* Numbers and ids of all steps, names of awaited events. */
 void collect_steps(struct compile *c, struct journey_draft *j, struct node *steps);
 void read_steps(struct compile *c, struct journey_draft *j);
@@ -104,19 +108,20 @@ void check_graph(struct compile *c, struct journey_draft *j);
 /* ---- the readers, in the order in which they run ------------------------------------------------ */
 
 struct node *merge_files(struct compile *c, struct node *const *roots, uint32_t count);
-void declare_names(struct compile *c);   /* every name of every block gets its id first: order does not matter */
+void declare_names(struct compile *c); /* ids of all names first: the order of blocks does not matter */
 void declare_properties(struct compile *c, uint16_t event, struct node *props);
 enum declared_type type_of(const struct node *n); /* of `string`, [string], {type: string} */
-void declare_later(struct compile *c);   /* events that blocks which do not run yet bring along */
-void read_model(struct compile *c);      /* events, attributes, profiles: the schema */
-void read_calendar(struct compile *c);   /* timezone, week */
-void read_values(struct compile *c);     /* numbers with names */
-void read_channels(struct compile *c);   /* channels, lists, holdout, block */
+void declare_later(struct compile *c);            /* events that blocks which do not run yet bring along */
+void read_model(struct compile *c);               /* events, attributes, profiles: the schema */
+void read_calendar(struct compile *c);            /* timezone, week */
+void read_values(struct compile *c);              /* numbers with names */
+void read_channels(struct compile *c);            /* channels, lists, holdout, block */
 void read_segments(struct compile *c);
+void check_templates(struct compile *c); /* they are compiled with the journeys that use them */
 void read_journeys(struct compile *c);
 /* A template of `templates:` as this journey sees it; NULL: not declared there, and so opaque. */
 const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name);
 bool template_has_part(const struct template *t, uint16_t channel);
-void read_later(struct compile *c);      /* blocks that are checked only: their names and expressions */
+void read_later(struct compile *c); /* blocks that are checked only: their names and expressions */
 
 #endif

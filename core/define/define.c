@@ -15,7 +15,8 @@ static struct defset *set_new(const struct source_file *files, uint32_t count, u
     set->file_count = count;
     set->files = ARENA_ARRAY(&set->arena, struct source_file, count + 1);
     for (uint32_t i = 0; i < count; i++)
-        set->files[i] = (struct source_file){arena_slice(&set->arena, files[i].name), arena_slice(&set->arena, files[i].text)};
+        set->files[i] = (struct source_file){arena_slice(&set->arena, files[i].name),
+                                             arena_slice(&set->arena, files[i].text)};
     return set;
 }
 
@@ -48,18 +49,40 @@ static void keep_older(struct defset *set, const struct defset *previous)
 {
     struct journey_set *now = &set->journeys;
     const struct journey_set *then = &previous->journeys;
-    const struct journey **older = ARENA_ARRAY(&set->arena, const struct journey *, then->older_count + then->journey_count + 1);
+    const struct journey **older =
+        ARENA_ARRAY(&set->arena, const struct journey *, then->older_count + then->journey_count + 1);
     for (uint32_t i = 0; i < then->older_count; i++)
         if (!is_current(now, then->older[i])) older[now->older_count++] = then->older[i];
     for (uint32_t i = 0; i < then->journey_count; i++)
-        if (then->journeys[i] && !is_current(now, then->journeys[i])) older[now->older_count++] = then->journeys[i];
+        if (then->journeys[i] && !is_current(now, then->journeys[i]))
+            older[now->older_count++] = then->journeys[i];
     now->older = older;
     if (now->older_count) set->before = defset_share(previous);
 }
 
+void defset_forget(struct defset *set, bool (*inside)(void *self, uint16_t journey, uint16_t version),
+                   void *self)
+{
+    struct journey_set *j = &set->journeys;
+    const struct journey **kept = ARENA_ARRAY(&set->arena, const struct journey *, j->older_count + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < j->older_count; i++)
+        if (inside(self, j->older[i]->id, j->older[i]->version)) kept[count++] = j->older[i];
+    j->older = kept;
+    j->older_count = count;
+    if (!count) {
+        defset_free(set->before);
+        set->before = NULL;
+    }
+    bundle_write(set);
+}
+
 /* ---- compiling --------------------------------------------------------------------------------- */
 
-static bool is_definition(struct slice name) { return name.n > 5 && memcmp(name.p + name.n - 5, ".yaml", 5) == 0; }
+static bool is_definition(struct slice name)
+{
+    return name.n > 5 && memcmp(name.p + name.n - 5, ".yaml", 5) == 0;
+}
 
 static struct key sources_hash(const struct defset *set)
 {
@@ -102,6 +125,7 @@ static void read_all(struct compile *c)
     read_model(c);
     read_channels(c);
     read_segments(c);
+    check_templates(c);
     read_journeys(c);
     read_later(c);
 }
@@ -111,11 +135,19 @@ struct defset *compile_set(const struct compile_order *order, struct diagnostics
     struct arena scratch;
     arena_init(&scratch);
     struct defset *set = set_new(order->files, order->count, order->version);
-    struct compile c = {.set = set, .arena = &set->arena, .scratch = &scratch, .d = d, .zone_dir = order->zone_dir,
-                        .for_running = order->for_running, .versions = order->versions, .version_count = order->version_count,
-                        .files = set->files, .file_count = set->file_count};
+    struct compile c = {.set = set,
+                        .arena = &set->arena,
+                        .scratch = &scratch,
+                        .d = d,
+                        .zone_dir = order->zone_dir,
+                        .for_running = order->for_running,
+                        .versions = order->versions,
+                        .version_count = order->version_count,
+                        .files = set->files,
+                        .file_count = set->file_count};
     uint32_t errors_before = d->errors;
-    c.registry = set->registry = order->registry ? registry_copy(order->registry, &set->arena) : registry_new(&set->arena);
+    c.registry = set->registry =
+        order->registry ? registry_copy(order->registry, &set->arena) : registry_new(&set->arena);
     c.pool = expr_pool_create(&set->arena);
     read_all(&c);
     forget_nodes(set->registry);
@@ -136,16 +168,25 @@ struct defset *compile_set(const struct compile_order *order, struct diagnostics
 struct defset *defset_compile(const struct source_file *files, uint32_t count, const struct defset *previous,
                               const char *zone_dir, struct diagnostics *d)
 {
-    struct compile_order order = {files, count, .previous = previous, .registry = previous ? previous->registry : NULL,
-                                  .zone_dir = zone_dir, .version = previous ? previous->version + 1 : 1, .for_running = true};
+    struct compile_order order = {files,
+                                  count,
+                                  .previous = previous,
+                                  .registry = previous ? previous->registry : NULL,
+                                  .zone_dir = zone_dir,
+                                  .version = previous ? previous->version + 1 : 1,
+                                  .for_running = true};
     return compile_set(&order, d);
 }
 
 struct defset *defset_check(const struct source_file *files, uint32_t count, const struct defset *previous,
                             const char *zone_dir, struct diagnostics *d)
 {
-    struct compile_order order = {files, count, .previous = previous, .registry = previous ? previous->registry : NULL,
-                                  .zone_dir = zone_dir, .version = previous ? previous->version + 1 : 1};
+    struct compile_order order = {files,
+                                  count,
+                                  .previous = previous,
+                                  .registry = previous ? previous->registry : NULL,
+                                  .zone_dir = zone_dir,
+                                  .version = previous ? previous->version + 1 : 1};
     return compile_set(&order, d);
 }
 

@@ -10,7 +10,7 @@
 #include "core/segment/segments.h"
 
 struct source_file {
-    struct slice name;  /* as shown in messages, relative to the directory */
+    struct slice name; /* as shown in messages, relative to the directory */
     struct slice text;
 };
 
@@ -34,19 +34,22 @@ void diagnostics_print(const struct diagnostics *d, struct buf *out);
 
 struct defset {
     struct arena arena;
-    uint32_t version;        /* of the data directory: 1, 2, ... */
-    struct key hash;         /* of the sources */
+    uint32_t version; /* of the data directory: 1, 2, ... */
+    struct key hash;  /* of the sources */
     struct schema schema;
     struct segment_set segments;
     struct journey_set journeys;
-    struct slice bundle;     /* sources + registry: what the data directory keeps */
+    struct slice bundle; /* sources + registry: what the data directory keeps */
     struct registry *registry;
-    struct named_value { struct slice name; double number; } *values; /* value(NAME) */
+    struct named_value {
+        struct slice name;
+        double number;
+    } * values; /* value(NAME) */
     uint32_t value_count;
     uint32_t file_count;
     struct source_file *files;
-    uint32_t references;     /* how many let go with defset_free */
-    struct defset *before;   /* holds the journeys of `older`; NULL: none are needed */
+    uint32_t references;   /* how many let go with defset_free */
+    struct defset *before; /* holds the journeys of `older`; NULL: none are needed */
 };
 
 /* previous: the set before (its registry and journeys are continued), NULL: the first. Sources are copied.
@@ -60,15 +63,21 @@ struct defset *defset_check(const struct source_file *files, uint32_t count, con
 /* The set that wrote the bundle: same ids, versions and hash; former versions of journeys too. Layout: bundle.c. */
 struct defset *defset_from_bundle(struct slice bundle, const char *zone_dir, struct diagnostics *d);
 struct defset *defset_empty(void); /* nothing declared, version 0 */
+/* Lets go of former versions of journeys that nobody is inside of; before the set is shared. The bundle follows. */
+void defset_forget(struct defset *set, bool (*inside)(void *self, uint16_t journey, uint16_t version),
+                   void *self);
 struct defset *defset_share(const struct defset *set); /* one more who will call defset_free; any thread */
 void defset_free(struct defset *set);                  /* the last one frees it; NULL is fine; any thread */
 /* Compiles one more expression against a set: ad-hoc count, simulate's filters. Memory from `a`. */
-const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want, struct arena *a,
-                                        struct expr_errors *errors);
+const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want,
+                                        struct arena *a, struct expr_errors *errors);
 
 /* Reads *.yaml below dir (not *.test.yaml), and *.html, *.txt for templates; sorted by name; links are not followed, at
  * most 1 MiB each. Texts in d's arena. Unreadable ones are reported and left out. */
 struct source_file *sources_read(const char *dir, uint32_t *count, struct diagnostics *d);
+
+/* What a definition file may hold, as JSON Schema draft-07 for editors. */
+void definitions_json_schema(struct buf *out);
 
 uint16_t defset_segment(const struct defset *set, struct slice name); /* ID_NONE if unknown */
 uint16_t defset_journey(const struct defset *set, struct slice name);

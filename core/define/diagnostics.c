@@ -71,8 +71,8 @@ static uint32_t last_text_before(struct slice text, uint32_t at)
     return at;
 }
 
-void report_at(struct diagnostics *d, enum severity severity, const struct source_file *file, uint32_t at, uint32_t length,
-               const char *format, ...)
+void report_at(struct diagnostics *d, enum severity severity, const struct source_file *file, uint32_t at,
+               uint32_t length, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -128,13 +128,13 @@ static void print_excerpt(const struct diagnostic *x, struct buf *out)
 {
     const uint8_t *p = x->source_line.p, *end = p + x->source_line.n;
     uint32_t skip = x->column > SHOWN_LINE_BYTES ? x->column - SHOWN_LINE_BYTES / 2 : 0;
-    for (uint32_t i = 0; i < skip && p < end; i++)
-        do p++;
+    for (uint32_t i = 0; i < skip && p < end; i++) do
+            p++;
         while (p < end && (*p & 0xc0) == 0x80);
     buf_put_str(out, skip ? " | ..." : " | ");
     const uint8_t *stop = p;
-    for (uint32_t i = 0; i < SHOWN_LINE_BYTES && stop < end; i++)
-        do stop++;
+    for (uint32_t i = 0; i < SHOWN_LINE_BYTES && stop < end; i++) do
+            stop++;
         while (stop < end && (*stop & 0xc0) == 0x80);
     for (; p < stop; p++) buf_put_u8(out, *p < ' ' ? ' ' : *p);
     buf_put_str(out, stop < end ? "...\n | " : "\n | ");

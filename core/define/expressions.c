@@ -70,7 +70,8 @@ static bool resolve_lane(const struct compile *c, struct slice name)
     return false;
 }
 
-static bool resolve(void *self, enum expr_space space, uint32_t within, struct slice name, struct expr_symbol *out)
+static bool resolve(void *self, enum expr_space space, uint32_t within, struct slice name,
+                    struct expr_symbol *out)
 {
     const struct scope_self *s = self;
     const struct registry *r = s->c->registry;
@@ -103,12 +104,15 @@ static void consider(struct slice name, struct slice candidate, struct slice *fo
     *found = candidate;
 }
 
-static struct slice nearest_in_journey(const struct journey_draft *j, enum expr_space space, struct slice name)
+static struct slice nearest_in_journey(const struct journey_draft *j, enum expr_space space,
+                                       struct slice name)
 {
     struct slice found = {0};
     uint32_t best = name.n < 4 ? 1 : name.n / 3;
-    for (uint32_t i = 0; j && space == SPACE_STEP && i < j->name_count; i++) consider(name, j->names[i].name, &found, &best);
-    for (uint32_t i = 0; j && space == SPACE_AS && i < j->as_count; i++) consider(name, j->as[i].name, &found, &best);
+    for (uint32_t i = 0; j && space == SPACE_STEP && i < j->name_count; i++)
+        consider(name, j->names[i].name, &found, &best);
+    for (uint32_t i = 0; j && space == SPACE_AS && i < j->as_count; i++)
+        consider(name, j->as[i].name, &found, &best);
     return found;
 }
 
@@ -144,13 +148,15 @@ static struct slice nearest(void *self, enum expr_space space, uint32_t within, 
 }
 
 /* What the language has and this version does not run: `check` takes it with a warning. Returns the real errors. */
-static uint32_t report_errors(struct compile *c, struct node *n, uint32_t from, const struct expr_errors *errors)
+static uint32_t report_errors(struct compile *c, struct node *n, uint32_t from,
+                              const struct expr_errors *errors)
 {
     uint32_t wrong = 0;
     for (uint32_t i = 0; i < errors->count; i++) {
         const struct expr_error *e = &errors->list[i];
         bool mild = e->warning || (!c->for_running && strncmp(e->reason, "not yet", 7) == 0);
-        report_at(c->d, mild ? SEVERITY_WARNING : SEVERITY_ERROR, n->file, node_byte(n, from + e->at), e->length, "%s", e->reason);
+        report_at(c->d, mild ? SEVERITY_WARNING : SEVERITY_ERROR, n->file, node_byte(n, from + e->at),
+                  e->length, "%s", e->reason);
         if (e->fix) report_fix(c->d, "%s", e->fix);
         wrong += !mild;
     }
@@ -168,8 +174,8 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
                                .any_event = place.any_event};
 }
 
-const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from, struct slice text,
-                                      enum expr_want want)
+const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,
+                                      struct slice text, enum expr_want want)
 {
     struct scope_self self = {c, place.journey};
     struct expr_scope scope = scope_of(&self, place);
@@ -214,7 +220,8 @@ struct value literal_of(struct compile *c, const struct node *n)
     }
     struct value_pair *map = ARENA_ARRAY(c->arena, struct value_pair, n->count + 1);
     for (uint32_t i = 0; i < n->count; i++)
-        map[i] = (struct value_pair){value_string(arena_slice(c->arena, node_key(n, i)->text)), literal_of(c, node_value(n, i))};
+        map[i] = (struct value_pair){value_string(arena_slice(c->arena, node_key(n, i)->text)),
+                                     literal_of(c, node_value(n, i))};
     return (struct value){.kind = V_MAP, .n = n->count, .map = map};
 }
 
@@ -248,10 +255,12 @@ static void text_bare(void *self, uint32_t at, uint32_t length)
                h->missing == MISSING_IS_ERROR ? ", or give the template a fallback" : "");
 }
 
-const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html, enum missing missing)
+const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
+                                    enum missing missing)
 {
     struct text_host self = {c, place, n, missing};
-    struct template_host host = {.self = &self, .compile = text_compile, .error = text_error, .bare = text_bare};
+    struct template_host host = {
+        .self = &self, .compile = text_compile, .error = text_error, .bare = text_bare};
     return template_parse(n->text, html, &host, c->arena);
 }
 
@@ -269,7 +278,8 @@ struct field field_of(struct compile *c, struct place place, struct slice name, 
     if (n->kind == NODE_SCALAR && n->text.n && n->text.p[0] == '=') {
         uint32_t from = 1;
         while (from < n->text.n && n->text.p[from] == ' ') from++;
-        f.program = expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), WANT_ANY);
+        f.program =
+            expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), WANT_ANY);
     } else if (n->kind == NODE_SCALAR && (holds(n->text, "{{") || holds(n->text, "{%"))) {
         f.text = text_of(c, place, n, false, MISSING_WARNS);
     } else {
@@ -282,13 +292,14 @@ uint16_t fields_of(struct compile *c, struct place place, struct node *map, cons
 {
     if (!map || map->bad || map->kind != NODE_MAPPING || !map->count) return 0;
     struct field *list = ARENA_ARRAY(c->arena, struct field, map->count);
-    for (uint32_t i = 0; i < map->count; i++) list[i] = field_of(c, place, node_key(map, i)->text, node_value(map, i));
+    for (uint32_t i = 0; i < map->count; i++)
+        list[i] = field_of(c, place, node_key(map, i)->text, node_value(map, i));
     *out = list;
     return (uint16_t)map->count;
 }
 
-const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want, struct arena *a,
-                                        struct expr_errors *errors)
+const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want,
+                                        struct arena *a, struct expr_errors *errors)
 {
     struct compile c = {.set = (struct defset *)set, .registry = set->registry};
     struct scope_self self = {&c, NULL};

@@ -1,9 +1,10 @@
 /* journeys.c - the head of a journey: who enters, who leaves, what it is for. Its steps are in steps.c. */
 #include "core/define/compile.h"
 
-enum { PRIORITY_UNSET = 0 };
-
-static struct place at_event(struct journey_draft *j, uint16_t event) { return (struct place){.event = event, .journey = j}; }
+static struct place at_event(struct journey_draft *j, uint16_t event)
+{
+    return (struct place){.event = event, .journey = j};
+}
 static struct place at_entry(struct journey_draft *j) { return at_event(j, j->trigger_event); }
 
 /* ---- what is waited for ----------------------------------------------------------------------- */
@@ -24,11 +25,13 @@ static const char *only_one_of(struct compile *c, struct node *n, const char *co
     return found;
 }
 
-static void check_companions(struct compile *c, struct node *n, const char *word, const char *const (*pairs)[2])
+static void check_companions(struct compile *c, struct node *n, const char *word,
+                             const char *const (*pairs)[2])
 {
     for (; (*pairs)[0]; pairs++) {
         struct node *value = get(n, (*pairs)[0]);
-        if (value && strcmp((*pairs)[1], word) != 0) report_node(c->d, value, "'%s' goes with '%s' only", (*pairs)[0], (*pairs)[1]);
+        if (value && strcmp((*pairs)[1], word) != 0)
+            report_node(c->d, value, "'%s' goes with '%s' only", (*pairs)[0], (*pairs)[1]);
     }
 }
 
@@ -60,7 +63,8 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
 /* ---- triggers -------------------------------------------------------------------------------------- */
 
 /* A constant that an attribute is compared with, as the program the walk wants. */
-static const struct program *constant(struct compile *c, struct journey_draft *j, struct node *n, uint16_t attribute)
+static const struct program *constant(struct compile *c, struct journey_draft *j, struct node *n,
+                                      uint16_t attribute)
 {
     if (!n || attribute == ID_NONE) return NULL;
     if (n->kind != NODE_SCALAR) {
@@ -79,7 +83,8 @@ static const struct program *constant(struct compile *c, struct journey_draft *j
         buf_put_u8(&text, n->text.p[i]);
     }
     if (quoted) buf_put_u8(&text, '"');
-    const struct program *p = expression_part(c, at_entry(j), n, 0, arena_slice(c->scratch, buf_slice(&text)), WANT_ANY);
+    const struct program *p =
+        expression_part(c, at_entry(j), n, 0, arena_slice(c->scratch, buf_slice(&text)), WANT_ANY);
     buf_free(&text);
     return p;
 }
@@ -98,7 +103,8 @@ static void read_date_trigger(struct compile *c, struct journey_draft *j, struct
     }
 }
 
-static void read_attribute_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
+static void read_attribute_trigger(struct compile *c, struct journey_draft *j, struct node *n,
+                                   struct match *m)
 {
     m->kind = MATCH_ATTRIBUTE;
     m->id = name_id(c, REG_ATTRIBUTE, get(n, "attribute_changed"));
@@ -108,28 +114,39 @@ static void read_attribute_trigger(struct compile *c, struct journey_draft *j, s
 
 static void check_trigger_keys(struct compile *c, struct node *n, const char *word)
 {
-    static const char *const pairs[][2] = {{"where", "event"}, {"to", "attribute_changed"}, {"from", "attribute_changed"},
-                                           {"every", "date"}, {"offset", "date"}, {"at", "date"}, {0}};
+    static const char *const pairs[][2] = {{"where", "event"},
+                                           {"to", "attribute_changed"},
+                                           {"from", "attribute_changed"},
+                                           {"every", "date"},
+                                           {"offset", "date"},
+                                           {"at", "date"},
+                                           {0}};
     bool later = word_in(slice_str(word), "item|schedule|broadcast|catalog|rfm_changed", NULL);
     if (!later) check_companions(c, n, word, pairs);
     struct node *existing = get(n, "existing");
-    if (existing && strncmp(word, "segment_", 8) != 0) report_node(c->d, existing, "'existing' goes with a segment only");
+    if (existing && strncmp(word, "segment_", 8) != 0)
+        report_node(c->d, existing, "'existing' goes with a segment only");
 }
 
 static bool read_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
 {
-    static const char *const words[] = {"event", "segment_entered", "segment_left", "attribute_changed", "date", "manual", "item",
-                                        "schedule", "broadcast", "catalog", "rfm_changed", NULL};
+    static const char *const words[] = {"event",     "segment_entered", "segment_left", "attribute_changed",
+                                        "date",      "manual",          "item",         "schedule",
+                                        "broadcast", "catalog",         "rfm_changed",  NULL};
     *m = (struct match){.kind = MATCH_MANUAL, .id = ID_NONE};
     if (n->bad) return false;
     if (n->kind == NODE_SCALAR) return true;
     const char *word = only_one_of(c, n, words, "a trigger");
     if (!word) return false;
     check_trigger_keys(c, n, word);
-    if (strcmp(word, "attribute_changed") == 0) read_attribute_trigger(c, j, n, m);
-    else if (strcmp(word, "date") == 0) read_date_trigger(c, j, n, m);
-    else if (strcmp(word, "event") == 0 || strncmp(word, "segment_", 8) == 0) read_match(c, j, n, word, m);
-    else if (strcmp(word, "manual") != 0) return false; /* checked, not yet run */
+    if (strcmp(word, "attribute_changed") == 0)
+        read_attribute_trigger(c, j, n, m);
+    else if (strcmp(word, "date") == 0)
+        read_date_trigger(c, j, n, m);
+    else if (strcmp(word, "event") == 0 || strncmp(word, "segment_", 8) == 0)
+        read_match(c, j, n, word, m);
+    else if (strcmp(word, "manual") != 0)
+        return false; /* checked, not yet run */
     m->existing = get_word(n, "existing", "ignore|enter", 0) == 1;
     return true;
 }
@@ -175,7 +192,8 @@ static void read_reentry(struct compile *c, struct journey_draft *j)
     out->reentry_after_s = (uint32_t)get_seconds(n, "after", 0);
     out->reentry = has(n, "key") ? REENTRY_KEYED : has(n, "after") ? REENTRY_AFTER : REENTRY_ALWAYS;
     out->while_active = (uint8_t)get_word(n, "while_active", "ignore|restart|parallel", ACTIVE_IGNORE);
-    if (get_seconds(n, "after", 0) < 0) report_node(c->d, get(n, "after"), "a time that has passed cannot be negative");
+    if (get_seconds(n, "after", 0) < 0)
+        report_node(c->d, get(n, "after"), "a time that has passed cannot be negative");
 }
 
 static void read_goal(struct compile *c, struct journey_draft *j)
@@ -189,13 +207,16 @@ static void read_goal(struct compile *c, struct journey_draft *j)
     out->has_goal = true;
     out->goal_stay = get_bool(n, "stay", false);
     out->goal_within_s = (uint32_t)get_seconds(n, "within", 0);
-    struct place place = out->goal.kind == MATCH_EVENT ? at_event(j, out->goal.id) : (struct place){.event = ID_NONE, .journey = j};
-    if (out->goal.kind != MATCH_EVENT || out->goal.id != ID_NONE) out->goal_value = expression(c, place, get(n, "value"), WANT_NUMBER);
+    struct place place = out->goal.kind == MATCH_EVENT ? at_event(j, out->goal.id)
+                                                       : (struct place){.event = ID_NONE, .journey = j};
+    if (out->goal.kind != MATCH_EVENT || out->goal.id != ID_NONE)
+        out->goal_value = expression(c, place, get(n, "value"), WANT_NUMBER);
 }
 
 static void read_exits(struct compile *c, struct journey_draft *j)
 {
-    static const char *const words[] = {"event", "segment_entered", "segment_left", "when", "silence", "after", NULL};
+    static const char *const words[] = {
+        "event", "segment_entered", "segment_left", "when", "silence", "after", NULL};
     struct node *exits = get(j->node, "exit");
     uint32_t count = item_count(exits), used = 0;
     struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
@@ -222,9 +243,11 @@ static void warn_open_end(struct compile *c, const struct journey_draft *j, cons
 {
     uint32_t at = j->node->at;
     if (!has(j->node, "goal"))
-        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1, "journey '%.*s' has no goal: nothing tells whether it works", SHOWN(r->name));
+        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1,
+                  "journey '%.*s' has no goal: nothing tells whether it works", SHOWN(r->name));
     if (!has(j->node, "exit"))
-        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1, "journey '%.*s' has no exit: people stay to its last step", SHOWN(r->name));
+        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1,
+                  "journey '%.*s' has no exit: people stay to its last step", SHOWN(r->name));
 }
 
 static void read_head(struct compile *c, struct journey_draft *j)
@@ -238,9 +261,10 @@ static void read_head(struct compile *c, struct journey_draft *j)
     if (out->active_from && out->active_until && out->active_from >= out->active_until)
         report_node(c->d, active, "no one can enter: 'until' lies before 'from'");
     out->only_if = expression(c, at_entry(j), get(n, "only_if"), WANT_BOOL);
-    out->priority = (int32_t)get_integer(n, "priority", PRIORITY_UNSET);
+    out->priority = (int32_t)get_integer(n, "priority", 0);
     out->holdout_ppm = get_percent(n, "holdout", 0);
-    if (out->holdout_ppm == 1000000) report_node(c->d, get(n, "holdout"), "no one can enter: everybody is held out");
+    if (out->holdout_ppm == 1000000)
+        report_node(c->d, get(n, "holdout"), "no one can enter: everybody is held out");
 }
 
 /* The version rises when the content changes; layout and comments do not count. */
@@ -259,7 +283,7 @@ static void give_version(struct compile *c, struct journey *out, struct registry
 
 static struct journey *read_journey(struct compile *c, struct registry_entry *r)
 {
-    struct journey_draft j = {.node = (struct node *)r->node, .journey = ARENA_NEW(c->arena, struct journey)};
+    struct journey_draft j = {.node = r->node, .journey = ARENA_NEW(c->arena, struct journey)};
     struct journey *out = j.journey;
     *out = (struct journey){.name = r->name, .id = r->id, .first = STEP_END};
     if (j.node->bad || j.node->kind != NODE_MAPPING) return out;

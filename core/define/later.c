@@ -34,13 +34,15 @@ static void derive_item_event(struct compile *c, struct node *event, struct node
     for (uint32_t i = 0; i < each->count; i++) {
         struct node *list = get(props, (const char *)node_key(each, i)->text.p), *name = node_value(each, i);
         uint16_t id;
-        if (!list || item_count(list) != 1 || list->kind != NODE_SEQUENCE || name->kind != NODE_SCALAR) continue;
+        if (!list || item_count(list) != 1 || list->kind != NODE_SEQUENCE || name->kind != NODE_SCALAR)
+            continue;
         derive_event(c, name->text, &id);
         struct node *fields = item(list, 0);
         declare_properties(c, id, fields->kind == NODE_MAPPING ? fields : NULL);
         for (uint32_t k = 0; k < item_count(carry); k++) {
             struct node *type = get(props, (const char *)item(carry, k)->text.p);
-            if (type) registry_add(c->registry, REG_PROPERTY, id, item(carry, k)->text, (uint8_t)type_of(type));
+            if (type)
+                registry_add(c->registry, REG_PROPERTY, id, item(carry, k)->text, (uint8_t)type_of(type));
         }
     }
 }
@@ -58,7 +60,8 @@ void declare_later(struct compile *c)
     for (uint32_t i = 0; has(c->root, "visits") && i < 2; i++) {
         uint16_t id;
         derive_event(c, slice_str(visit_events[i]), &id);
-        for (uint32_t k = 0; k < 5; k++) registry_add(c->registry, REG_PROPERTY, id, slice_str(visit_props[k]), T_STRING);
+        for (uint32_t k = 0; k < 5; k++)
+            registry_add(c->registry, REG_PROPERTY, id, slice_str(visit_props[k]), T_STRING);
         registry_add(c->registry, REG_PROPERTY, id, SLICE("number"), T_NUMBER);
     }
 }
@@ -104,7 +107,8 @@ static void check_alarm(struct compile *c, struct node *n)
 {
     name_id(c, REG_JOURNEY, get(n, "journey"));
     name_id(c, REG_SEGMENT, get(n, "segment"));
-    if (!has(n, "when") && !has(n, "journey") && !has(n, "segment")) report_node(c->d, n, "an alarm has 'when', 'journey' or 'segment'");
+    if (!has(n, "when") && !has(n, "journey") && !has(n, "segment"))
+        report_node(c->d, n, "an alarm has 'when', 'journey' or 'segment'");
 }
 
 /* `from: Visit Started.utm_source` */
@@ -114,10 +118,12 @@ static void check_attribute(struct compile *c, struct node *n)
     if (!from) return;
     uint32_t dot = from->text.n;
     while (dot && from->text.p[dot - 1] != '.') dot--;
-    struct slice event = slice_of(from->text.p, dot ? dot - 1 : 0), prop = slice_of(from->text.p + dot, from->text.n - dot);
+    struct slice event = slice_of(from->text.p, dot ? dot - 1 : 0),
+                 prop = slice_of(from->text.p + dot, from->text.n - dot);
     uint16_t id = schema_find(&c->set->schema, NAME_EVENT, event);
     if (id != ID_NONE && registry_find(c->registry, REG_PROPERTY, id, prop)) return;
-    report_node(c->d, from, "'from' of an attribute is a declared event and property, such as Order Completed.total");
+    report_node(c->d, from,
+                "'from' of an attribute is a declared event and property, such as Order Completed.total");
 }
 
 static void check_visits(struct compile *c)

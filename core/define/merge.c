@@ -2,12 +2,16 @@
 #include "core/define/compile.h"
 
 /* Events, attributes, channels and segments may be written down again where they are used, if they say the same. */
-static bool may_repeat(const char *block) { return word_in(slice_str(block), "events|attributes|channels|segments", NULL); }
-
-static void report_twice(struct compile *c, struct node *again, const struct node *first, const char *what, struct slice name)
+static bool may_repeat(const char *block)
 {
-    report_node(c->d, again, "%s '%.*s' is defined twice: also in %.*s:%u", what, SHOWN(name), SHOWN(first->file->name),
-                line_of(first->file, first->at));
+    return word_in(slice_str(block), "events|attributes|channels|segments", NULL);
+}
+
+static void report_twice(struct compile *c, struct node *again, const struct node *first, const char *what,
+                         struct slice name)
+{
+    report_node(c->d, again, "%s '%.*s' is defined twice: also in %.*s:%u", what, SHOWN(name),
+                SHOWN(first->file->name), line_of(first->file, first->at));
     report_fix(c->d, "keep one of them%s", may_repeat(what) ? ", or make both equal" : "");
 }
 
@@ -58,18 +62,23 @@ static struct node *empty_like(struct compile *c, const struct node *first, uint
 }
 
 /* One block out of all files. */
-static struct node *merge_block(struct compile *c, const struct key_row *row, struct node *const *roots, uint32_t count, struct node **key)
+static struct node *merge_block(struct compile *c, const struct key_row *row, struct node *const *roots,
+                                uint32_t count, struct node **key)
 {
     struct node *merged = NULL;
     bool named = row->shape.values, list = row->shape.item;
     for (uint32_t i = 0; i < count; i++) {
         struct node *value = roots[i] ? get(roots[i], row->name) : NULL;
-        if (!value || (value->kind == NODE_SCALAR && (named || list))) continue; /* `segments:` with nothing below */
+        if (!value || (value->kind == NODE_SCALAR && (named || list)))
+            continue; /* `segments:` with nothing below */
         if (!merged) *key = node_key(roots[i], pair_of(roots[i], slice_str(row->name)));
         if (!merged) merged = named || list ? empty_like(c, value, children(roots, count, row->name)) : value;
-        if (named) merge_named(c, merged, value, row->name);
-        else if (list) merge_list(merged, value);
-        else if (merged != value && !node_same(merged, value)) report_twice(c, value, merged, "the block", slice_str(row->name));
+        if (named)
+            merge_named(c, merged, value, row->name);
+        else if (list)
+            merge_list(merged, value);
+        else if (merged != value && !node_same(merged, value))
+            report_twice(c, value, merged, "the block", slice_str(row->name));
     }
     return merged;
 }

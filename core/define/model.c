@@ -17,7 +17,9 @@ enum declared_type type_of(const struct node *n)
     n = type_node(n);
     static const uint8_t types[] = {T_STRING, T_NUMBER, T_BOOL, T_TIME, T_DATE, T_RAW};
     uint32_t index = 0;
-    if (n->kind == NODE_SEQUENCE && n->count == 1 && n->list[0]->kind == NODE_SCALAR && slice_is(n->list[0]->text, "string")) return T_STRINGS;
+    if (n->kind == NODE_SEQUENCE && n->count == 1 && n->list[0]->kind == NODE_SCALAR &&
+        slice_is(n->list[0]->text, "string"))
+        return T_STRINGS;
     if (n->kind != NODE_SCALAR) return T_RAW;
     word_in(n->text, "string|number|bool|time|date|object", &index);
     return types[index];
@@ -39,8 +41,10 @@ static void declare(struct compile *c, const char *block, enum registry_kind kin
         struct node *key = node_key(map, i), *value = node_value(map, i);
         uint8_t type = kind == REG_ATTRIBUTE ? (uint8_t)type_of(value) : 0;
         struct registry_entry *e = registry_add(c->registry, kind, 0, key->text, type);
-        if (e) e->node = value;
-        else report_node(c->d, key, "too many names: no ids are left for '%.*s'", SHOWN(key->text));
+        if (e)
+            e->node = value;
+        else
+            report_node(c->d, key, "too many names: no ids are left for '%.*s'", SHOWN(key->text));
     }
 }
 
@@ -51,7 +55,8 @@ void declare_properties(struct compile *c, uint16_t event, struct node *props)
         if (key->bad || value->bad) continue;
         check_type(c, value);
         if (!registry_add(c->registry, REG_PROPERTY, event, key->text, (uint8_t)type_of(value)))
-            report_node(c->d, key, "an event has at most %d properties, those of former versions included", PROPS_PER_EVENT_MAX);
+            report_node(c->d, key, "an event has at most %d properties, those of former versions included",
+                        PROPS_PER_EVENT_MAX);
     }
 }
 
@@ -64,7 +69,8 @@ static void seed_event(struct compile *c, const struct schema_event *e)
     entry->id = e->id;
     r->next_id[REG_EVENT] = next; /* fixed ids are not counted */
     for (uint16_t k = 0; k < e->prop_count; k++) {
-        const struct registry_entry *prop = registry_add(r, REG_PROPERTY, e->id, e->props[k].name, e->props[k].type);
+        const struct registry_entry *prop =
+            registry_add(r, REG_PROPERTY, e->id, e->props[k].name, e->props[k].type);
         CHECK(prop && prop->id == k);
     }
 }
@@ -83,7 +89,8 @@ static void seed_predeclared(struct compile *c)
     for (uint16_t id = 0; id < TYPE_DECLARED_BASE; id++)
         if (events[id].id != ID_NONE) seed_event(c, &events[id]);
     for (uint32_t i = 0; i < sizeof BUILT_IN / sizeof *BUILT_IN; i++)
-        if (!node_find(attributes, BUILT_IN[i].name)) registry_add(c->registry, REG_ATTRIBUTE, 0, slice_str(BUILT_IN[i].name), BUILT_IN[i].type);
+        if (!node_find(attributes, BUILT_IN[i].name))
+            registry_add(c->registry, REG_ATTRIBUTE, 0, slice_str(BUILT_IN[i].name), BUILT_IN[i].type);
 }
 
 void declare_names(struct compile *c)
@@ -114,7 +121,8 @@ static struct slice context_path(struct compile *c, struct node *from)
         report_fix(c->d, "a property of the event itself needs no 'from'");
         return (struct slice){0};
     }
-    return arena_slice(c->arena, slice_of(from->text.p + sizeof prefix - 1, from->text.n - (sizeof prefix - 1)));
+    return arena_slice(c->arena,
+                       slice_of(from->text.p + sizeof prefix - 1, from->text.n - (sizeof prefix - 1)));
 }
 
 /* Entries of former versions stay in their places, dead, because older history has cells for them. */
@@ -139,11 +147,15 @@ static void read_properties(struct compile *c, struct schema_event *e, struct no
 
 static void read_event(struct compile *c, struct schema_event *e, const struct registry_entry *r)
 {
-    struct node *n = (struct node *)r->node;
+    struct node *n = r->node;
     bool predeclared = r->id < TYPE_DECLARED_BASE;
     if (!predeclared)
-        *e = (struct schema_event){.id = r->id, .name = r->name, .keep_s = KEEP_DEFAULT_S, .cap = HISTORY_CAP_DEFAULT,
-                                   .late_s = 3600, .activity = true};
+        *e = (struct schema_event){.id = r->id,
+                                   .name = r->name,
+                                   .keep_s = KEEP_DEFAULT_S,
+                                   .cap = HISTORY_CAP_DEFAULT,
+                                   .late_s = 3600,
+                                   .activity = true};
     e->live = r->live;
     read_properties(c, e, n);
     if (!n || n->kind != NODE_MAPPING) return;
@@ -155,7 +167,8 @@ static void read_event(struct compile *c, struct schema_event *e, const struct r
     e->broadcast = get_bool(n, "broadcast", false);
     e->plain = e->plain && !e->prop_count;
     struct node *cap = get(n, "cap");
-    if (cap && (e->cap == 0 || e->cap > CAP_MAX)) report_node(c->d, cap, "'cap' lies between 1 and %d", CAP_MAX);
+    if (cap && (e->cap == 0 || e->cap > CAP_MAX))
+        report_node(c->d, cap, "'cap' lies between 1 and %d", CAP_MAX);
 }
 
 /* Aliases are names like any other: one name, one event. */
@@ -202,7 +215,7 @@ static void read_normalize(struct compile *c, struct schema_attribute *a, struct
 
 static void read_attribute(struct compile *c, struct schema_attribute *a, const struct registry_entry *r)
 {
-    struct node *n = (struct node *)r->node;
+    struct node *n = r->node;
     *a = (struct schema_attribute){.name = r->name, .id = r->id, .type = r->type, .live = r->live};
     if (!n || !r->live) return;
     check_type(c, n);
@@ -214,7 +227,8 @@ static void read_attribute(struct compile *c, struct schema_attribute *a, const 
     struct node *history = get(n, "history"), *identifies = get(n, "identifies");
     if (history && get_integer(n, "history", 0) > ATTRIBUTE_HISTORY_MAX)
         report_node(c->d, history, "'history' is at most %d", ATTRIBUTE_HISTORY_MAX);
-    if (identifies && a->identifies && a->type != T_STRING) report_node(c->d, identifies, "only a string identifies a person");
+    if (identifies && a->identifies && a->type != T_STRING)
+        report_node(c->d, identifies, "only a string identifies a person");
 }
 
 /* ---- the schema --------------------------------------------------------------------------------------- */

@@ -60,13 +60,17 @@ uint32_t get_word(const struct node *map, const char *key, const char *words, ui
     return otherwise;
 }
 
-uint32_t item_count(const struct node *n) { return !n || n->bad ? 0 : n->kind == NODE_SEQUENCE ? n->count : 1; }
+uint32_t item_count(const struct node *n)
+{
+    return !n || n->bad ? 0 : n->kind == NODE_SEQUENCE ? n->count : 1;
+}
 
 struct node *item(struct node *n, uint32_t i) { return n->kind == NODE_SEQUENCE ? n->list[i] : n; }
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static const char *const KIND_WORDS[REG_KINDS] = {"event", "property", "attribute", "segment", "list", "channel", "journey"};
+static const char *const KIND_WORDS[REG_KINDS] = {"event", "property", "attribute", "segment",
+                                                  "list",  "channel",  "journey"};
 
 uint16_t name_id(struct compile *c, enum registry_kind kind, struct node *n)
 {

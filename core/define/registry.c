@@ -50,7 +50,8 @@ static void append(struct registry *r, struct registry_entry *e)
     for (uint32_t i = 0; i < r->count; i++) put_slot(r, i);
 }
 
-struct registry_entry *registry_find(const struct registry *r, enum registry_kind kind, uint16_t within, struct slice name)
+struct registry_entry *registry_find(const struct registry *r, enum registry_kind kind, uint16_t within,
+                                     struct slice name)
 {
     for (uint32_t i = place(r, kind, within, name); r->slots[i]; i = (i + 1) & r->mask) {
         struct registry_entry *e = r->list[r->slots[i] - 1];
@@ -63,22 +64,28 @@ uint16_t registry_limit(const struct registry *r, enum registry_kind kind, uint1
 {
     if (kind != REG_PROPERTY) return r->next_id[kind];
     uint16_t n = 0;
-    for (uint32_t i = 0; i < r->count; i++) n += r->list[i]->kind == REG_PROPERTY && r->list[i]->within == within;
+    for (uint32_t i = 0; i < r->count; i++)
+        n += r->list[i]->kind == REG_PROPERTY && r->list[i]->within == within;
     return n;
 }
 
 static uint16_t next_id(struct registry *r, enum registry_kind kind, uint16_t within)
 {
-    static const uint16_t most[REG_KINDS] = {
-        [REG_EVENT] = TYPE_UNDECLARED_BASE - 1, [REG_PROPERTY] = PROPS_PER_EVENT_MAX, [REG_ATTRIBUTE] = 0xfff0,
-        [REG_SEGMENT] = 0xfff0, [REG_LIST] = 0xfff0, [REG_CHANNEL] = 0xfff0, [REG_JOURNEY] = 0xfff0};
+    static const uint16_t most[REG_KINDS] = {[REG_EVENT] = TYPE_UNDECLARED_BASE - 1,
+                                             [REG_PROPERTY] = PROPS_PER_EVENT_MAX,
+                                             [REG_ATTRIBUTE] = 0xfff0,
+                                             [REG_SEGMENT] = 0xfff0,
+                                             [REG_LIST] = 0xfff0,
+                                             [REG_CHANNEL] = 0xfff0,
+                                             [REG_JOURNEY] = 0xfff0};
     uint16_t id = registry_limit(r, kind, within);
     if (id >= most[kind]) return ID_NONE;
     if (kind != REG_PROPERTY) r->next_id[kind]++;
     return id;
 }
 
-struct registry_entry *registry_add(struct registry *r, enum registry_kind kind, uint16_t within, struct slice name, uint8_t type)
+struct registry_entry *registry_add(struct registry *r, enum registry_kind kind, uint16_t within,
+                                    struct slice name, uint8_t type)
 {
     bool typed = kind == REG_PROPERTY || kind == REG_ATTRIBUTE;
     for (uint32_t i = place(r, kind, within, name); r->slots[i]; i = (i + 1) & r->mask) {
@@ -90,7 +97,12 @@ struct registry_entry *registry_add(struct registry *r, enum registry_kind kind,
     uint16_t id = next_id(r, kind, within);
     if (id == ID_NONE) return NULL;
     struct registry_entry *e = ARENA_NEW(r->arena, struct registry_entry);
-    *e = (struct registry_entry){.name = arena_slice(r->arena, name), .kind = (uint8_t)kind, .type = type, .live = true, .id = id, .within = within};
+    *e = (struct registry_entry){.name = arena_slice(r->arena, name),
+                                 .kind = (uint8_t)kind,
+                                 .type = type,
+                                 .live = true,
+                                 .id = id,
+                                 .within = within};
     append(r, e);
     return e;
 }
@@ -110,7 +122,8 @@ struct registry *registry_copy(const struct registry *from, struct arena *a)
     return r;
 }
 
-struct slice registry_nearest(const struct registry *r, enum registry_kind kind, uint16_t within, struct slice name)
+struct slice registry_nearest(const struct registry *r, enum registry_kind kind, uint16_t within,
+                              struct slice name)
 {
     struct slice found = {0};
     uint32_t best = name.n < 4 ? 1 : name.n / 3;
@@ -162,7 +175,8 @@ struct registry *registry_read(struct reader *in, struct arena *a)
         uint32_t length = read_le32(in);
         e->name = arena_slice(a, read_slice(in, length));
         if (in->bad || e->kind >= REG_KINDS || e->id == ID_NONE) return NULL;
-        if (e->kind != REG_PROPERTY && e->id >= r->next_id[e->kind]) r->next_id[e->kind] = (uint16_t)(e->id + 1);
+        if (e->kind != REG_PROPERTY && e->id >= r->next_id[e->kind])
+            r->next_id[e->kind] = (uint16_t)(e->id + 1);
         append(r, e);
     }
     return in->bad ? NULL : r;

@@ -11,38 +11,51 @@
 #include "core/base/arena.h"
 #include "core/define/yaml.h"
 
-enum registry_kind { REG_EVENT, REG_PROPERTY, REG_ATTRIBUTE, REG_SEGMENT, REG_LIST, REG_CHANNEL, REG_JOURNEY, REG_KINDS };
+enum registry_kind {
+    REG_EVENT,
+    REG_PROPERTY,
+    REG_ATTRIBUTE,
+    REG_SEGMENT,
+    REG_LIST,
+    REG_CHANNEL,
+    REG_JOURNEY,
+    REG_KINDS
+};
 
 struct registry_entry {
     struct slice name;
     uint8_t kind;
-    uint8_t type;       /* REG_PROPERTY, REG_ATTRIBUTE: enum declared_type; another type is another entry */
-    bool live;          /* declared by this set */
+    uint8_t type; /* REG_PROPERTY, REG_ATTRIBUTE: enum declared_type; another type is another entry */
+    bool live;    /* declared by this set */
     uint16_t id;
     uint16_t within;    /* REG_PROPERTY: event type */
     uint16_t version;   /* REG_JOURNEY */
     uint64_t text_hash; /* REG_JOURNEY */
-    const struct node *node; /* where this set declares it; NULL in a finished set */
+    struct node *node;  /* where this set declares it; NULL in a finished set */
 };
 
 struct registry {
     struct arena *arena;
     struct registry_entry **list; /* in the order they were made */
     uint32_t count, capacity;
-    uint32_t *slots;              /* open addressing over (kind, within, name): index + 1 */
+    uint32_t *slots; /* open addressing over (kind, within, name): index + 1 */
     uint32_t mask;
-    uint16_t next_id[REG_KINDS];  /* properties count per event instead */
+    uint16_t next_id[REG_KINDS]; /* properties count per event instead */
 };
 
 struct registry *registry_new(struct arena *a);
 struct registry *registry_copy(const struct registry *from, struct arena *a); /* nothing live; names copied */
 /* The live entry of that name; NULL if there is none. */
-struct registry_entry *registry_find(const struct registry *r, enum registry_kind kind, uint16_t within, struct slice name);
+struct registry_entry *registry_find(const struct registry *r, enum registry_kind kind, uint16_t within,
+                                     struct slice name);
 /* The entry of that name and type, made if new, and live from now on. */
-struct registry_entry *registry_add(struct registry *r, enum registry_kind kind, uint16_t within, struct slice name, uint8_t type);
-uint16_t registry_limit(const struct registry *r, enum registry_kind kind, uint16_t within); /* highest id + 1 */
+struct registry_entry *registry_add(struct registry *r, enum registry_kind kind, uint16_t within,
+                                    struct slice name, uint8_t type);
+uint16_t registry_limit(const struct registry *r, enum registry_kind kind,
+                        uint16_t within); /* highest id + 1 */
 /* "did you mean": the nearest live name, empty if none is near. */
-struct slice registry_nearest(const struct registry *r, enum registry_kind kind, uint16_t within, struct slice name);
+struct slice registry_nearest(const struct registry *r, enum registry_kind kind, uint16_t within,
+                              struct slice name);
 void registry_write(const struct registry *r, struct buf *out);
 struct registry *registry_read(struct reader *in, struct arena *a); /* NULL: malformed */
 

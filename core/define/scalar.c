@@ -32,7 +32,10 @@ static struct slice trim(struct slice s)
 
 bool parse_duration(struct slice s, int64_t *seconds)
 {
-    static const struct { char unit; int64_t seconds; } units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
     int64_t total = 0;
     uint32_t next = 0, value;
     if (!s.n) return false;
@@ -107,7 +110,8 @@ bool parse_rate(struct slice s, uint32_t *max, uint32_t *window_s)
     if (!take_digits(&s, &count)) return false;
     s = trim(s);
     if (s.n < 4 || memcmp(s.p, "per ", 4) != 0) return false;
-    if (!parse_duration(trim(slice_of(s.p + 4, s.n - 4)), &window) || window <= 0 || window > SECONDS_MAX) return false;
+    if (!parse_duration(trim(slice_of(s.p + 4, s.n - 4)), &window) || window <= 0 || window > SECONDS_MAX)
+        return false;
     *max = count;
     *window_s = (uint32_t)window;
     return true;
@@ -129,8 +133,8 @@ bool parse_range(struct slice s, uint32_t *min, uint32_t *max)
 bool parse_date(struct slice s, int32_t *days)
 {
     uint32_t year, month, day;
-    if (s.n != 10 || !take_digits(&s, &year) || !take_char(&s, '-') || !take_digits(&s, &month) || !take_char(&s, '-') ||
-        !take_digits(&s, &day) || s.n || !civil_valid((int32_t)year, month, day))
+    if (s.n != 10 || !take_digits(&s, &year) || !take_char(&s, '-') || !take_digits(&s, &month) ||
+        !take_char(&s, '-') || !take_digits(&s, &day) || s.n || !civil_valid((int32_t)year, month, day))
         return false;
     *days = (int32_t)civil_days((int32_t)year, month, day);
     return true;
@@ -149,7 +153,9 @@ bool parse_integer(struct slice s, int64_t *out)
     uint64_t value = 0;
     for (uint32_t i = 0; i < s.n; i++) {
         uint8_t c = s.p[i] | 32;
-        uint32_t d = digit(s.p[i]) ? (uint32_t)(s.p[i] - '0') : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10 : 99;
+        uint32_t d = digit(s.p[i])          ? (uint32_t)(s.p[i] - '0')
+                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
+                                            : 99;
         if (d >= base || value > ((uint64_t)INT64_MAX - d) / base) return false;
         value = value * base + d;
     }
@@ -190,9 +196,12 @@ static bool one_of(struct slice s, const char *const *words, uint32_t n)
 bool parse_bool(struct slice s, bool *out)
 {
     static const char *const yes[] = {"true", "True", "TRUE"}, *const no[] = {"false", "False", "FALSE"};
-    if (one_of(s, yes, 3)) *out = true;
-    else if (one_of(s, no, 3)) *out = false;
-    else return false;
+    if (one_of(s, yes, 3))
+        *out = true;
+    else if (one_of(s, no, 3))
+        *out = false;
+    else
+        return false;
     return true;
 }
 

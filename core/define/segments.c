@@ -3,7 +3,7 @@
 
 static void read_segment(struct compile *c, struct segment *s, const struct registry_entry *r)
 {
-    struct node *n = (struct node *)r->node;
+    struct node *n = r->node;
     struct node *when = n->kind == NODE_MAPPING ? get(n, "when") : n;
     *s = (struct segment){.name = r->name, .id = r->id, .expect_max = UINT32_MAX};
     if (!when || n->bad) return;
@@ -19,7 +19,8 @@ static void read_segment(struct compile *c, struct segment *s, const struct regi
 static const struct registry_entry *entry_of(const struct compile *c, uint16_t segment)
 {
     for (uint32_t i = 0; i < c->registry->count; i++)
-        if (c->registry->list[i]->kind == REG_SEGMENT && c->registry->list[i]->id == segment) return c->registry->list[i];
+        if (c->registry->list[i]->kind == REG_SEGMENT && c->registry->list[i]->id == segment)
+            return c->registry->list[i];
     return NULL;
 }
 
@@ -30,7 +31,7 @@ static void report_cycle(struct compile *c, const uint16_t *cycle, uint32_t coun
         struct slice name = c->set->segments.list[cycle[i % count]].name;
         path = arena_printf(c->scratch, "%s%s%.*s", path, i ? " -> " : "", SHOWN(name));
     }
-    struct node *n = (struct node *)entry_of(c, cycle[0])->node;
+    struct node *n = entry_of(c, cycle[0])->node;
     report_node(c->d, n, "segments ask about each other in a circle: %s", path);
 }
 
@@ -41,8 +42,11 @@ static void warn_equal(struct compile *c)
         const struct registry_entry *r = c->registry->list[i];
         if (r->kind != REG_SEGMENT || !r->live || !set->list[r->id].live) continue;
         for (uint32_t k = 0; k < r->id; k++) {
-            if (!set->list[k].live || program_identity(set->list[k].when) != program_identity(set->list[r->id].when)) continue;
-            report_warning(c->d, r->node, "segment '%.*s' says the same as '%.*s'", SHOWN(r->name), SHOWN(set->list[k].name));
+            if (!set->list[k].live ||
+                program_identity(set->list[k].when) != program_identity(set->list[r->id].when))
+                continue;
+            report_warning(c->d, r->node, "segment '%.*s' says the same as '%.*s'", SHOWN(r->name),
+                           SHOWN(set->list[k].name));
             break;
         }
     }

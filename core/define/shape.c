@@ -88,7 +88,8 @@ static bool fits(struct checker *c, struct node *n, const struct shape *shape)
     case SCALAR_EXPRESSION: return s.n && !(plain && text_is_null(s));
     case SCALAR_BOOL: return plain && parse_bool(s, &flag);
     case SCALAR_COUNT: return plain && parse_integer(s, &integer) && integer >= 0 && integer <= UINT32_MAX;
-    case SCALAR_INTEGER: return plain && parse_integer(s, &integer) && integer > INT32_MIN && integer <= INT32_MAX;
+    case SCALAR_INTEGER:
+        return plain && parse_integer(s, &integer) && integer > INT32_MIN && integer <= INT32_MAX;
     case SCALAR_NUMBER: return plain && parse_number(s, &number);
     case SCALAR_PERCENT: return parse_percent(s, &a);
     case SCALAR_LIFETIME:
@@ -119,14 +120,20 @@ static void check_scalar(struct checker *c, struct node *n, const struct shape *
     if (fits(c, n, shape)) return;
     struct arena *a = &c->d->arena;
     bool word = shape->scalar == SCALAR_WORD, empty = n->style == STYLE_PLAIN && text_is_null(n->text);
-    const char *expected = word ? arena_printf(a, "one of: %s", readable_words(shape->words, a)) : scalar_expected(shape->scalar);
-    if (empty) report_node(c->d, n, "'%.*s' has no value: expected %s", SHOWN(key), expected);
-    else report_node(c->d, n, "'%.*s': expected %s, found '%.*s'", SHOWN(key), expected, SHOWN(n->text));
+    const char *expected = word ? arena_printf(a, "one of: %s", readable_words(shape->words, a))
+                                : scalar_expected(shape->scalar);
+    if (empty)
+        report_node(c->d, n, "'%.*s' has no value: expected %s", SHOWN(key), expected);
+    else
+        report_node(c->d, n, "'%.*s': expected %s, found '%.*s'", SHOWN(key), expected, SHOWN(n->text));
     const char *near = word && !empty ? nearest_in_words(n->text, shape->words, a) : NULL;
     if (near) report_fix(c->d, "%s", near);
-    if (!empty && (shape->scalar == SCALAR_DURATION || shape->scalar == SCALAR_CLOCK) && n->style == STYLE_PLAIN) {
+    if (!empty && (shape->scalar == SCALAR_DURATION || shape->scalar == SCALAR_CLOCK) &&
+        n->style == STYLE_PLAIN) {
         int64_t number;
-        if (parse_integer(n->text, &number)) report_fix(c->d, "add a unit: %.*ss, %.*sm, %.*sh or %.*sd", SHOWN(n->text), SHOWN(n->text), SHOWN(n->text), SHOWN(n->text));
+        if (parse_integer(n->text, &number))
+            report_fix(c->d, "add a unit: %.*ss, %.*sm, %.*sh or %.*sd", SHOWN(n->text), SHOWN(n->text),
+                       SHOWN(n->text), SHOWN(n->text));
     }
 }
 
@@ -143,28 +150,25 @@ static const struct key_row *row_of(const struct block *block, struct slice key)
 static bool cut_expression(const struct node *map, uint32_t i)
 {
     const struct node *key = node_key(map, i), *value = node_value(map, i);
-    if (!map->flow || i == 0 || value->kind != NODE_SCALAR || value->text.n || key->style != STYLE_PLAIN) return false;
+    if (!map->flow || i == 0 || value->kind != NODE_SCALAR || value->text.n || key->style != STYLE_PLAIN)
+        return false;
     for (uint32_t k = 0; k < key->text.n; k++)
         if (strchr("()\"'<>=&|", key->text.p[k])) return true;
-    return node_value(map, i - 1)->kind == NODE_SCALAR && memchr(node_value(map, i - 1)->text.p, '(', node_value(map, i - 1)->text.n);
+    return node_value(map, i - 1)->kind == NODE_SCALAR &&
+           memchr(node_value(map, i - 1)->text.p, '(', node_value(map, i - 1)->text.n);
 }
 
 /* Several pieces of one expression are one mistake, told at its beginning. */
 static void report_cut(struct checker *c, struct node *map, uint32_t i)
 {
     node_key(map, i)->bad = node_value(map, i)->bad = true;
-    uint32_t first = i - 1;
-    while (first && cut_expression(map, first)) first--;
-    struct node *start = node_value(map, first);
-    if (first != i - 1 || start->kind != NODE_SCALAR) {
-        if (first != i - 1) return;
-    }
+    if (cut_expression(map, i - 1)) return;
     uint32_t last = i;
     while (last + 1 < map->count && cut_expression(map, last + 1)) last++;
+    struct node *key = node_key(map, i - 1), *start = node_value(map, i - 1);
     struct slice whole = slice_of(map->file->text.p + start->at, node_key(map, last)->end - start->at);
-    start->bad = false; /* what was said about the piece, if anything, is not said again */
     report_node(c->d, start, "YAML cuts this expression at ', '");
-    report_fix(c->d, "inside { } put it between single quotes: %.*s: '%.*s'", SHOWN(node_key(map, first)->text), SHOWN(whole));
+    report_fix(c->d, "inside { } put it between single quotes: %.*s: '%.*s'", SHOWN(key->text), SHOWN(whole));
 }
 
 static void unknown_key(struct checker *c, struct node *map, uint32_t i, const struct block *block)
@@ -204,7 +208,8 @@ static void check_pair(struct checker *c, struct node *map, uint32_t i, const st
         report_node(c->d, key, "a name has 1 to %d bytes", KEY_BYTES_MAX);
         return;
     }
-    bool cut = i + 1 < map->count && shape->block && !row_of(shape->block, node_key(map, i + 1)->text) && cut_expression(map, i + 1);
+    bool cut = i + 1 < map->count && shape->block && !row_of(shape->block, node_key(map, i + 1)->text) &&
+               cut_expression(map, i + 1);
     if (!cut) check(c, value, row ? &row->shape : shape->values, key->text);
 }
 
@@ -212,7 +217,8 @@ static void check_required(struct checker *c, struct node *map, const struct blo
 {
     for (const struct key_row *row = block->keys; row->name; row++) {
         if (!(row->flags & KEY_REQUIRED) || node_find(map, row->name)) continue;
-        report_at(c->d, SEVERITY_ERROR, map->file, map->at, 1, "%s needs '%s': %s", block->title, row->name, row->doc);
+        report_at(c->d, SEVERITY_ERROR, map->file, map->at, 1, "%s needs '%s': %s", block->title, row->name,
+                  row->doc);
         map->bad = true;
     }
 }
@@ -229,14 +235,18 @@ static void check_mapping(struct checker *c, struct node *map, const struct shap
 static void wrong_form(struct checker *c, struct node *n, const struct shape *shape, struct slice key)
 {
     static const char *const found[] = {"a single value", "a list", "keys with values"};
-    const char *wanted = shape->block || shape->values ? "keys with values" : shape->item ? "a list" : scalar_expected(shape->scalar);
+    const char *wanted = shape->block || shape->values ? "keys with values"
+                         : shape->item                 ? "a list"
+                                                       : scalar_expected(shape->scalar);
     if (shape->scalar == SCALAR_WORD && !shape->block && !shape->values && !shape->item)
         wanted = arena_printf(&c->d->arena, "one of: %s", readable_words(shape->words, &c->d->arena));
     report_node(c->d, n, "'%.*s': expected %s, found %s", SHOWN(key), wanted, found[n->kind]);
     if (n->kind == NODE_SEQUENCE && shape->scalar == SCALAR_EXPRESSION)
         report_fix(c->d, "an expression that starts with [ must be quoted: put it between single quotes");
     if (n->kind == NODE_MAPPING && shape->scalar == SCALAR_EXPRESSION)
-        report_fix(c->d, "an expression that holds ': ' or starts with { must be quoted: put it between single quotes");
+        report_fix(
+            c->d,
+            "an expression that holds ': ' or starts with { must be quoted: put it between single quotes");
 }
 
 static void check(struct checker *c, struct node *n, const struct shape *shape, struct slice key)
@@ -248,7 +258,8 @@ static void check(struct checker *c, struct node *n, const struct shape *shape, 
         check_mapping(c, n, shape);
     } else if (n->kind == NODE_SEQUENCE && shape->item) {
         for (uint32_t i = 0; i < n->count; i++) check(c, n->list[i], shape->item, key);
-    } else if (!(n->kind == NODE_SCALAR && text_is_null(n->text) && (shape->values || shape->item) && !shape->block)) {
+    } else if (!(n->kind == NODE_SCALAR && text_is_null(n->text) && (shape->values || shape->item) &&
+                 !shape->block)) {
         wrong_form(c, n, shape, key); /* `segments:` with nothing below is an empty block */
     }
 }

@@ -43,7 +43,8 @@ static void add(struct finding *f, const char *name, struct slice text)
         if (f->count) memcpy(more, f->list, sizeof *more * f->count);
         f->list = more;
     }
-    f->list[f->count++] = (struct source_file){slice_str(arena_strndup(&f->d->arena, name, strlen(name))), text};
+    f->list[f->count++] =
+        (struct source_file){slice_str(arena_strndup(&f->d->arena, name, strlen(name))), text};
 }
 
 /* A little more than allowed is read, so that the parser sees and says that the file is too large. */
@@ -55,7 +56,8 @@ static void read_file(struct finding *f, int fd, const char *name)
         buf_reserve(&text, 4096);
         ssize_t got = read(fd, text.p + text.n, text.cap - text.n);
         if (got == 0) break;
-        if (got > 0) text.n += (size_t)got;
+        if (got > 0)
+            text.n += (size_t)got;
         else if (errno != EINTR) {
             unreadable(f, name, strerror(errno));
             buf_free(&text);
@@ -78,7 +80,8 @@ static void read_folder(struct finding *f, int fd, const char *path, uint32_t de
     }
     for (struct dirent *e; (e = readdir(dir));) {
         if (e->d_name[0] == '.') continue;
-        read_entry(f, dirfd(dir), e->d_name, *path ? arena_printf(&f->d->arena, "%s/%s", path, e->d_name) : e->d_name, depth);
+        read_entry(f, dirfd(dir), e->d_name,
+                   *path ? arena_printf(&f->d->arena, "%s/%s", path, e->d_name) : e->d_name, depth);
     }
     closedir(dir);
 }
@@ -88,7 +91,8 @@ static void read_entry(struct finding *f, int folder, const char *entry, const c
     struct stat info;
     int fd = openat(folder, entry, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        if (is_source(entry)) unreadable(f, path, errno == ELOOP ? "a symbolic link is not followed" : strerror(errno));
+        if (is_source(entry))
+            unreadable(f, path, errno == ELOOP ? "a symbolic link is not followed" : strerror(errno));
         return;
     }
     bool folder_inside = fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
@@ -96,8 +100,12 @@ static void read_entry(struct finding *f, int folder, const char *entry, const c
         read_folder(f, fd, path, depth + 1);
         return;
     }
-    if (folder_inside) unreadable(f, path, "folders are nested too deep");
-    else if (is_source(entry) && S_ISREG(info.st_mode)) read_file(f, fd, path);
+    if (folder_inside)
+        unreadable(f, path, "folders are nested too deep");
+    else if (is_source(entry) && S_ISREG(info.st_mode))
+        read_file(f, fd, path);
+    else if (ends_with(entry, ".yml"))
+        unreadable(f, path, "definition files end in .yaml: this one would not be read");
     close(fd);
 }
 
@@ -111,8 +119,10 @@ struct source_file *sources_read(const char *dir, uint32_t *count, struct diagno
 {
     struct finding f = {.d = d};
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) unreadable(&f, dir, strerror(errno));
-    else read_folder(&f, fd, "", 0);
+    if (fd < 0)
+        unreadable(&f, dir, strerror(errno));
+    else
+        read_folder(&f, fd, "", 0);
     if (f.count) qsort(f.list, f.count, sizeof *f.list, by_name);
     *count = f.count;
     return f.list;

@@ -10,7 +10,10 @@ static const char *const STEP_WORDS[STEP_KIND_COUNT] = {
 #undef X
 };
 
-static struct place here(struct journey_draft *j) { return (struct place){.event = j->trigger_event, .journey = j}; }
+static struct place here(struct journey_draft *j)
+{
+    return (struct place){.event = j->trigger_event, .journey = j};
+}
 
 /* ---- numbers, ids, names ------------------------------------------------------------------ */
 
@@ -27,7 +30,8 @@ static void each_in_map(struct node *map, const char *word, struct arena *a, sub
 static void each_sub_list(struct node *step, struct arena *a, sub_list *f, void *self)
 {
     static const char *const words[] = {"then", "else"};
-    struct node *list, *wait_for = get(step, "wait_for"), *any = get(wait_for, "any"), *choose = get(step, "switch");
+    struct node *list, *wait_for = get(step, "wait_for"), *any = get(wait_for, "any"),
+                       *choose = get(step, "switch");
     for (uint32_t w = 0; w < 2; w++) {
         if ((list = get(step, words[w]))) f(self, list, words[w]);
         if ((list = get(wait_for, words[w]))) f(self, list, words[w]);
@@ -49,7 +53,8 @@ static void count_list(void *self, struct node *list, const char *path)
     struct counting *counting = self;
     for (uint32_t i = 0; i < item_count(list); i++) {
         counting->steps++;
-        if (item(list, i)->kind == NODE_MAPPING) each_sub_list(item(list, i), counting->arena, count_list, counting);
+        if (item(list, i)->kind == NODE_MAPPING)
+            each_sub_list(item(list, i), counting->arena, count_list, counting);
     }
 }
 
@@ -77,7 +82,8 @@ static struct node *id_node(struct node *step)
 {
     uint32_t kind;
     const char *word = step->kind == NODE_MAPPING ? step_word(step, &kind) : NULL;
-    struct node *id = get(step, "id"), *body = word && kind != STEP_SET && kind != STEP_SPLIT ? get(step, word) : NULL;
+    struct node *id = get(step, "id"),
+                *body = word && kind != STEP_SET && kind != STEP_SPLIT ? get(step, word) : NULL;
     return id ? id : get(body, "id");
 }
 
@@ -102,7 +108,8 @@ static void add_as(struct compile *c, struct journey_draft *j, struct node *bran
     uint16_t type = schema_find(&c->set->schema, NAME_EVENT, event->text);
     for (uint32_t i = 0; i < j->as_count; i++) {
         if (!slice_eq(j->as[i].name, as->text)) continue;
-        if (j->as[i].event != type) report_node(c->d, as, "'%.*s' is the name of another awaited event already", SHOWN(as->text));
+        if (j->as[i].event != type)
+            report_node(c->d, as, "'%.*s' is the name of another awaited event already", SHOWN(as->text));
         return;
     }
     if (word_in(as->text, "profile|context|e|trigger|now", NULL)) {
@@ -198,10 +205,12 @@ static uint16_t read_types(struct compile *c, struct node *of, const uint16_t **
 
 static void check_wait_keys(struct compile *c, struct node *n, const char *word)
 {
-    static const char *const goes_with[][2] = {{"from", "for"}, {"at", "next"}, {"offset", "until_date"}, {"of", "silence"}};
+    static const char *const goes_with[][2] = {
+        {"from", "for"}, {"at", "next"}, {"offset", "until_date"}, {"of", "silence"}};
     for (uint32_t i = 0; i < 4; i++) {
         struct node *value = get(n, goes_with[i][0]);
-        if (value && strcmp(word, goes_with[i][1]) != 0) report_node(c->d, value, "'%s' goes with '%s' only", goes_with[i][0], goes_with[i][1]);
+        if (value && strcmp(word, goes_with[i][1]) != 0)
+            report_node(c->d, value, "'%s' goes with '%s' only", goes_with[i][0], goes_with[i][1]);
     }
 }
 
@@ -263,7 +272,8 @@ static void read_wait(struct compile *c, struct journey_draft *j, struct node *s
     }
 }
 
-static bool read_branch(struct compile *c, struct journey_draft *j, struct node *n, struct match *m, uint16_t next)
+static bool read_branch(struct compile *c, struct journey_draft *j, struct node *n, struct match *m,
+                        uint16_t next)
 {
     static const char *const words[] = {"event", "segment", "when"};
     const char *word = NULL;
@@ -299,7 +309,8 @@ static void read_wait_for(struct compile *c, struct journey_draft *j, struct nod
     out->wait_for.any = list;
     out->wait_for.timeout_s = positive(c, n, "timeout");
     out->wait_for.otherwise = enter(otherwise, out->next);
-    if (otherwise && !has(n, "timeout")) report_node(c->d, otherwise, "'else' is for the timeout, and there is none");
+    if (otherwise && !has(n, "timeout"))
+        report_node(c->d, otherwise, "'else' is for the timeout, and there is none");
 }
 
 /* ---- branches ------------------------------------------------------------------------------------ */
@@ -355,8 +366,12 @@ static void read_split(struct compile *c, struct node *step, struct step *out)
         sum += ppm[i];
         to[i] = enter(list, out->next);
     }
-    if (whole && sum > 1000000) report_node(c->d, shares, "the shares add up to %u.%02u%%, more than 100%%", sum / 10000, sum % 10000 / 100);
-    else if (whole && sum < 1000000) report_node(c->d, shares, "the shares add up to %u.%02u%%, not 100%%", sum / 10000, sum % 10000 / 100);
+    if (whole && sum > 1000000)
+        report_node(c->d, shares, "the shares add up to %u.%02u%%, more than 100%%", sum / 10000,
+                    sum % 10000 / 100);
+    else if (whole && sum < 1000000)
+        report_node(c->d, shares, "the shares add up to %u.%02u%%, not 100%%", sum / 10000,
+                    sum % 10000 / 100);
     check_paths(c, shares, paths);
     out->split.count = (uint16_t)shares->count;
     out->split.names = names;
@@ -420,7 +435,8 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
     out->send.cascade = strcmp(route, "cascade") == 0;
     if (out->send.cascade) out->kind = STEP_CASCADE;
     read_options(c, get(n, route), out);
-    out->send.cascade_until = (uint8_t)get_word(n, "until", "sent|delivered|opened|clicked|replied", SEND_CLICKED);
+    out->send.cascade_until =
+        (uint8_t)get_word(n, "until", "sent|delivered|opened|clicked|replied", SEND_CLICKED);
     if (until && !out->send.cascade) report_node(c->d, until, "'until' goes with 'cascade' only");
     out->send.template_name = arena_slice(c->arena, template ? template->text : (struct slice){0});
     out->send.template = template_of(c, j, template);
@@ -444,7 +460,8 @@ static const struct program *read_due(struct compile *c, struct journey_draft *j
     if (due->text.n && due->text.p[0] == '=')
         return expression_part(c, here(j), due, 1, slice_of(due->text.p + 1, due->text.n - 1), WANT_TIME);
     if (!parse_duration(due->text, &seconds) || seconds > SECONDS_MAX) {
-        report_node(c->d, due, "'due': expected a duration such as 3d, or = and an expression that gives a time");
+        report_node(c->d, due,
+                    "'due': expected a duration such as 3d, or = and an expression that gives a time");
         return NULL;
     }
     const char *text = arena_printf(c->scratch, "now + duration(\"%llds\")", (long long)seconds);
@@ -546,7 +563,8 @@ static void read_mute(struct compile *c, struct node *n, struct step *out)
     out->mute.for_s = positive(c, n, "for");
     out->mute.types = types ? 0 : 1u << SEND_TRIGGER | 1u << SEND_MASS;
     for (uint32_t i = 0; i < item_count(types); i++)
-        if (word_in(item(types, i)->text, "transactional|trigger|mass", &index)) out->mute.types |= (uint8_t)(1u << index);
+        if (word_in(item(types, i)->text, "transactional|trigger|mass", &index))
+            out->mute.types |= (uint8_t)(1u << index);
 }
 
 static void read_goto(struct compile *c, struct journey_draft *j, struct node *name, struct step *out)
@@ -573,7 +591,9 @@ static bool belongs(const char *key, uint32_t kind)
     if (strcmp(key, "id") == 0 || strcmp(key, STEP_WORDS[kind]) == 0) return true;
     if (kind == STEP_IF) return strcmp(key, "then") == 0 || strcmp(key, "else") == 0;
     if (kind == STEP_SPLIT) return strcmp(key, "paths") == 0;
-    return kind == STEP_CASCADE && word_in(slice_str(key), "template|vars|topic|type|priority|value|expires|on_expired|once|when|until", NULL);
+    return kind == STEP_CASCADE &&
+           word_in(slice_str(key),
+                   "template|vars|topic|type|priority|value|expires|on_expired|once|when|until", NULL);
 }
 
 static void check_keys(struct compile *c, struct node *n, uint32_t kind)
@@ -582,7 +602,8 @@ static void check_keys(struct compile *c, struct node *n, uint32_t kind)
         struct node *key = node_key(n, i);
         if (key->bad || belongs((const char *)key->text.p, kind)) continue;
         report_node(c->d, key, "'%.*s' does not belong to a step '%s'", SHOWN(key->text), STEP_WORDS[kind]);
-        report_fix(c->d, "each step is an item of its own, with a dash; the keys of a step stand inside its word");
+        report_fix(c->d,
+                   "each step is an item of its own, with a dash; the keys of a step stand inside its word");
     }
 }
 
@@ -606,7 +627,8 @@ static void read_step(struct compile *c, struct journey_draft *j, uint32_t numbe
     if (n->bad || (!word && any_bad(n))) return;
     if (!word) {
         report_node(c->d, n, "this step does not say what it does");
-        report_fix(c->d, "a step begins with one of: wait, wait_for, if, switch, split, send, webhook, task, set, goto, end ...");
+        report_fix(c->d, "a step begins with one of: wait, wait_for, if, switch, split, send, webhook, task, "
+                         "set, goto, end ...");
         return;
     }
     if (n->kind == NODE_MAPPING) check_keys(c, n, kind);
@@ -650,5 +672,6 @@ void read_steps(struct compile *c, struct journey_draft *j)
     out->steps = j->steps;
     out->step_count = (uint16_t)j->step_count;
     out->first = j->step_count ? 0 : STEP_END;
-    if (!any_bad(get(j->node, "steps"))) check_graph(c, j); /* a broken step leads nowhere: what follows is not to blame */
+    if (!any_bad(get(j->node, "steps")))
+        check_graph(c, j); /* a broken step leads nowhere: what follows is not to blame */
 }

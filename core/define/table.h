@@ -39,11 +39,11 @@ enum scalar_kind {
 struct block;
 /* What may stand at a place. YAML tells the forms apart by itself: a scalar, a mapping, a sequence. */
 struct shape {
-    uint8_t scalar;            /* enum scalar_kind; SCALAR_NONE: no scalar here */
-    const char *words;         /* SCALAR_WORD: a|b|c; for others further words that are taken as they are */
-    const struct block *block; /* a mapping with these keys ... */
+    uint8_t scalar;             /* enum scalar_kind; SCALAR_NONE: no scalar here */
+    const char *words;          /* SCALAR_WORD: a|b|c; for others further words that are taken as they are */
+    const struct block *block;  /* a mapping with these keys ... */
     const struct shape *values; /* ... or with names of the user's own */
-    const struct shape *item;  /* a sequence of these */
+    const struct shape *item;   /* a sequence of these */
 };
 
 enum key_flags { KEY_REQUIRED = 1, KEY_LATER = 2 /* read and checked, not yet run */ };
@@ -54,7 +54,7 @@ struct key_row {
     const char *doc;
 };
 struct block {
-    const char *title; /* "a journey" */
+    const char *title;          /* "a journey" */
     const struct key_row *keys; /* ends with a row without a name */
 };
 

@@ -43,13 +43,15 @@ static struct node *text_node(struct compile *c, struct node *n)
         return n;
     }
     struct node *whole = ARENA_NEW(c->scratch, struct node);
-    *whole = (struct node){.kind = NODE_SCALAR, .style = STYLE_PLAIN, .end = file->text.n, .file = file, .text = file->text};
+    *whole = (struct node){
+        .kind = NODE_SCALAR, .style = STYLE_PLAIN, .end = file->text.n, .file = file, .text = file->text};
     return whole;
 }
 
 /* ---- one template -------------------------------------------------------------------------- */
 
-static struct field text_field(struct compile *c, struct place place, struct slice name, struct node *n, bool fallback)
+static struct field text_field(struct compile *c, struct place place, struct slice name, struct node *n,
+                               bool fallback)
 {
     struct field f = {.name = arena_slice(c->arena, name)};
     struct node *text = n->bad ? NULL : text_node(c, n);
@@ -59,7 +61,8 @@ static struct field text_field(struct compile *c, struct place place, struct sli
     return f;
 }
 
-static void read_part(struct compile *c, struct place place, struct template_part *part, struct node *key, struct node *n, bool fallback)
+static void read_part(struct compile *c, struct place place, struct template_part *part, struct node *key,
+                      struct node *n, bool fallback)
 {
     part->channel = name_id(c, REG_CHANNEL, key);
     bool map = n->kind == NODE_MAPPING;
@@ -83,6 +86,17 @@ static void read_parts(struct compile *c, struct place place, struct template *t
         read_part(c, place, &parts[t->part_count++], key, value, fallback);
     }
     t->parts = parts;
+}
+
+/* Also of templates that no journey uses: whom they speak to is known without one. */
+void check_templates(struct compile *c)
+{
+    struct node *all = get(c->root, "templates");
+    for (uint32_t i = 0; all && all->kind == NODE_MAPPING && i < all->count; i++) {
+        struct node *n = node_value(all, i);
+        for (uint32_t k = 0; !n->bad && n->kind == NODE_MAPPING && k < n->count; k++)
+            if (!own_key(node_key(n, k)->text)) name_id(c, REG_CHANNEL, node_key(n, k));
+    }
 }
 
 static struct node *find_template(const struct compile *c, struct slice name)
@@ -131,6 +145,6 @@ const struct template *template_of(struct compile *c, struct journey_draft *j, s
 bool template_has_part(const struct template *t, uint16_t channel)
 {
     for (uint16_t i = 0; i < t->part_count; i++)
-        if (t->parts[i].channel == channel) return true;
+        if (t->parts[i].channel == channel || t->parts[i].channel == ID_NONE) return true;
     return t->part_count == 0;
 }

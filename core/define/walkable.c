@@ -78,7 +78,8 @@ static bool takes_time(const struct step *s) { return s->kind == STEP_WAIT || s-
 static uint32_t peel(const struct journey *j, bool *gone, struct arena *a)
 {
     struct edges next = {.arena = a};
-    uint16_t *into = ARENA_ARRAY(a, uint16_t, j->step_count + 1u), *ready = ARENA_ARRAY(a, uint16_t, j->step_count + 1u);
+    uint16_t *into = ARENA_ARRAY(a, uint16_t, j->step_count + 1u),
+             *ready = ARENA_ARRAY(a, uint16_t, j->step_count + 1u);
     uint32_t ready_count = 0, left = 0;
     for (uint16_t i = 0; i < j->step_count; i++) {
         gone[i] = takes_time(&j->steps[i]);
@@ -111,7 +112,8 @@ static void check_circles(struct compile *c, struct journey_draft *j)
         edges_of(&j->steps[i], &next);
         for (uint32_t k = 0; k < next.count; k++) {
             if (next.to[k] > i || gone[next.to[k]]) continue;
-            report_node(c->d, j->drafts[i].node, "a loop without a wait: from here back to step '%.*s' no time passes",
+            report_node(c->d, j->drafts[i].node,
+                        "a loop without a wait: from here back to step '%.*s' no time passes",
                         SHOWN(j->steps[next.to[k]].id));
             report_fix(c->d, "put a `wait` inside the loop");
             return;

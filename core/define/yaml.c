@@ -60,12 +60,16 @@ static void quote_hint(struct parse *p, struct slice value)
 {
     if (!value.n) return;
     if (strchr("!\"'[&*%@`", value.p[0]))
-        report_fix(p->d, "an expression that starts with %c must be quoted for YAML's sake: put it between single quotes",
-                   value.p[0]);
+        report_fix(
+            p->d,
+            "an expression that starts with %c must be quoted for YAML's sake: put it between single quotes",
+            value.p[0]);
     else if (value.p[0] == '{')
-        report_fix(p->d, "inside { } an expression that holds ', ', ': ' or a bracket must be quoted: put it between single quotes");
+        report_fix(p->d, "inside { } an expression that holds ', ', ': ' or a bracket must be quoted: put it "
+                         "between single quotes");
     else if (find(value, 0, ": ") >= 0)
-        report_fix(p->d, "a text that holds ': ' must be quoted for YAML's sake: put it between single quotes");
+        report_fix(p->d,
+                   "a text that holds ': ' must be quoted for YAML's sake: put it between single quotes");
 }
 
 static void parser_failed(struct parse *p)
@@ -79,9 +83,12 @@ static void parser_failed(struct parse *p)
     }
     uint32_t at = byte_of(p, y->problem_mark.index);
     struct slice value = value_on_line(p->file, at);
-    if (value.n && value.p[0] == '!') report_at(p->d, SEVERITY_ERROR, p->file, (uint32_t)(value.p - p->file->text.p), value.n, "%s", TAG_REASON);
-    else report_at(p->d, SEVERITY_ERROR, p->file, at, 1, "%s%s%s", y->problem ? y->problem : "not YAML", y->context ? ", " : "",
-              y->context ? y->context : "");
+    if (value.n && value.p[0] == '!')
+        report_at(p->d, SEVERITY_ERROR, p->file, (uint32_t)(value.p - p->file->text.p), value.n, "%s",
+                  TAG_REASON);
+    else
+        report_at(p->d, SEVERITY_ERROR, p->file, at, 1, "%s%s%s", y->problem ? y->problem : "not YAML",
+                  y->context ? ", " : "", y->context ? y->context : "");
     quote_hint(p, value);
 }
 
@@ -106,10 +113,13 @@ static bool has_extras(struct parse *p, const yaml_event_t *e)
 {
     const yaml_char_t *anchor = NULL, *tag = NULL;
     if (e->type == YAML_SCALAR_EVENT) anchor = e->data.scalar.anchor, tag = e->data.scalar.tag;
-    if (e->type == YAML_SEQUENCE_START_EVENT) anchor = e->data.sequence_start.anchor, tag = e->data.sequence_start.tag;
-    if (e->type == YAML_MAPPING_START_EVENT) anchor = e->data.mapping_start.anchor, tag = e->data.mapping_start.tag;
+    if (e->type == YAML_SEQUENCE_START_EVENT)
+        anchor = e->data.sequence_start.anchor, tag = e->data.sequence_start.tag;
+    if (e->type == YAML_MAPPING_START_EVENT)
+        anchor = e->data.mapping_start.anchor, tag = e->data.mapping_start.tag;
     if (e->type == YAML_ALIAS_EVENT || anchor)
-        refuse(p, e, "anchors and aliases are not used in definitions", "write the value out; an expression goes between quotes");
+        refuse(p, e, "anchors and aliases are not used in definitions",
+               "write the value out; an expression goes between quotes");
     else if (tag)
         refuse(p, e, TAG_REASON,
                "an expression that starts with ! must be quoted: put it between single quotes");
@@ -131,9 +141,11 @@ static struct node *node_new(struct parse *p, const yaml_event_t *e, enum node_k
 
 static struct node *scalar_node(struct parse *p, const yaml_event_t *e)
 {
-    static const uint8_t styles[] = {STYLE_PLAIN, STYLE_PLAIN, STYLE_SINGLE, STYLE_DOUBLE, STYLE_BLOCK, STYLE_BLOCK};
+    static const uint8_t styles[] = {STYLE_PLAIN,  STYLE_PLAIN, STYLE_SINGLE,
+                                     STYLE_DOUBLE, STYLE_BLOCK, STYLE_BLOCK};
     struct node *n = node_new(p, e, NODE_SCALAR);
-    n->text = slice_of(arena_strndup(p->arena, e->data.scalar.value, e->data.scalar.length), e->data.scalar.length);
+    n->text =
+        slice_of(arena_strndup(p->arena, e->data.scalar.value, e->data.scalar.length), e->data.scalar.length);
     n->style = styles[e->data.scalar.style];
     return n;
 }
@@ -241,10 +253,14 @@ static bool refused_bytes(const struct source_file *f, struct diagnostics *d)
     const uint8_t *p = f->text.p;
     const uint8_t *nul = f->text.n ? memchr(p, 0, f->text.n) : NULL;
     const char *reason = NULL;
-    if (f->text.n > YAML_BYTES_MAX) reason = "the file is larger than 1 MiB";
-    else if (f->text.n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff))) reason = "the file is UTF-16";
-    else if (f->text.n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) reason = "the file starts with a byte order mark";
-    else if (nul) reason = "the file holds a NUL byte";
+    if (f->text.n > YAML_BYTES_MAX)
+        reason = "the file is larger than 1 MiB";
+    else if (f->text.n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)))
+        reason = "the file is UTF-16";
+    else if (f->text.n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+        reason = "the file starts with a byte order mark";
+    else if (nul)
+        reason = "the file holds a NUL byte";
     if (!reason) return false;
     report_at(d, SEVERITY_ERROR, f, 0, 1, "%s", reason);
     d->list[d->count - 1].source_line = (struct slice){0};
@@ -302,8 +318,10 @@ uint32_t node_byte(const struct node *n, uint32_t k)
     const uint8_t *p = text + content_start(n), *after = p;
     for (uint32_t seen = 0; p < end;) {
         uint32_t length = 1, solid = !blank(*p);
-        if (n->style == STYLE_DOUBLE && *p == '\\') length = escape_length(p, end, &solid);
-        else if (n->style == STYLE_SINGLE && *p == '\'') length = 2;
+        if (n->style == STYLE_DOUBLE && *p == '\\')
+            length = escape_length(p, end, &solid);
+        else if (n->style == STYLE_SINGLE && *p == '\'')
+            length = 2;
         if (solid && seen + solid > wanted && !on_blank) return (uint32_t)(p - text);
         if (on_blank && seen >= wanted) return (uint32_t)(after - text);
         seen += solid;
@@ -319,7 +337,8 @@ struct node *node_find(const struct node *map, const char *key)
 {
     if (!map || map->kind != NODE_MAPPING) return NULL;
     for (uint32_t i = 0; i < map->count; i++)
-        if (node_key(map, i)->kind == NODE_SCALAR && slice_is(node_key(map, i)->text, key)) return node_value(map, i);
+        if (node_key(map, i)->kind == NODE_SCALAR && slice_is(node_key(map, i)->text, key))
+            return node_value(map, i);
     return NULL;
 }
 
@@ -333,10 +352,13 @@ static struct node *find_slice(const struct node *map, struct slice key)
 bool node_same(const struct node *a, const struct node *b)
 {
     if (a->kind != b->kind || a->count != b->count) return false;
-    if (a->kind == NODE_SCALAR) return slice_eq(a->text, b->text) && (a->style == STYLE_PLAIN) == (b->style == STYLE_PLAIN);
+    if (a->kind == NODE_SCALAR)
+        return slice_eq(a->text, b->text) && (a->style == STYLE_PLAIN) == (b->style == STYLE_PLAIN);
     for (uint32_t i = 0; i < a->count; i++) {
-        const struct node *other = a->kind == NODE_SEQUENCE ? b->list[i] : find_slice(b, node_key(a, i)->text);
-        if (!other || !node_same(a->kind == NODE_SEQUENCE ? a->list[i] : node_value(a, i), other)) return false;
+        const struct node *other =
+            a->kind == NODE_SEQUENCE ? b->list[i] : find_slice(b, node_key(a, i)->text);
+        if (!other || !node_same(a->kind == NODE_SEQUENCE ? a->list[i] : node_value(a, i), other))
+            return false;
     }
     return true;
 }

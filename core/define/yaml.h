@@ -15,12 +15,13 @@ enum node_style { STYLE_PLAIN, STYLE_SINGLE, STYLE_DOUBLE, STYLE_BLOCK };
 
 struct node {
     uint8_t kind;
-    uint8_t style;      /* of a scalar */
-    bool flow;          /* {a: b} and [a, b] */
-    bool bad;           /* a mistake was reported here: readers treat it as absent, so that one mistake is one message */
-    uint32_t count;     /* items, or pairs */
-    uint32_t at, end;   /* bytes of the file's text */
-    uint32_t mark;      /* free for whoever reads the tree */
+    uint8_t style; /* of a scalar */
+    bool flow;     /* {a: b} and [a, b] */
+    bool
+        bad; /* a mistake was reported here: readers treat it as absent, so that one mistake is one message */
+    uint32_t count;   /* items, or pairs */
+    uint32_t at, end; /* bytes of the file's text */
+    uint32_t mark;    /* free for whoever reads the tree */
     const struct source_file *file;
     struct slice text;  /* of a scalar, NUL behind */
     struct node **list; /* items; of a mapping key, value, key, value ... */
@@ -41,8 +42,8 @@ void node_canonical(const struct node *n, struct buf *out);      /* one text for
 /* ---- reporting ------------------------------------------------------------------------ */
 
 /* Adds a diagnostic; `length` bytes are marked. The text is formatted into d's arena. */
-void report_at(struct diagnostics *d, enum severity severity, const struct source_file *file, uint32_t at, uint32_t length,
-               const char *format, ...) __attribute__((format(printf, 6, 7)));
+void report_at(struct diagnostics *d, enum severity severity, const struct source_file *file, uint32_t at,
+               uint32_t length, const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* The fix of the diagnostic reported last. */
 void report_fix(struct diagnostics *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* An error at a node, which becomes bad. */

@@ -61,12 +61,11 @@ struct slot *op_sliding(struct machine *m, const struct instr *in, struct slot *
     struct slot *s = top - 1;
     slot_settle(m, s);
     if (s->v.kind == V_ERROR) return top;
-    __int128 ns = s->v.kind == V_DURATION ? nanoseconds(s->v) : 0;
-    if (ns <= 0) {
+    int64_t seconds = s->v.kind == V_DURATION ? s->v.i + ((int32_t)s->v.n > 0) : 0;
+    if (seconds <= 0) {
         s->v = s->v.kind == V_DURATION ? value_fail("a window must be longer than nothing") : NO_OVERLOAD;
         return top;
     }
-    int64_t seconds = (int64_t)((ns + 999999999) / 1000000000);
     s->v = value_time((int64_t)m->ctx->now - seconds + 1);
     s->v.extra = SPAN_SLIDING;
     s->slope = 1;
@@ -255,12 +254,18 @@ static struct total walk_total(struct walk *w)
     return sum;
 }
 
+static double as_number(__int128 micros)
+{
+    bool small = micros == (int64_t)micros; /* the wide conversion is slow */
+    return (small ? (double)(int64_t)micros : (double)micros) / 1e6;
+}
+
 static struct value total_value(const struct tally *t, const struct total *sum)
 {
     if (t->what == TALLY_COUNT) return value_int(sum->count);
-    if (t->what == TALLY_SUM) return value_double((double)sum->micros / 1e6);
+    if (t->what == TALLY_SUM) return value_double(as_number(sum->micros));
     if (sum->numbers == 0) return value_fail("no such key: nothing to average");
-    return value_double((double)sum->micros / 1e6 / (double)sum->numbers);
+    return value_double(as_number(sum->micros) / (double)sum->numbers);
 }
 
 /* ---- when does it change: any change ---------------------------------------------------------------------- */
@@ -361,7 +366,7 @@ static struct value walk_extreme(struct walk *w, int wanted, uint32_t *next)
     for (uint32_t i = w->ahead; i-- > w->first;) {
         if (!item_matches(w, i)) continue;
         struct value v = item_value(w, i);
-        if (value_is_bad(v)) continue;
+        if (value_is_bad(v) || (v.kind == V_DOUBLE && isnan(v.d))) continue;
         if (best.kind != V_ERROR && value_order(v, best) != wanted) continue;
         best = v;
         *next = leaves_at(&w->span, item_time(w, i));

@@ -37,7 +37,9 @@ int value_order(struct value a, struct value b)
     switch (a.kind) {
     case V_BOOL: return (int)a.b - (int)b.b;
     case V_TIME:
-    case V_DURATION: return order_i128(nanoseconds(a), nanoseconds(b));
+    case V_DURATION:
+        if (a.i != b.i) return a.i < b.i ? -1 : 1;
+        return (int32_t)a.n < (int32_t)b.n ? -1 : (int32_t)a.n > (int32_t)b.n;
     case V_STRING: {
         uint32_t n = a.n < b.n ? a.n : b.n;
         int order = n ? memcmp(a.s, b.s, n) : 0;
@@ -94,27 +96,46 @@ bool order_holds(enum op op, int order)
 
 /* The first whole second t >= 1 at which the comparison of d + t * slope with 0 comes out otherwise; 0: none.
  * The sign changes at most twice: to zero, and a second later beyond it. */
-static int64_t flip_after(enum op op, __int128 d, int32_t slope)
+static int64_t flip_after(enum op op, int order, int64_t seconds, bool meets, int32_t slope)
 {
-    __int128 step = (__int128)slope * second;
-    if (d == 0) return order_holds(op, 0) != order_holds(op, slope > 0 ? 1 : -1);
-    if ((d > 0) == (step > 0)) return 0;
-    __int128 distance = d > 0 ? d : -d, pace = step > 0 ? step : -step;
-    int before = d > 0 ? 1 : -1;
-    __int128 t = (distance + pace - 1) / pace; /* the sign is no longer `before` */
-    bool meets = distance % pace == 0, now = order_holds(op, before);
-    if (meets) {
-        if (order_holds(op, 0) != now) return (int64_t)t;
-        t++;
+    bool now = order_holds(op, order);
+    if (order == 0) return order_holds(op, slope > 0 ? 1 : -1) != now;
+    if ((order > 0) == (slope > 0)) return 0;
+    if (meets && order_holds(op, 0) != now) return seconds;
+    return order_holds(op, -order) != now ? seconds + meets : 0;
+}
+
+/* How long until the distance of two moments is used up at this pace, rounded up; `meets`: it is used up exactly. */
+static int64_t closing_seconds(struct value a, struct value b, int32_t slope, bool *meets)
+{
+    int64_t pace = slope > 0 ? slope : -slope;
+    if (a.n == b.n && pace == 1) {
+        *meets = true;
+        return a.i > b.i ? a.i - b.i : b.i - a.i;
     }
-    return order_holds(op, -before) != now ? (int64_t)t : 0;
+    __int128 d = nanoseconds(a) - nanoseconds(b), step = pace * second;
+    if (d < 0) d = -d;
+    *meets = d % step == 0;
+    return (int64_t)((d + step - 1) / step);
+}
+
+static uint32_t moments_flip(const struct machine *m, enum op op, const struct slot *a, const struct slot *b)
+{
+    bool meets;
+    int32_t slope = a->slope - b->slope;
+    int64_t seconds = closing_seconds(a->v, b->v, slope, &meets);
+    int64_t after = flip_after(op, value_order(a->v, b->v), seconds, meets, slope);
+    return after ? as_second(m->ctx->now + after) : NEVER;
 }
 
 static struct value compare_slow(struct machine *m, enum op op, struct value a, struct value b)
 {
     if (a.kind == V_ERROR) return a;
     if (b.kind == V_ERROR) return b;
-    if (op == OP_EQ || op == OP_NE) return value_bool(value_equal(m, a, b) == (op == OP_EQ));
+    if (op == OP_EQ || op == OP_NE) {
+        bool text = a.kind == V_STRING && b.kind == V_STRING;
+        return value_bool((text ? slice_eq(value_text(a), value_text(b)) : value_equal(m, a, b)) == (op == OP_EQ));
+    }
     int order = value_order(a, b);
     return order == INCOMPARABLE ? NO_OVERLOAD : value_bool(order_holds(op, order));
 }
@@ -126,12 +147,8 @@ struct slot *op_compare(struct machine *m, const struct instr *in, struct slot *
     if (a->v.kind == V_DOUBLE && b->v.kind == V_DOUBLE) {
         a->v = value_bool(order_holds(in->op, order_numbers(a->v, b->v)));
     } else {
-        int32_t slope = a->slope - b->slope;
         bool moments = a->v.kind == b->v.kind && (a->v.kind == V_TIME || a->v.kind == V_DURATION);
-        if (slope && moments) {
-            int64_t after = flip_after(in->op, nanoseconds(a->v) - nanoseconds(b->v), slope);
-            if (after) change = sooner(change, as_second(m->ctx->now + after));
-        }
+        if (moments && a->slope != b->slope) change = sooner(change, moments_flip(m, in->op, a, b));
         a->v = compare_slow(m, in->op, a->v, b->v);
     }
     a->change = change;

@@ -7,8 +7,10 @@ static uint32_t lower_bound(const struct type_record *list, uint32_t count, uint
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (list[middle].type < type) low = middle + 1;
-        else high = middle;
+        if (list[middle].type < type)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -27,7 +29,8 @@ struct type_record *type_find_or_add(struct store *s, row_t row, uint16_t type)
     struct type_record *list = types_of(s, row, &count);
     uint32_t at = lower_bound(list, count, type);
     if (at < count && list[at].type == type) return &list[at];
-    list = (struct type_record *)(void *)store_block_resize(s, row, BLOCK_TYPES, (count + 1) * (uint32_t)sizeof *list);
+    list = (struct type_record *)(void *)store_block_resize(s, row, BLOCK_TYPES,
+                                                            (count + 1) * (uint32_t)sizeof *list);
     memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
     list[at] = (struct type_record){.type = type};
     return &list[at];
@@ -41,8 +44,8 @@ enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32
     return own_s <= r->lost ? SEEN_UNKNOWABLE : SEEN_NEW;
 }
 
-void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s, const struct event *e, uint32_t now,
-                   struct behaviour_change *out)
+void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s,
+                   const struct event *e, uint32_t now, struct behaviour_change *out)
 {
     store_touch(s, row);
     struct type_rules rules = type_rules(s->schema, type);
@@ -55,6 +58,7 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
     }
     bool folded = r->days != 0;
     type_add(r, &rules, &s->heap, &entry, now);
+    note_entries(s, r);
     s->folded += (uint64_t)(r->days != 0) - folded;
     change.new_count = r->count;
     change.new_last = r->last;

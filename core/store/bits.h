@@ -17,9 +17,9 @@ struct bits_segment {
 };
 
 struct bits {
-    struct region segments;   /* struct bits_segment[SEGMENTS_MAX], touched where used */
-    uint32_t segment_limit;   /* highest segment ever entered + 1, or as announced */
-    uint64_t pages, bytes;    /* taken, tables included in bytes */
+    struct region segments; /* struct bits_segment[SEGMENTS_MAX], touched where used */
+    uint32_t segment_limit; /* highest segment ever entered + 1, or as announced */
+    uint64_t pages, bytes;  /* taken, tables included in bytes */
 };
 
 bool bits_create(struct bits *b);
@@ -32,6 +32,7 @@ static inline struct bits_segment *bits_segment(const struct bits *b, uint16_t s
 }
 const uint64_t *bits_page(const struct bits *b, const struct heap *heap, uint16_t segment, uint32_t block);
 bool bits_get(const struct bits *b, const struct heap *heap, uint32_t row, uint16_t segment);
-void bits_set(struct bits *b, struct heap *heap, uint32_t row, uint16_t segment, bool member); /* no change: no effect */
+void bits_set(struct bits *b, struct heap *heap, uint32_t row, uint16_t segment,
+              bool member); /* no change: no effect */
 
 #endif

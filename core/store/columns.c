@@ -6,7 +6,8 @@
 
 enum { PRESENT_BYTES = BLOCK_ROWS / 8, TIMES_BYTES = BLOCK_ROWS * 4, CREDIT = 256 };
 
-static const uint8_t width_of[] = {[COLUMN_NUMBER] = 8, [COLUMN_BOOL] = 1, [COLUMN_CELL] = 8, [COLUMN_CODE] = 4};
+static const uint8_t width_of[] = {
+    [COLUMN_NUMBER] = 8, [COLUMN_BOOL] = 1, [COLUMN_CELL] = 8, [COLUMN_CODE] = 4};
 
 static uint32_t values_bytes(const struct column *c) { return BLOCK_ROWS * (uint32_t)width_of[c->form]; }
 
@@ -60,7 +61,8 @@ static bool is_present(const struct column_block *b, const struct heap *heap, ui
     return ((const uint64_t *)heap_at(heap, b->present))[at / 64] >> at % 64 & 1;
 }
 
-static struct value value_at(const struct column *c, const struct column_block *b, const struct heap *heap, uint32_t at)
+static struct value value_at(const struct column *c, const struct column_block *b, const struct heap *heap,
+                             uint32_t at)
 {
     const void *values = heap_at(heap, b->values);
     switch ((enum column_form)c->form) {
@@ -110,8 +112,14 @@ static struct column_block *make_block(struct columns *all, struct column *c, st
 static void write_value(struct column *c, struct heap *heap, void *values, uint32_t at, struct value v)
 {
     switch ((enum column_form)c->form) {
-    case COLUMN_NUMBER: CHECK(v.kind == V_DOUBLE); ((double *)values)[at] = v.d; return;
-    case COLUMN_BOOL: CHECK(v.kind == V_BOOL); ((uint8_t *)values)[at] = v.b; return;
+    case COLUMN_NUMBER:
+        CHECK(v.kind == V_DOUBLE);
+        ((double *)values)[at] = v.d;
+        return;
+    case COLUMN_BOOL:
+        CHECK(v.kind == V_BOOL);
+        ((uint8_t *)values)[at] = v.b;
+        return;
     case COLUMN_CELL: ((uint64_t *)values)[at] = cell_make(v, c->type, heap); return;
     case COLUMN_CODE: CHECK(v.kind == V_STRING);
     }
@@ -126,11 +134,13 @@ static void hold(struct columns *all, struct heap *heap, uint64_t cell, uint8_t 
     all->held_type = type;
 }
 
-struct value column_put(struct columns *all, struct column *c, struct heap *heap, uint32_t row, struct value v, uint32_t at)
+struct value column_put(struct columns *all, struct column *c, struct heap *heap, uint32_t row,
+                        struct value v, uint32_t at)
 {
     struct column_block *b = make_block(all, c, heap, row);
     uint32_t i = row % BLOCK_ROWS;
-    uint64_t *word = &((uint64_t *)heap_at(heap, b->present))[i / 64], bit = 1ull << i % 64, former_cell = CELL_ABSENT;
+    uint64_t *word = &((uint64_t *)heap_at(heap, b->present))[i / 64], bit = 1ull << i % 64,
+             former_cell = CELL_ABSENT;
     struct value former = *word & bit ? value_at(c, b, heap, i) : value_none();
     if (c->form == COLUMN_CELL && *word & bit) former_cell = ((uint64_t *)heap_at(heap, b->values))[i];
     bool removes = v.kind == V_NONE || v.kind == V_NULL;
@@ -140,6 +150,13 @@ struct value column_put(struct columns *all, struct column *c, struct heap *heap
     if (former_cell == CELL_ABSENT) return former;
     hold(all, heap, former_cell, c->type);
     return cell_value(&all->held, c->type, heap);
+}
+
+bool column_retime(struct column *c, struct heap *heap, uint32_t row, uint32_t at)
+{
+    const struct column_block *b = block_of(c, row);
+    if (b) ((uint32_t *)heap_at(heap, b->times))[row % BLOCK_ROWS] = at;
+    return b != NULL;
 }
 
 void column_clear(struct column *c, struct heap *heap, uint32_t row)
@@ -178,7 +195,8 @@ static bool grow_blocks(struct column *c, uint32_t row_limit)
     return true;
 }
 
-static uint32_t block_text_bytes(const struct column *c, const struct heap *heap, const struct column_block *b)
+static uint32_t block_text_bytes(const struct column *c, const struct heap *heap,
+                                 const struct column_block *b)
 {
     uint32_t bytes = heap_room(BLOCK_ROWS * 8);
     for (uint32_t at = 0; at < BLOCK_ROWS; at++)
@@ -191,7 +209,8 @@ static void block_to_cells(struct columns *all, struct column *c, struct heap *h
     uint32_t values = heap_alloc(heap, BLOCK_ROWS * 8);
     uint64_t *cells = heap_at(heap, values);
     for (uint32_t at = 0; at < BLOCK_ROWS; at++)
-        cells[at] = is_present(b, heap, at) ? cell_make(value_at(c, b, heap, at), c->type, heap) : CELL_ABSENT;
+        cells[at] =
+            is_present(b, heap, at) ? cell_make(value_at(c, b, heap, at), c->type, heap) : CELL_ABSENT;
     heap_release(heap, b->values, values_bytes(c));
     b->values = values;
     all->bytes += BLOCK_ROWS * 8 - values_bytes(c);
@@ -210,7 +229,8 @@ static bool to_cells(struct columns *all, struct column *c, struct heap *heap)
     return true;
 }
 
-static bool reserve_one(struct columns *all, struct column *c, struct heap *heap, uint32_t writes, uint32_t row_limit)
+static bool reserve_one(struct columns *all, struct column *c, struct heap *heap, uint32_t writes,
+                        uint32_t row_limit)
 {
     if (!grow_blocks(c, row_limit)) return false;
     if (c->form != COLUMN_CODE) return true;

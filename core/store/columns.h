@@ -30,11 +30,11 @@ struct column {
 struct columns {
     struct column *list; /* by attribute id */
     uint32_t count;
-    uint32_t blocks;     /* taken, of all columns */
-    uint64_t bytes;      /* of heap */
-    uint32_t credit;     /* rows that may still be written before tables are looked at again */
-    uint32_t row_limit;  /* that they were made for */
-    uint64_t held;       /* the cell replaced last */
+    uint32_t blocks;    /* taken, of all columns */
+    uint64_t bytes;     /* of heap */
+    uint32_t credit;    /* rows that may still be written before tables are looked at again */
+    uint32_t row_limit; /* that they were made for */
+    uint64_t held;      /* the cell replaced last */
     uint8_t held_type;
 };
 
@@ -47,7 +47,11 @@ size_t columns_heap_bound(const struct columns *c, uint32_t rows, uint32_t row_l
 struct value column_get(const struct column *c, const struct heap *heap, uint32_t row);
 uint32_t column_time(const struct column *c, const struct heap *heap, uint32_t row);
 /* Writes without asking for times; V_NONE or V_NULL removes. Returns the former value, readable till the next call. */
-struct value column_put(struct columns *all, struct column *c, struct heap *heap, uint32_t row, struct value v, uint32_t at);
-void column_clear(struct column *c, struct heap *heap, uint32_t row); /* value and time: the row is given back */
+struct value column_put(struct columns *all, struct column *c, struct heap *heap, uint32_t row,
+                        struct value v, uint32_t at);
+/* The same value again, only newer. False: the row has no place here yet. */
+bool column_retime(struct column *c, struct heap *heap, uint32_t row, uint32_t at);
+void column_clear(struct column *c, struct heap *heap,
+                  uint32_t row); /* value and time: the row is given back */
 
 #endif

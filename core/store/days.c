@@ -4,7 +4,10 @@
 enum { BUCKET_COUNT_MAX = UINT16_MAX };
 _Static_assert(DAY_COUNT_MAX % BUCKET_COUNT_MAX == 0, "whole buckets");
 
-static uint32_t list_bytes(uint32_t count) { return (uint32_t)(sizeof(struct days) + count * sizeof(struct day_bucket)); }
+static uint32_t list_bytes(uint32_t count)
+{
+    return (uint32_t)(sizeof(struct days) + count * sizeof(struct day_bucket));
+}
 
 static int64_t add_saturating(int64_t a, int64_t b)
 {
@@ -48,7 +51,8 @@ static void widen(struct days *days, struct heap *heap, uint32_t sums)
     days->sums = sums;
 }
 
-static void add_sums(struct day_bucket *b, struct heap *heap, uint32_t width, const int64_t *sums, uint32_t sum_count)
+static void add_sums(struct day_bucket *b, struct heap *heap, uint32_t width, const int64_t *sums,
+                     uint32_t sum_count)
 {
     if (!sum_count) return;
     if (!b->sums) b->sums = wider(heap, 0, 0, width);
@@ -73,7 +77,8 @@ static struct day_bucket *bucket_for(uint32_t *handle, struct heap *heap, uint16
     return &days->list[at];
 }
 
-uint32_t days_add(uint32_t handle, struct heap *heap, uint16_t day, uint32_t count, const int64_t *sums, uint32_t sum_count)
+uint32_t days_add(uint32_t handle, struct heap *heap, uint16_t day, uint32_t count, const int64_t *sums,
+                  uint32_t sum_count)
 {
     for (;;) {
         struct day_bucket *b = bucket_for(&handle, heap, day);
@@ -93,7 +98,8 @@ uint32_t days_drop_before(uint32_t handle, struct heap *heap, uint32_t day)
     if (!handle) return 0;
     struct days *days = heap_at(heap, handle);
     uint32_t gone = 0, before = list_bytes(days->count);
-    while (gone < days->count && days->list[gone].day < day) heap_release(heap, days->list[gone++].sums, days->sums * 8);
+    while (gone < days->count && days->list[gone].day < day)
+        heap_release(heap, days->list[gone++].sums, days->sums * 8);
     if (!gone) return handle;
     uint32_t left = days->count - gone, fresh = left ? heap_alloc(heap, list_bytes(left)) : 0;
     if (fresh) {

@@ -15,7 +15,8 @@ struct slice dictionary_text(const struct dictionary *d, const struct heap *heap
 static uint32_t *cell_of(const struct dictionary *d, const struct heap *heap, struct slice text)
 {
     uint32_t at = (uint32_t)hash64_plain(text.p, text.n) & d->mask;
-    while (d->table[at] && !slice_eq(dictionary_text(d, heap, d->table[at] - 1), text)) at = (at + 1) & d->mask;
+    while (d->table[at] && !slice_eq(dictionary_text(d, heap, d->table[at] - 1), text))
+        at = (at + 1) & d->mask;
     return &d->table[at];
 }
 
@@ -33,7 +34,8 @@ bool dictionary_reserve(struct dictionary *d, const struct heap *heap, uint32_t 
     d->table = table;
     d->capacity = capacity;
     d->mask = 2 * capacity - 1;
-    for (uint32_t code = 0; code < d->count; code++) *cell_of(d, heap, dictionary_text(d, heap, code)) = code + 1;
+    for (uint32_t code = 0; code < d->count; code++)
+        *cell_of(d, heap, dictionary_text(d, heap, code)) = code + 1;
     return true;
 }
 

@@ -1,7 +1,10 @@
 /* BLOCK_IDS: {u16 length, text} of the user id (length 0: anonymous), then the same of every anonymous id, oldest first. */
 #include "core/store/parts.h"
 
-static struct slice id_at(const uint8_t *block, uint32_t at) { return slice_of(block + at + 2, load_le16(block + at)); }
+static struct slice id_at(const uint8_t *block, uint32_t at)
+{
+    return slice_of(block + at + 2, load_le16(block + at));
+}
 static uint32_t after(const uint8_t *block, uint32_t at) { return at + 2 + load_le16(block + at); }
 
 struct slice ids_user(const struct store *s, row_t row)
@@ -16,7 +19,8 @@ uint32_t ids_anonymous(const struct store *s, row_t row, struct slice *out, uint
     uint32_t bytes, count = 0;
     const uint8_t *block = store_block(s, row, BLOCK_IDS, &bytes);
     if (!bytes) return 0;
-    for (uint32_t at = after(block, 0); at < bytes && count < max; at = after(block, at)) out[count++] = id_at(block, at);
+    for (uint32_t at = after(block, 0); at < bytes && count < max; at = after(block, at))
+        out[count++] = id_at(block, at);
     return count;
 }
 
@@ -27,8 +31,10 @@ static void splice(struct store *s, row_t row, uint32_t at, uint32_t old, const 
     store_block(s, row, BLOCK_IDS, &bytes);
     uint32_t behind = bytes - at - old;
     uint8_t *block = NULL;
-    if (fresh > old) block = store_block_resize(s, row, BLOCK_IDS, bytes + fresh - old);
-    else block = store_block(s, row, BLOCK_IDS, &(uint32_t){0});
+    if (fresh > old)
+        block = store_block_resize(s, row, BLOCK_IDS, bytes + fresh - old);
+    else
+        block = store_block(s, row, BLOCK_IDS, &(uint32_t){0});
     if (behind) memmove(block + at + fresh, block + at + old, behind);
     if (text) store_le16(block + at, (uint16_t)text->n);
     if (text && text->n) memcpy(block + at + 2, text->p, text->n);
@@ -68,7 +74,8 @@ static bool drop_oldest(struct store *s, row_t row, struct slice *dropped, struc
     return true;
 }
 
-bool ids_add_anonymous(struct store *s, row_t row, struct slice anonymous_id, struct slice *dropped, struct arena *scratch)
+bool ids_add_anonymous(struct store *s, row_t row, struct slice anonymous_id, struct slice *dropped,
+                       struct arena *scratch)
 {
     CHECK(anonymous_id.n && anonymous_id.n <= ID_BYTES_MAX);
     if (ids_has_anonymous(s, row, anonymous_id)) return false;

@@ -32,7 +32,10 @@ static struct bucket *segment_at(const struct index *ix, uint32_t number)
     return (struct bucket *)(ix->segments.base + (size_t)number * SEGMENT_BYTES);
 }
 
-static size_t entry_of(const struct index *ix, struct key key) { return ix->depth ? key.lo >> (64 - ix->depth) : 0; }
+static size_t entry_of(const struct index *ix, struct key key)
+{
+    return ix->depth ? key.lo >> (64 - ix->depth) : 0;
+}
 static uint32_t home_of(struct key key) { return (uint32_t)key.lo & (INDEX_SEGMENT_BUCKETS - 1); }
 static uint32_t next_of(uint32_t bucket) { return (bucket + 1) & (INDEX_SEGMENT_BUCKETS - 1); }
 static uint8_t tag_of(struct key key) { return (uint8_t)key.hi; }
@@ -133,7 +136,7 @@ static bool put(struct bucket *segment, struct key key, uint32_t value)
 
 static void take_out(struct bucket *segment, uint32_t at, int slot, uint32_t home)
 {
-    segment[at].used &= (uint16_t)~(1u << slot);
+    segment[at].used &= (uint16_t) ~(1u << slot);
     if (at != home) segment[home].spilled--;
 }
 
@@ -233,7 +236,10 @@ uint32_t index_remove(struct index *ix, struct key key)
     return value;
 }
 
-void index_prefetch(const struct index *ix, struct key key) { __builtin_prefetch(&segment_of(ix, key)[home_of(key)]); }
+void index_prefetch(const struct index *ix, struct key key)
+{
+    __builtin_prefetch(&segment_of(ix, key)[home_of(key)]);
+}
 
 uint32_t index_guess(const struct index *ix, struct key key)
 {

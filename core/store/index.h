@@ -32,7 +32,7 @@ struct index {
 bool index_create(struct index *ix, struct index_source rows, struct index_source links);
 void index_destroy(struct index *ix);
 bool index_reserve(struct index *ix, uint32_t more);
-uint32_t index_find(const struct index *ix, struct key key); /* INDEX_NONE: not there */
+uint32_t index_find(const struct index *ix, struct key key);         /* INDEX_NONE: not there */
 void index_insert(struct index *ix, struct key key, uint32_t value); /* the key must not be there */
 uint32_t index_remove(struct index *ix, struct key key);             /* what it led to; INDEX_NONE: nothing */
 void index_prefetch(const struct index *ix, struct key key);

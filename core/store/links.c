@@ -19,7 +19,8 @@ void links_destroy(struct links *l)
 
 bool links_reserve(struct links *l, uint32_t more)
 {
-    return region_reserve(&l->region, (size_t)more * sizeof(struct link)) && index_reserve(&l->by_target, more);
+    return region_reserve(&l->region, (size_t)more * sizeof(struct link)) &&
+           index_reserve(&l->by_target, more);
 }
 
 static uint32_t take_slot(struct links *l)

@@ -24,7 +24,10 @@ struct links {
 bool links_create(struct links *l);
 void links_destroy(struct links *l);
 bool links_reserve(struct links *l, uint32_t more);
-static inline struct link *link_at(const struct links *l, uint32_t slot) { return &((struct link *)l->region.base)[slot]; }
+static inline struct link *link_at(const struct links *l, uint32_t slot)
+{
+    return &((struct link *)l->region.base)[slot];
+}
 uint32_t links_add(struct links *l, struct key id, struct key target); /* the slot; the caller indexes id */
 void links_remove(struct links *l, uint32_t slot);
 uint32_t links_first(const struct links *l, struct key target); /* a slot, INDEX_NONE: no link leads there */

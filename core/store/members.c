@@ -14,8 +14,10 @@ static uint32_t lower_bound(const struct membership *list, uint32_t count, uint1
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (list[middle].segment < segment) low = middle + 1;
-        else high = middle;
+        if (list[middle].segment < segment)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -26,7 +28,8 @@ static struct membership *find_or_add(struct store *s, row_t row, uint16_t segme
     struct membership *list = list_of(s, row, &count);
     uint32_t at = lower_bound(list, count, segment);
     if (at < count && list[at].segment == segment) return &list[at];
-    list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS, (count + 1) * (uint32_t)sizeof *list);
+    list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS,
+                                                           (count + 1) * (uint32_t)sizeof *list);
     memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
     list[at] = (struct membership){.segment = segment};
     return &list[at];
@@ -57,7 +60,10 @@ void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *
     *left = known && !list[at].member ? list[at].since : 0;
 }
 
-uint32_t member_count(const struct store *s, uint16_t segment) { return bits_segment(&s->parts->bits, segment)->count; }
+uint32_t member_count(const struct store *s, uint16_t segment)
+{
+    return bits_segment(&s->parts->bits, segment)->count;
+}
 
 const uint64_t *member_page(const struct store *s, uint16_t segment, uint32_t block)
 {

@@ -17,9 +17,9 @@ struct store_parts {
     struct columns columns;
     struct bits bits;
     struct window window;
-    uint32_t free_row;      /* slot + 1 of the row given back last; its block[0] names the next */
-    uint32_t history_bytes; /* of the largest block of entries a type may grow to */
-    uint32_t largest_block; /* bytes of the largest block any profile ever had */
+    uint32_t free_row;        /* slot + 1 of the row given back last; its block[0] names the next */
+    uint32_t largest_entries; /* bytes of the largest block of history entries any profile ever had */
+    uint32_t largest_block;   /* bytes of the largest block any profile ever had */
 };
 
 /* A block: its length, the room behind it, then the bytes, 8-aligned. */
@@ -28,6 +28,12 @@ struct block {
     uint8_t data[];
 };
 
+static inline void note_entries(struct store *s, const struct type_record *r)
+{
+    uint32_t bytes = entries_bytes(r);
+    if (bytes > s->parts->largest_entries) s->parts->largest_entries = bytes;
+}
+
 static inline struct type_record *types_of(const struct store *s, row_t row, uint32_t *count)
 {
     uint32_t bytes;
@@ -35,9 +41,10 @@ static inline struct type_record *types_of(const struct store *s, row_t row, uin
     *count = bytes / sizeof(struct type_record);
     return list;
 }
-struct type_record *type_find(const struct store *s, row_t row, uint16_t type);        /* NULL: never happened */
+struct type_record *type_find(const struct store *s, row_t row, uint16_t type); /* NULL: never happened */
 struct type_record *type_find_or_add(struct store *s, row_t row, uint16_t type);
-row_t row_open(struct store *s, uint32_t slot, struct key key, uint32_t now); /* a slot that is free and in no list */
+row_t row_open(struct store *s, uint32_t slot, struct key key,
+               uint32_t now); /* a slot that is free and in no list */
 void behaviour_release(struct store *s, row_t row);
 void members_restore(struct store *s, row_t row); /* sets the bits that BLOCK_MEMBERS says */
 void members_release(struct store *s, row_t row);

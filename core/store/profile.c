@@ -71,8 +71,8 @@ struct value value_decode(struct reader *r, enum declared_type type)
 
 static void patch_u8(struct buf *out, size_t at, uint32_t v) { out->p[at] = (uint8_t)v; }
 
-static void encode_entry(const struct store *s, const struct type_record *t, const struct history_view *h, uint32_t i, bool own,
-                         struct buf *out)
+static void encode_entry(const struct store *s, const struct type_record *t, const struct history_view *h,
+                         uint32_t i, bool own, struct buf *out)
 {
     buf_put_le32(out, history_time(h, i));
     if (own) buf_put_le32(out, entry_own(t, &s->heap, i));
@@ -99,7 +99,8 @@ static uint32_t encode_day(const struct history_view *h, uint32_t i, struct buf 
     for (; i < h->day_count && h->days[i].day == day; i++) {
         count += h->days[i].count;
         const int64_t *part = h->days[i].sums ? heap_at(h->heap, h->days[i].sums) : NULL;
-        for (uint32_t k = 0; part && k < h->day_sums; k++) sums[k] = (int64_t)((uint64_t)sums[k] + (uint64_t)part[k]);
+        for (uint32_t k = 0; part && k < h->day_sums; k++)
+            sums[k] = (int64_t)((uint64_t)sums[k] + (uint64_t)part[k]);
     }
     uint32_t used = h->day_sums;
     while (used && !sums[used - 1]) used--;
@@ -115,7 +116,8 @@ static void encode_type(const struct store *s, const struct type_record *t, stru
     struct history_view h;
     type_view(t, schema_event(s->schema, t->type), &s->heap, &h);
     bool own = false;
-    for (uint32_t i = 0; i < h.n && t->shape & TYPE_OWN; i++) own |= entry_own(t, &s->heap, i) != history_time(&h, i);
+    for (uint32_t i = 0; i < h.n && t->shape & TYPE_OWN; i++)
+        own |= entry_own(t, &s->heap, i) != history_time(&h, i);
     buf_put_le16(out, t->type);
     buf_put_le32(out, t->count);
     buf_put_le32(out, t->first);
@@ -181,7 +183,8 @@ struct target { /* of the second pass */
     bool merge;
 };
 
-static uint8_t read_cells(struct reader *r, const struct type_rules *rules, struct value *props, uint8_t *list)
+static uint8_t read_cells(struct reader *r, const struct type_rules *rules, struct value *props,
+                          uint8_t *list)
 {
     uint32_t cells = read_u8(r), next = 0;
     for (uint32_t i = 0; i < cells && !r->bad; i++) {
@@ -197,7 +200,8 @@ static uint8_t read_cells(struct reader *r, const struct type_rules *rules, stru
     return (uint8_t)cells;
 }
 
-static void read_entries(struct reader *r, const struct type_rules *rules, struct type_record *t, struct heap *heap)
+static void read_entries(struct reader *r, const struct type_rules *rules, struct type_record *t,
+                         struct heap *heap)
 {
     uint32_t n = read_le16(r), before = 0;
     bool own = read_u8(r);
@@ -216,7 +220,8 @@ static void read_entries(struct reader *r, const struct type_rules *rules, struc
     }
 }
 
-static void read_days(struct reader *r, const struct type_rules *rules, struct type_record *t, struct heap *heap)
+static void read_days(struct reader *r, const struct type_rules *rules, struct type_record *t,
+                      struct heap *heap)
 {
     uint32_t days = read_le16(r), next = 0;
     for (uint32_t i = 0; i < days && !r->bad; i++) {
@@ -234,8 +239,8 @@ static void read_days(struct reader *r, const struct type_rules *rules, struct t
     }
 }
 
-static void join_lifetime(struct type_record *t, struct heap *heap, uint32_t count, uint32_t first, uint32_t last, uint32_t own,
-                          uint32_t lost)
+static void join_lifetime(struct type_record *t, struct heap *heap, uint32_t count, uint32_t first,
+                          uint32_t last, uint32_t own, uint32_t lost)
 {
     uint32_t newest = type_own_newest(t, heap);
     if (!t->count || first < t->first) t->first = first;
@@ -249,18 +254,21 @@ static void join_lifetime(struct type_record *t, struct heap *heap, uint32_t cou
 static void read_type(struct reader *r, const struct schema *schema, const struct target *to, uint32_t *next)
 {
     uint16_t type = read_le16(r);
-    uint32_t count = read_le32(r), first = read_le32(r), last = read_le32(r), own = read_le32(r), lost = read_le32(r);
+    uint32_t count = read_le32(r), first = read_le32(r), last = read_le32(r), own = read_le32(r),
+             lost = read_le32(r);
     if (type < *next || type == ID_NONE || !count || first > last) r->bad = true;
     *next = type + 1u;
     if (r->bad) return;
     struct type_rules rules = type_rules(schema, type);
-    if (to && !to->merge) rules.cap = HISTORY_ENTRIES_MAX; /* exactly as it was: folding is for the next event */
+    if (to && !to->merge)
+        rules.cap = HISTORY_ENTRIES_MAX; /* exactly as it was: folding is for the next event */
     struct type_record *t = to ? type_find_or_add(to->s, to->row, type) : NULL;
     struct heap *heap = to ? &to->s->heap : NULL;
     bool folded = t && t->days;
     if (t) join_lifetime(t, heap, count, first, last, own, lost);
     read_entries(r, &rules, t, heap);
     read_days(r, &rules, t, heap);
+    if (t) note_entries(to->s, t);
     if (t) to->s->folded += (uint64_t)(t->days != 0) - folded;
 }
 
@@ -270,8 +278,10 @@ static void take_attribute(const struct target *to, uint16_t id, uint32_t time, 
     struct column *c = &columns->list[id];
     uint32_t ours = column_time(c, &to->s->heap, to->row.v);
     if (to->merge && ours == time) return; /* a tie: the survivor's stays */
-    if (to->merge) attribute_set(to->s, to->row, id, v.kind == V_NONE ? value_null() : v, time, NULL);
-    else column_put(columns, c, &to->s->heap, to->row.v, v, time);
+    if (to->merge)
+        attribute_set(to->s, to->row, id, v.kind == V_NONE ? value_null() : v, time, NULL);
+    else
+        column_put(columns, c, &to->s->heap, to->row.v, v, time);
 }
 
 static void read_attributes(struct reader *r, const struct columns *columns, const struct target *to)
@@ -300,7 +310,8 @@ static void take_block(const struct target *to, enum block_kind kind, struct sli
     if (bytes.n) memcpy(block, bytes.p, bytes.n);
 }
 
-static void take_head(const struct target *to, uint16_t flags, uint32_t next_wake, uint32_t last_seen, uint32_t first_seen)
+static void take_head(const struct target *to, uint16_t flags, uint32_t next_wake, uint32_t last_seen,
+                      uint32_t first_seen)
 {
     struct row *row = store_touch(to->s, to->row);
     if (to->merge) {
@@ -316,7 +327,8 @@ static void take_head(const struct target *to, uint16_t flags, uint32_t next_wak
 }
 
 /* One pass over the bytes; to is NULL in the first, which only checks. */
-static bool read_profile(const struct store *s, struct slice bytes, struct key key, bool any_key, const struct target *to)
+static bool read_profile(const struct store *s, struct slice bytes, struct key key, bool any_key,
+                         const struct target *to)
 {
     struct reader r = reader_of(bytes);
     uint8_t version = read_u8(&r);

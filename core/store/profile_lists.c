@@ -67,8 +67,10 @@ static void merge_ids(struct store *s, row_t row, struct slice other)
     struct reader r = reader_of(other);
     for (uint32_t i = 0; r.p < r.end; i++) {
         struct slice id = read_slice(&r, read_le16(&r));
-        if (i) ids_add_anonymous(s, row, id, NULL, NULL);
-        else if (id.n && !ids_user(s, row).n) ids_set_user(s, row, id);
+        if (i)
+            ids_add_anonymous(s, row, id, NULL, NULL);
+        else if (id.n && !ids_user(s, row).n)
+            ids_set_user(s, row, id);
     }
 }
 
@@ -115,7 +117,8 @@ static struct journey_memory *memory_for(struct store *s, row_t row, uint16_t jo
     uint32_t count = bytes / sizeof *list;
     while (at < count && list[at].journey < journey) at++;
     if (at < count && list[at].journey == journey) return &list[at];
-    list = (struct journey_memory *)(void *)store_block_resize(s, row, BLOCK_JSTATS, bytes + (uint32_t)sizeof *list);
+    list = (struct journey_memory *)(void *)store_block_resize(s, row, BLOCK_JSTATS,
+                                                               bytes + (uint32_t)sizeof *list);
     memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
     list[at] = (struct journey_memory){.journey = journey};
     return &list[at];

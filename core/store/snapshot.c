@@ -56,7 +56,8 @@ static bool decode_free(struct store *s, struct reader *r)
     if (r->bad || slots.n != (size_t)count * 4) return false;
     for (uint32_t i = count; i-- > 0;) {
         uint32_t slot = load_le32(slots.p + 4 * (size_t)i);
-        if (slot >= s->row_limit || s->rows[slot].first_seen) return false; /* first_seen marks what was listed already */
+        if (slot >= s->row_limit || s->rows[slot].first_seen)
+            return false; /* first_seen marks what was listed already */
         s->rows[slot] = (struct row){.first_seen = 1, .block = {s->parts->free_row}};
         s->parts->free_row = slot + 1;
     }
@@ -82,7 +83,8 @@ static bool decode_window(struct window *w, struct reader *r)
     w->floor = read_le32(r);
     w->floor_ahead = read_le32(r);
     uint32_t count = read_le32(r), before = 0;
-    if (count > DEDUP_ENTRIES_MAX || (size_t)(r->end - r->p) / 16 < count || !window_reserve(w, count)) return false;
+    if (count > DEDUP_ENTRIES_MAX || (size_t)(r->end - r->p) / 16 < count || !window_reserve(w, count))
+        return false;
     for (uint32_t i = 0; i < count; i++) {
         struct window_entry e = {.hash = read_le64(r)};
         e.own_s = read_le32(r);
@@ -100,7 +102,8 @@ bool store_decode_rest(struct store *s, struct slice bytes)
     CHECK(s->row_limit == 0);
     if (read_u8(&r) != REST_VERSION) return false;
     uint32_t limit = read_le32(&r);
-    if (limit > PROFILES_PER_SHARD_MAX || !region_reserve(&p->rows, (size_t)limit * sizeof(struct row))) return false;
+    if (limit > PROFILES_PER_SHARD_MAX || !region_reserve(&p->rows, (size_t)limit * sizeof(struct row)))
+        return false;
     p->rows.used = (size_t)limit * sizeof(struct row);
     s->row_limit = limit;
     return decode_free(s, &r) && decode_links(s, &r) && decode_window(&p->window, &r) && r.p == r.end;

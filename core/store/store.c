@@ -5,18 +5,6 @@
 
 /* ---- making -------------------------------------------------------------------------- */
 
-static uint32_t largest_history(const struct schema *schema)
-{
-    uint32_t largest = 0;
-    for (uint32_t i = 0; i < schema->event_count; i++) {
-        if (schema->events[i].id == ID_NONE) continue;
-        struct type_rules rules = type_rules(schema, (uint16_t)i);
-        uint32_t bytes = 2 * rules.cap * (12 + 8 * rules.stride); /* a ring is a power of two */
-        if (bytes > largest) largest = bytes;
-    }
-    return largest;
-}
-
 bool store_create(struct store *s, const struct schema *schema)
 {
     *s = (struct store){.schema = schema};
@@ -27,8 +15,8 @@ bool store_create(struct store *s, const struct schema *schema)
     if (!heap_create(&s->heap, HEAP_BYTES_MAX) || !links_create(&p->links)) return false;
     struct index_source rows = {p->rows.base + offsetof(struct row, key), sizeof(struct row)};
     struct index_source links = {p->links.region.base + offsetof(struct link, id), sizeof(struct link)};
-    if (!index_create(&p->index, rows, links) || !bits_create(&p->bits) || !window_create(&p->window)) return false;
-    p->history_bytes = largest_history(schema);
+    if (!index_create(&p->index, rows, links) || !bits_create(&p->bits) || !window_create(&p->window))
+        return false;
     return columns_set_schema(&p->columns, schema);
 }
 
@@ -50,8 +38,8 @@ void store_destroy(struct store *s)
 void store_set_schema(struct store *s, const struct schema *schema)
 {
     s->schema = schema;
-    s->parts->history_bytes = largest_history(schema);
-    CHECK(columns_set_schema(&s->parts->columns, schema)); /* a few bytes per attribute, while definitions are loaded */
+    CHECK(columns_set_schema(&s->parts->columns,
+                             schema)); /* a few bytes per attribute, while definitions are loaded */
 }
 
 void store_set_segments(struct store *s, uint32_t count)
@@ -62,20 +50,30 @@ void store_set_segments(struct store *s, uint32_t count)
 
 /* ---- reserving ----------------------------------------------------------------------- */
 
-/* What one event can take from the heap, whatever it does to one person:
- *  - two histories (its own and a derived one) grow to their largest block: growing doubles, so twice that each;
- *  - any block of the person is rewritten a little longer: size classes are an eighth apart, so three times the largest;
+/* What the heap may have to give:
+ *  - each event doubles two histories (its own and a derived one) or gives them another shape: four times the largest
+ *    block of entries there is; to outgrow that within the batch takes as many events as were in it;
+ *  - each rewrites blocks of its person a little longer: size classes are an eighth apart, so three times the largest;
  *  - fixed: day lists, type records, sends, journey memory, ids, consent grow from nothing;
- *  - each byte of payload may be copied to every journey instance (64) and, with the two blocks per doubling, twice over. */
-enum { EVENT_FIXED_BYTES = 48 << 10, BYTES_PER_PAYLOAD_BYTE = 4 * INSTANCES_MAX };
+ *  - each byte of payload may be copied to all journey instances, whose block grows by half each time. */
+enum {
+    EVENT_FIXED_BYTES = 48 << 10,
+    BYTES_PER_PAYLOAD_BYTE = 4 * INSTANCES_MAX,
+    BYTES_PER_PAYLOAD_BYTE_MIN = 16
+};
 
 static size_t heap_bound(const struct store *s, uint32_t events, size_t bytes)
 {
     const struct store_parts *p = s->parts;
-    size_t each = 4 * (size_t)p->history_bytes + 3 * (size_t)p->largest_block + EVENT_FIXED_BYTES;
+    size_t each = 4 * (size_t)p->largest_entries + 3 * (size_t)p->largest_block + EVENT_FIXED_BYTES;
     uint32_t row_limit = s->row_limit + 2 * events;
-    return events * each + bytes * BYTES_PER_PAYLOAD_BYTE + columns_heap_bound(&p->columns, 2 * events, row_limit) +
-           bits_heap_bound(&p->bits, 2 * events, row_limit);
+    size_t least = events * each + bytes * BYTES_PER_PAYLOAD_BYTE_MIN +
+                   columns_heap_bound(&p->columns, 2 * events, row_limit) +
+                   bits_heap_bound(&p->bits, 2 * events, row_limit);
+    /* The worst case of a whole batch is address space, but no more than half of what is left of it. */
+    size_t worst = least + bytes * (BYTES_PER_PAYLOAD_BYTE - BYTES_PER_PAYLOAD_BYTE_MIN);
+    size_t half = (s->heap.region.reserved - s->heap.region.used) / 2;
+    return worst <= half ? worst : least > half ? least : half;
 }
 
 bool store_reserve(struct store *s, uint32_t events, size_t bytes)
@@ -84,8 +82,9 @@ bool store_reserve(struct store *s, uint32_t events, size_t bytes)
     uint32_t rows = 2 * events; /* the person, and one that comes with a merge */
     return columns_reserve(&p->columns, &s->heap, rows, s->row_limit + rows) &&
            region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) &&
-           links_reserve(&p->links, rows + (uint32_t)(bytes / 8)) && index_reserve(&p->index, 2 * rows + (uint32_t)(bytes / 8)) &&
-           window_reserve(&p->window, rows) && heap_reserve(&s->heap, heap_bound(s, events, bytes));
+           links_reserve(&p->links, rows + (uint32_t)(bytes / 8)) &&
+           index_reserve(&p->index, 2 * rows + (uint32_t)(bytes / 8)) && window_reserve(&p->window, rows) &&
+           heap_reserve(&s->heap, heap_bound(s, events, bytes));
 }
 
 /* ---- finding people ------------------------------------------------------------------ */
@@ -117,7 +116,8 @@ static uint32_t take_row(struct store *s)
 
 row_t row_open(struct store *s, uint32_t slot, struct key key, uint32_t now)
 {
-    s->rows[slot] = (struct row){.key = key, .first_seen = now, .last_seen = now, .flags = ROW_USED, .epoch = s->epoch};
+    s->rows[slot] =
+        (struct row){.key = key, .first_seen = now, .last_seen = now, .flags = ROW_USED, .epoch = s->epoch};
     index_insert(&s->parts->index, key, slot);
     s->profiles++;
     return (row_t){slot};
@@ -139,7 +139,8 @@ void store_remove(struct store *s, row_t row)
     struct store_parts *p = s->parts;
     struct row *r = store_touch(s, row);
     release_blocks(s, row);
-    for (uint32_t slot; (slot = links_first(&p->links, r->key)) != INDEX_NONE;) store_unlink(s, link_at(&p->links, slot)->id);
+    for (uint32_t slot; (slot = links_first(&p->links, r->key)) != INDEX_NONE;)
+        store_unlink(s, link_at(&p->links, slot)->id);
     CHECK(index_remove(&p->index, r->key) == row.v);
     s->profiles--;
     s->known -= (r->flags & ROW_KNOWN) != 0;
@@ -191,6 +192,7 @@ void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
     __builtin_prefetch(block + 4 * at, 1);
     __builtin_prefetch(block + 4 * (cap + at), 1);
     if (r->stride) __builtin_prefetch(block + 8 * cap + 8 * at * r->stride, 1);
+    if (r->days) __builtin_prefetch(heap_at(&s->heap, r->days), 1);
 }
 
 /* ---- blocks -------------------------------------------------------------------------- */
@@ -214,7 +216,8 @@ static uint32_t room_for(uint32_t bytes, uint32_t before)
 static uint8_t *move_block(struct store *s, uint32_t *handle, uint32_t bytes)
 {
     struct block *old = *handle ? block_at(s, *handle) : NULL;
-    uint32_t before = old ? old->bytes : 0, keep = before < bytes ? before : bytes, room = room_for(bytes, before);
+    uint32_t before = old ? old->bytes : 0, keep = before < bytes ? before : bytes,
+             room = room_for(bytes, before);
     uint32_t fresh = heap_alloc(&s->heap, (uint32_t)sizeof(struct block) + room);
     struct block *b = block_at(s, fresh);
     *b = (struct block){bytes, room};
@@ -265,7 +268,8 @@ static bool wins(const struct column *c, bool present, uint32_t at, uint32_t tim
     return c->keep_first && present && !removes ? at < time : at >= time;
 }
 
-bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at, struct value *old)
+bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at,
+                   struct value *old)
 {
     struct column *c = column_of(s, attribute);
     CHECK(c);
@@ -275,6 +279,7 @@ bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value 
     if (!wins(c, present, at, column_time(c, &s->heap, row.v), removes)) return false;
     store_touch(s, row);
     bool same = removes ? !present : value_same(former, v);
+    if (same && column_retime(c, &s->heap, row.v, at)) return false;
     former = column_put(&s->parts->columns, c, &s->heap, row.v, v, at);
     if (old) *old = former;
     return !same;

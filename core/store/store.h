@@ -33,9 +33,9 @@ enum block_kind {
 
 enum row_flags {
     ROW_USED = 1,
-    ROW_KNOWN = 2,      /* has a user id */
-    ROW_MERGING = 4,    /* waits for the other half: later records of this person are parked */
-    ROW_HELD = 8,       /* spare */
+    ROW_KNOWN = 2,   /* has a user id */
+    ROW_MERGING = 4, /* waits for the other half: later records of this person are parked */
+    ROW_HELD = 8,    /* spare */
 };
 
 struct row {
@@ -44,8 +44,8 @@ struct row {
     uint32_t last_seen, first_seen;
     uint32_t block[BLOCK_KINDS];
     uint16_t flags;
-    uint8_t epoch;      /* of the snapshot that already holds this row */
-    uint8_t zone;       /* index into the shard's zones, 0: the default */
+    uint8_t epoch; /* of the snapshot that already holds this row */
+    uint8_t zone;  /* index into the shard's zones, 0: the default */
 };
 _Static_assert(sizeof(struct row) == 64, "one cache line");
 
@@ -60,7 +60,7 @@ struct store {
     uint8_t epoch;
     void (*before_change)(void *self, row_t row);
     void *before_change_self;
-    uint64_t folded;          /* profiles x types whose oldest history was folded */
+    uint64_t folded; /* profiles x types whose oldest history was folded */
 };
 
 bool store_create(struct store *s, const struct schema *schema);
@@ -71,7 +71,9 @@ bool store_reserve(struct store *s, uint32_t events, size_t bytes);
 void store_set_schema(struct store *s, const struct schema *schema);
 /* How many segment ids there are, so that store_reserve counts with their pages (256 until this is called). */
 void store_set_segments(struct store *s, uint32_t count);
-enum { HISTORY_ENTRIES_MAX = 1 << 14 }; /* the largest cap of an event type: with 64 properties a block of 8.6 MB */
+enum {
+    HISTORY_ENTRIES_MAX = 1 << 14
+}; /* the largest cap of an event type: with 64 properties a block of 8.6 MB */
 
 /* ---- finding people ---------------------------------------------------------------- */
 /* A key leads to a row, or to a link: "this id now belongs to that key" (merged anonymous ids, identifying traits). */
@@ -100,7 +102,8 @@ void store_prefetch_types(const struct store *s, row_t row);
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type);
 
 /* ---- blocks ------------------------------------------------------------------------ */
-uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind, uint32_t *bytes); /* NULL, 0 if empty */
+uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind,
+                     uint32_t *bytes); /* NULL, 0 if empty */
 /* Changes the length, keeps the content up to the smaller one; new bytes are zero; 0 gives it back. */
 uint8_t *store_block_resize(struct store *s, row_t row, enum block_kind kind, uint32_t bytes);
 
@@ -116,18 +119,21 @@ struct behaviour_change { /* of one event type, for the segments */
 /* Adds one event at second `at` (late ones are sorted in); folds what is over cap, drops what is over keep. Entries
  * that outlive `keep` go with the next event of their type: who walks a view bounds its window itself.
  * own_s: as for behaviour_seen; a message without a time of its own passes `at`. */
-void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s, const struct event *e,
-                   uint32_t now, struct behaviour_change *out);
-bool behaviour_view(const struct store *s, row_t row, uint16_t type, struct history_view *out); /* false: never */
+void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s,
+                   const struct event *e, uint32_t now, struct behaviour_change *out);
+bool behaviour_view(const struct store *s, row_t row, uint16_t type,
+                    struct history_view *out);                                             /* false: never */
 uint32_t behaviour_types(const struct store *s, row_t row, uint16_t *types, uint32_t max); /* ascending ids */
 
 /* ---- attributes -------------------------------------------------------------------- */
 struct value attribute_get(const struct store *s, row_t row, uint16_t attribute);
-uint32_t attribute_time(const struct store *s, row_t row, uint16_t attribute); /* of the newest value, 0: none */
+uint32_t attribute_time(const struct store *s, row_t row,
+                        uint16_t attribute); /* of the newest value, 0: none */
 /* Newest wins, ties by arrival; of a keep_first attribute the oldest wins. V_NULL removes, and its time stays, so that
  * an older value does not come back. True if the value changed; old (may be NULL) gets the former one, good until the
  * next change of an attribute. */
-bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at, struct value *old);
+bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value v, uint32_t at,
+                   struct value *old);
 
 /* ---- segment membership ------------------------------------------------------------ */
 bool member_get(const struct store *s, row_t row, uint16_t segment);
@@ -138,15 +144,17 @@ uint32_t member_count(const struct store *s, uint16_t segment); /* O(1) */
 const uint64_t *member_page(const struct store *s, uint16_t segment, uint32_t block);
 
 /* ---- ids --------------------------------------------------------------------------- */
-struct slice ids_user(const struct store *s, row_t row);  /* empty: anonymous */
+struct slice ids_user(const struct store *s, row_t row); /* empty: anonymous */
 uint32_t ids_anonymous(const struct store *s, row_t row, struct slice *out, uint32_t max);
 void ids_set_user(struct store *s, row_t row, struct slice user_id);
 bool ids_has_anonymous(const struct store *s, row_t row, struct slice anonymous_id);
 /* Adds; beyond ALIASES_MAX the oldest goes: then *dropped gets its text (in scratch) and true is returned. */
-bool ids_add_anonymous(struct store *s, row_t row, struct slice anonymous_id, struct slice *dropped, struct arena *scratch);
+bool ids_add_anonymous(struct store *s, row_t row, struct slice anonymous_id, struct slice *dropped,
+                       struct arena *scratch);
 
 /* ---- messages without a usable time: the durable window ----------------------------- */
-enum seen window_seen(struct store *s, uint64_t hash, uint32_t own_s, uint32_t now); /* and remembers it when new */
+enum seen window_seen(struct store *s, uint64_t hash, uint32_t own_s,
+                      uint32_t now); /* and remembers it when new */
 
 /* ---- a whole profile as bytes: snapshot, merge, state hash, inspection --------------- */
 /* Everything about the row but its slot, in an order that depends on content only. */
@@ -161,7 +169,8 @@ bool profile_merge(struct store *s, row_t survivor, struct slice other_half);
 /* ---- the rest of a snapshot: links, window, dictionaries are derived from these ------ */
 void store_encode_rest(const struct store *s, struct buf *out); /* links, window, free list, row_limit */
 bool store_decode_rest(struct store *s, struct slice bytes);    /* first, into an empty store */
-row_t store_restore_row(struct store *s, uint32_t slot, struct key key); /* a slot of the snapshot, below its row_limit */
+row_t store_restore_row(struct store *s, uint32_t slot,
+                        struct key key);    /* a slot of the snapshot, below its row_limit */
 uint64_t store_hash(const struct store *s); /* sum over profiles and links: does not depend on slots */
 
 struct store_memory {

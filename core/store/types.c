@@ -30,7 +30,10 @@ static uint32_t shape_bytes(uint8_t shape, uint32_t stride)
     return cap * (8 + 8 * stride) + (shape & TYPE_OWN ? 4 * (cap + 1) : 0);
 }
 
-uint32_t entries_bytes(const struct type_record *r) { return r->entries ? shape_bytes(r->shape, r->stride) : 0; }
+uint32_t entries_bytes(const struct type_record *r)
+{
+    return r->entries ? shape_bytes(r->shape, r->stride) : 0;
+}
 
 static struct ring ring_of(const struct type_record *r, const struct heap *heap)
 {
@@ -46,10 +49,13 @@ uint32_t type_own_newest(const struct type_record *r, const struct heap *heap)
     return r->shape & TYPE_OWN ? ring_of(r, heap).own[cap_of(r)] : r->last;
 }
 
-static uint32_t place(const struct type_record *r, const struct ring *ring, uint32_t i) { return (r->head + i) & ring->mask; }
+static uint32_t place(const struct type_record *r, const struct ring *ring, uint32_t i)
+{
+    return (r->head + i) & ring->mask;
+}
 
-static void move_entry(const struct ring *to, uint32_t to_place, uint32_t to_stride, const struct ring *from, uint32_t from_place,
-                       uint32_t stride)
+static void move_entry(const struct ring *to, uint32_t to_place, uint32_t to_stride, const struct ring *from,
+                       uint32_t from_place, uint32_t stride)
 {
     to->times[to_place] = from->times[from_place];
     to->hashes[to_place] = from->hashes[from_place];
@@ -72,13 +78,15 @@ static void reshape(struct type_record *r, struct heap *heap, uint8_t shape, uin
     struct ring to = ring_of(r, heap);
     if (old.entries) {
         struct ring from = ring_of(&old, heap);
-        for (uint32_t i = 0; i < r->n; i++) move_entry(&to, i, stride, &from, place(&old, &from, i), old.stride);
+        for (uint32_t i = 0; i < r->n; i++)
+            move_entry(&to, i, stride, &from, place(&old, &from, i), old.stride);
         heap_release(heap, old.entries, entries_bytes(&old));
     }
     if (to.own) to.own[cap_of(r)] = newest;
 }
 
-static uint8_t stride_needed(const struct type_record *r, const struct type_rules *rules, const struct entry *e)
+static uint8_t stride_needed(const struct type_record *r, const struct type_rules *rules,
+                             const struct entry *e)
 {
     uint32_t count = e->props ? e->prop_count : 0, need = r->entries ? r->stride : rules->stride;
     for (uint32_t i = need; i < count && i < rules->stride; i++)
@@ -86,7 +94,8 @@ static uint8_t stride_needed(const struct type_record *r, const struct type_rule
     return (uint8_t)need;
 }
 
-static void make_room(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e)
+static void make_room(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                      const struct entry *e)
 {
     uint8_t stride = stride_needed(r, rules, e), shape = r->shape;
     if (e->own_s != e->at) shape |= TYPE_OWN;
@@ -94,8 +103,8 @@ static void make_room(struct type_record *r, const struct type_rules *rules, str
     if (!r->entries || shape != r->shape || stride != r->stride) reshape(r, heap, shape, stride);
 }
 
-static void write_cells(const struct type_record *r, const struct ring *ring, uint32_t at, const struct type_rules *rules,
-                        struct heap *heap, const struct entry *e)
+static void write_cells(const struct type_record *r, const struct ring *ring, uint32_t at,
+                        const struct type_rules *rules, struct heap *heap, const struct entry *e)
 {
     uint64_t *cells = ring->cells + (size_t)at * r->stride;
     for (uint32_t i = 0; i < r->stride; i++) {
@@ -104,7 +113,8 @@ static void write_cells(const struct type_record *r, const struct ring *ring, ui
     }
 }
 
-static void insert(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e)
+static void insert(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                   const struct entry *e)
 {
     make_room(r, rules, heap, e);
     struct ring ring = ring_of(r, heap);
@@ -120,7 +130,8 @@ static void insert(struct type_record *r, const struct type_rules *rules, struct
 
 /* ---- what no longer is an entry ------------------------------------------------------- */
 
-static uint32_t number_sums(const struct schema_event *type, const uint64_t *cells, uint32_t stride, int64_t *sums)
+static uint32_t number_sums(const struct schema_event *type, const uint64_t *cells, uint32_t stride,
+                            int64_t *sums)
 {
     uint32_t k = 0, used = 0;
     for (uint32_t i = 0; i < stride; i++) {
@@ -157,7 +168,8 @@ static void fold_oldest(struct type_record *r, const struct type_rules *rules, s
     drop_oldest(r, rules->type, heap);
 }
 
-static void fold_directly(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e)
+static void fold_directly(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                          const struct entry *e)
 {
     int64_t sums[PROPS_PER_EVENT_MAX];
     uint32_t k = 0, used = 0;
@@ -183,7 +195,8 @@ void type_own_settle(struct type_record *r, struct heap *heap, uint32_t own_s)
     ring_of(r, heap).own[cap_of(r)] = own_s;
 }
 
-void type_sort_in(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e)
+void type_sort_in(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                  const struct entry *e)
 {
     while (r->n > rules->cap) fold_oldest(r, rules, heap); /* the cap was lowered */
     if (r->n == rules->cap && e->at < oldest(r, heap)) {
@@ -194,28 +207,32 @@ void type_sort_in(struct type_record *r, const struct type_rules *rules, struct 
     insert(r, rules, heap, e);
 }
 
-static void forget_before(struct type_record *r, const struct type_rules *rules, struct heap *heap, uint32_t second)
+static void forget_before(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                          uint32_t second)
 {
     while (r->n && oldest(r, heap) < second) drop_oldest(r, rules->type, heap);
     if (r->days) r->days = days_drop_before(r->days, heap, second / DAY_S);
 }
 
-void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e, uint32_t now)
+void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e,
+              uint32_t now)
 {
     if (!r->entries) make_room(r, rules, heap, e);
     uint32_t from = rules->keep_s && now > rules->keep_s ? now - rules->keep_s : 0;
     if (from) forget_before(r, rules, heap, from);
     uint32_t newest = type_own_newest(r, heap);
-    if (e->at < from) lose(r, e->own_s);
-    else type_sort_in(r, rules, heap, e);
+    if (e->at < from)
+        lose(r, e->own_s);
+    else
+        type_sort_in(r, rules, heap, e);
     if (!r->count || e->at < r->first) r->first = e->at;
     if (e->at > r->last) r->last = e->at;
     if (r->count < UINT32_MAX) r->count++;
     type_own_settle(r, heap, newest > e->own_s ? newest : e->own_s);
 }
 
-void type_add_day(struct type_record *r, const struct type_rules *rules, struct heap *heap, uint16_t day, uint32_t count,
-                  const int64_t *sums, uint32_t sum_count)
+void type_add_day(struct type_record *r, const struct type_rules *rules, struct heap *heap, uint16_t day,
+                  uint32_t count, const int64_t *sums, uint32_t sum_count)
 {
     r->days = days_add(r->days, heap, day, count, sums, sum_count);
 }
@@ -241,10 +258,17 @@ bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t
     return false;
 }
 
-void type_view(const struct type_record *r, const struct schema_event *type, const struct heap *heap, struct history_view *out)
+void type_view(const struct type_record *r, const struct schema_event *type, const struct heap *heap,
+               struct history_view *out)
 {
-    *out = (struct history_view){.head = r->head, .n = r->n, .stride = r->stride, .heap = heap, .type = type,
-                                 .count = r->count, .first = r->first, .last = r->last};
+    *out = (struct history_view){.head = r->head,
+                                 .n = r->n,
+                                 .stride = r->stride,
+                                 .heap = heap,
+                                 .type = type,
+                                 .count = r->count,
+                                 .first = r->first,
+                                 .last = r->last};
     if (r->entries) {
         struct ring ring = ring_of(r, heap);
         out->times = ring.times;

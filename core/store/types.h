@@ -12,8 +12,8 @@ enum { TYPE_OWN = 0x80, TYPE_LOG2 = 0x1f };
 
 struct type_record {
     uint16_t type;
-    uint8_t stride;   /* cells per entry */
-    uint8_t shape;    /* log2 of cap, TYPE_OWN */
+    uint8_t stride; /* cells per entry */
+    uint8_t shape;  /* log2 of cap, TYPE_OWN */
     uint32_t count, first, last;
     uint32_t lost;    /* newest own second among what is no longer an entry; 0: nothing is lost */
     uint32_t entries; /* heap handle */
@@ -22,7 +22,7 @@ struct type_record {
 };
 _Static_assert(sizeof(struct type_record) == 32, "two to a line");
 
-struct days { /* buckets by day, ascending; a day beyond 65,535 events has several */
+struct days {             /* buckets by day, ascending; a day beyond 65,535 events has several */
     uint32_t count, sums; /* buckets; number properties per bucket */
     struct day_bucket list[];
 };
@@ -33,7 +33,7 @@ struct entry {
     uint32_t prop_count;
 };
 
-struct type_rules { /* of a declared type, or of an undeclared one */
+struct type_rules {                  /* of a declared type, or of an undeclared one */
     const struct schema_event *type; /* NULL: undeclared */
     uint32_t keep_s, cap;
     uint8_t stride;
@@ -45,14 +45,17 @@ uint32_t type_own_newest(const struct type_record *r, const struct heap *heap);
 uint32_t entry_own(const struct type_record *r, const struct heap *heap, uint32_t i);
 bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t own_s, uint32_t hash);
 /* Sorts one entry in, folding what is over cap and dropping what is over keep; counts and first/last too. */
-void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e, uint32_t now);
+void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e,
+              uint32_t now);
 /* The same without lifetime figures: a merged half brings its own. */
-void type_sort_in(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e);
-void type_add_day(struct type_record *r, const struct type_rules *rules, struct heap *heap, uint16_t day, uint32_t count,
-                  const int64_t *sums, uint32_t sum_count);
+void type_sort_in(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                  const struct entry *e);
+void type_add_day(struct type_record *r, const struct type_rules *rules, struct heap *heap, uint16_t day,
+                  uint32_t count, const int64_t *sums, uint32_t sum_count);
 /* The newest own second ever seen is now this; kept apart from `last` only where they differ. */
 void type_own_settle(struct type_record *r, struct heap *heap, uint32_t own_s);
-void type_view(const struct type_record *r, const struct schema_event *type, const struct heap *heap, struct history_view *out);
+void type_view(const struct type_record *r, const struct schema_event *type, const struct heap *heap,
+               struct history_view *out);
 void type_release(struct type_record *r, const struct schema_event *type, struct heap *heap);
 static inline const struct days *type_days(const struct type_record *r, const struct heap *heap)
 {

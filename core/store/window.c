@@ -36,7 +36,8 @@ bool window_find(const struct window *w, uint64_t hash) { return w->count && *ce
 static void index_all(struct window *w)
 {
     memset(w->table.base, 0, ((size_t)table_mask(w) + 1) * sizeof(uint32_t));
-    for (uint32_t i = 0; i < w->count; i++) *cell_of(w, window_at(w, i)->hash) = ((w->head + i) & w->mask) + 1;
+    for (uint32_t i = 0; i < w->count; i++)
+        *cell_of(w, window_at(w, i)->hash) = ((w->head + i) & w->mask) + 1;
 }
 
 /* Doubling unrolls the ring: the part that had wrapped to the front moves behind the old end. */
@@ -46,7 +47,8 @@ static bool grow(struct window *w, uint32_t capacity)
     if (!region_reserve(&w->ring, (size_t)capacity * sizeof(struct window_entry))) return false;
     if (!region_reserve(&w->table, 2 * (size_t)capacity * sizeof(uint32_t))) return false;
     uint32_t old = w->mask ? w->mask + 1 : 0;
-    if (w->head + w->count > old) memcpy(ring_of(w) + old, ring_of(w), (w->head + w->count - old) * sizeof(struct window_entry));
+    if (w->head + w->count > old)
+        memcpy(ring_of(w) + old, ring_of(w), (w->head + w->count - old) * sizeof(struct window_entry));
     w->mask = capacity - 1;
     w->ring.used = (size_t)capacity * sizeof(struct window_entry);
     w->table.used = 2 * (size_t)capacity * sizeof(uint32_t);

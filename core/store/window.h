@@ -12,12 +12,12 @@ struct window_entry {
 };
 
 struct window {
-    struct region ring;    /* struct window_entry[mask + 1] */
-    struct region table;   /* u32[2 * (mask + 1)]: place in the ring + 1, linear probing */
-    uint32_t mask;         /* of the ring; 0: nothing yet */
+    struct region ring;  /* struct window_entry[mask + 1] */
+    struct region table; /* u32[2 * (mask + 1)]: place in the ring + 1, linear probing */
+    uint32_t mask;       /* of the ring; 0: nothing yet */
     uint32_t head, count;
-    uint32_t floor;        /* newest own second of what was dropped: what is at or before it may have been here */
-    uint32_t floor_ahead;  /* the same of messages stamped in the future that had to go by number */
+    uint32_t floor; /* newest own second of what was dropped: what is at or before it may have been here */
+    uint32_t floor_ahead; /* the same of messages stamped in the future that had to go by number */
 };
 
 bool window_create(struct window *w);

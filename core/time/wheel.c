@@ -37,7 +37,7 @@ struct wheel {
     uint32_t now;
     uint64_t entries;
     struct bucket buckets[BUCKETS];
-    uint32_t earliest[L1 + L2 + 1]; /* of the buckets above L0 */
+    uint32_t earliest[L1 + L2 + 1];                          /* of the buckets above L0 */
     uint64_t set0[L0 / 64], set0_words, set1[L1 / 64], set2; /* which slots have entries */
 };
 
@@ -61,7 +61,8 @@ void wheel_destroy(struct wheel *w)
 bool wheel_reserve(struct wheel *w, uint32_t entries)
 {
     uint64_t chunks = (w->entries + entries) / CHUNK_ENTRIES + BUCKETS + 1;
-    return chunks <= w->chunk_count || region_reserve(&w->chunks, (chunks - w->chunk_count) * sizeof(struct chunk));
+    return chunks <= w->chunk_count ||
+           region_reserve(&w->chunks, (chunks - w->chunk_count) * sizeof(struct chunk));
 }
 
 uint32_t wheel_now(const struct wheel *w) { return w->now; }
@@ -70,7 +71,10 @@ uint64_t wheel_bytes(const struct wheel *w) { return w->chunks.used + sizeof *w;
 
 /* ---- buckets --------------------------------------------------------------------------- */
 
-static struct chunk *chunk_at(const struct wheel *w, uint32_t number) { return &((struct chunk *)(void *)w->chunks.base)[number - 1]; }
+static struct chunk *chunk_at(const struct wheel *w, uint32_t number)
+{
+    return &((struct chunk *)(void *)w->chunks.base)[number - 1];
+}
 
 static uint32_t take_chunk(struct wheel *w)
 {
@@ -203,9 +207,11 @@ static uint64_t next_move(const struct wheel *w)
     uint32_t distance = next_bit(w->set1, L1 / 64, (uint32_t)(block + 1) % L1);
     if (distance < L1) at = (block + 1 + distance) << L0_BITS;
     distance = next_bit(&w->set2, 1, (uint32_t)(far_block + 1) % L2);
-    if (distance < L2 && (far_block + 1 + distance) << L2_BITS < at) at = (far_block + 1 + distance) << L2_BITS;
+    if (distance < L2 && (far_block + 1 + distance) << L2_BITS < at)
+        at = (far_block + 1 + distance) << L2_BITS;
     if (!w->buckets[FAR].chunk) return at;
-    uint64_t near = (w->earliest[FAR - L0] >> L2_BITS) - (uint64_t)(L2 - 1); /* where it comes into reach of L2 */
+    uint64_t near =
+        (w->earliest[FAR - L0] >> L2_BITS) - (uint64_t)(L2 - 1); /* where it comes into reach of L2 */
     if (near <= far_block) near = far_block + 1;
     return near << L2_BITS < at ? near << L2_BITS : at;
 }

@@ -237,7 +237,8 @@ static int fake_list(struct disk *d, const char *path, void (*each)(void *self, 
     if (!fake_find(f, path)) return -ENOENT;
     for (uint32_t i = 0; i < f->count; i++) {
         const char *p = f->names[i].path;
-        if (strncmp(p, path, n) == 0 && p[n] == '/' && !strchr(p + n + 1, '/')) strcpy(names[count++], p + n + 1);
+        if (strncmp(p, path, n) == 0 && p[n] == '/' && !strchr(p + n + 1, '/'))
+            strcpy(names[count++], p + n + 1);
     }
     for (uint32_t i = 0; i < count; i++) each(self, names[i]);
     return 0;
@@ -245,7 +246,8 @@ static int fake_list(struct disk *d, const char *path, void (*each)(void *self, 
 
 static int64_t fake_space(struct disk *d) { return (int64_t)fake(d)->space; }
 
-static void fake_write(struct disk *d, int handle, uint64_t offset, const void *p, size_t n, struct disk_op *op)
+static void fake_write(struct disk *d, int handle, uint64_t offset, const void *p, size_t n,
+                       struct disk_op *op)
 {
     struct fake_disk *f = fake(d);
     CHECK(f->pending_count < FAKE_PENDING && offset % 4096 == 0 && n % 4096 == 0 && (uintptr_t)p % 4096 == 0);
@@ -266,10 +268,22 @@ static void fake_poll(struct disk *d)
 }
 
 static const struct disk_ops fake_ops = {
-    .open = fake_open,         .close = fake_close,   .size = fake_size,         .read = fake_read,
-    .write_now = fake_write_now, .sync = fake_sync,   .truncate = fake_truncate, .rename = fake_rename,
-    .unlink = fake_unlink,     .link = fake_link,     .mkdir = fake_mkdir,       .sync_dir = fake_sync_dir,
-    .list = fake_list,         .space = fake_space,   .write = fake_write,       .poll = fake_poll,
+    .open = fake_open,
+    .close = fake_close,
+    .size = fake_size,
+    .read = fake_read,
+    .write_now = fake_write_now,
+    .sync = fake_sync,
+    .truncate = fake_truncate,
+    .rename = fake_rename,
+    .unlink = fake_unlink,
+    .link = fake_link,
+    .mkdir = fake_mkdir,
+    .sync_dir = fake_sync_dir,
+    .list = fake_list,
+    .space = fake_space,
+    .write = fake_write,
+    .poll = fake_poll,
 };
 
 static struct fake_disk *fake_disk_create(void)

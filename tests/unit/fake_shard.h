@@ -42,7 +42,10 @@ void effects_init(struct effects *e) { *e = (struct effects){0}; }
 void effects_reset(struct effects *e) { e->count = 0; }
 void effects_free(struct effects *e) { (void)e; }
 
-bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out) { return items && count && out; }
+bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out)
+{
+    return items && count && out;
+}
 
 static void fake_apply(struct shard *s, struct record *r)
 {
@@ -64,7 +67,10 @@ void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratc
     for (uint32_t i = 0; i < count; i++) fake_apply(items[i].shard, &items[i].record);
 }
 
-bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out) { return s && out && quota < 1000000; }
+bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)
+{
+    return s && out && quota < 1000000;
+}
 uint32_t shard_tick(struct shard *s, uint32_t now, uint32_t quota, struct effects *out)
 {
     uint32_t ran = s->waiting < quota ? s->waiting : quota;

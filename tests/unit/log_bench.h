@@ -16,14 +16,15 @@ struct bench {
     struct fake_shards *live; /* the state that recovery must find again */
     struct effects effects;
     uint64_t now_us;
-    int failed;          /* times that the wal said so */
+    int failed; /* times that the wal said so */
     int error;
     uint64_t segment_bytes;
     uint32_t epoch, threads;
-    uint32_t filled;     /* groups that a test put in */
+    uint32_t filled; /* groups that a test put in */
 };
 
-static const uint8_t bench_random[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32};
+static const uint8_t bench_random[32] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+                                         17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32};
 
 static void bench_failed(void *self, int error)
 {
@@ -34,7 +35,11 @@ static void bench_failed(void *self, int error)
 
 static void bench_init(struct bench *b)
 {
-    *b = (struct bench){.disk = fake_disk_create(), .live = fake_shards_create(), .segment_bytes = 32 << 10, .threads = 1, .now_us = 1000};
+    *b = (struct bench){.disk = fake_disk_create(),
+                        .live = fake_shards_create(),
+                        .segment_bytes = 32 << 10,
+                        .threads = 1,
+                        .now_us = 1000};
     CHECK(datadir_open(&b->dir, &b->disk->disk, (struct slice){0}, bench_random) == PERSIST_OK);
 }
 
@@ -47,7 +52,9 @@ static bool bench_start(struct bench *b) /* a new epoch */
                                .epoch = b->epoch,
                                .thread = t,
                                .segment_bytes = b->segment_bytes,
-                               .shard_mask = b->threads == 1 ? UINT64_MAX : t ? 0xffffffff00000000ull : 0xffffffffull,
+                               .shard_mask = b->threads == 1 ? UINT64_MAX
+                                             : t             ? 0xffffffff00000000ull
+                                                             : 0xffffffffull,
                                .core_version = CORE_VERSION,
                                .self = b,
                                .failed = bench_failed};
@@ -83,7 +90,9 @@ static void bench_settle(struct bench *b)
 static uint64_t bench_event(struct bench *b, uint32_t shard, const void *p, uint32_t n)
 {
     struct wal *w = b->wal[b->threads == 1 ? 0 : shard / 32];
-    struct batch_item item = {.shard = &b->live->list[shard], .record = {.kind = RECORD_EVENT, .shard = (uint8_t)shard, .payload = slice_of(p, n)}};
+    struct batch_item item = {
+        .shard = &b->live->list[shard],
+        .record = {.kind = RECORD_EVENT, .shard = (uint8_t)shard, .payload = slice_of(p, n)}};
     CHECK(wal_room(w, 1, n));
     shards_apply(&item, 1, NULL, &b->effects);
     return wal_append(w, &item.record);
@@ -93,7 +102,8 @@ static void bench_tick(struct bench *b, uint32_t shard, uint32_t now, uint32_t q
 {
     struct wal *w = b->wal[b->threads == 1 ? 0 : shard / 32];
     uint32_t wakes = shard_tick(&b->live->list[shard], now, quota, &b->effects);
-    struct record r = {.kind = RECORD_TICK, .shard = (uint8_t)shard, .head_bytes = 8, .lsn = b->live->list[shard].lsn};
+    struct record r = {
+        .kind = RECORD_TICK, .shard = (uint8_t)shard, .head_bytes = 8, .lsn = b->live->list[shard].lsn};
     store_le32(r.head, now);
     store_le32(r.head + 4, wakes);
     wal_append(w, &r);
@@ -139,7 +149,10 @@ struct bench_host {
     uint32_t definitions[16], definitions_count;
 };
 
-static struct shard *bench_shard(void *self, uint32_t index) { return &((struct bench_host *)self)->shards->list[index]; }
+static struct shard *bench_shard(void *self, uint32_t index)
+{
+    return &((struct bench_host *)self)->shards->list[index];
+}
 
 static bool bench_definitions(void *self, uint32_t version, struct key hash, struct slice bundle)
 {

@@ -23,8 +23,8 @@ enum { DAY = 86400, KEEP_S = 30 * DAY, CAP = 16, NOW = 1700000000 };
 enum { TYPE_ORDER = TYPE_DECLARED_BASE, TYPE_VIEW };
 enum { ATTR_EMAIL, ATTR_CITY, ATTR_AGE, ATTR_VIP, ATTR_BORN, ATTR_TAGS, ATTR_FIRST, ATTR_COUNT };
 
-static struct schema_prop order_props[] = {{.type = T_NUMBER}, {.type = T_STRING}, {.type = T_NUMBER}, {.type = T_BOOL},
-                                           {.type = T_RAW}};
+static struct schema_prop order_props[] = {
+    {.type = T_NUMBER}, {.type = T_STRING}, {.type = T_NUMBER}, {.type = T_BOOL}, {.type = T_RAW}};
 enum { ORDER_PROPS = 5 };
 
 static struct schema_event events[TYPE_DECLARED_BASE + 2];
@@ -42,15 +42,16 @@ static inline struct schema fixture_schema(void)
 {
     for (uint32_t i = 0; i < TYPE_DECLARED_BASE + 2; i++) events[i] = (struct schema_event){.id = ID_NONE};
     events[TYPE_PAGE] = (struct schema_event){.id = TYPE_PAGE, .cap = 4, .plain = true};
-    events[TYPE_ORDER] = (struct schema_event){.id = TYPE_ORDER, .prop_count = ORDER_PROPS, .props = order_props, .keep_s = KEEP_S, .cap = CAP};
+    events[TYPE_ORDER] = (struct schema_event){
+        .id = TYPE_ORDER, .prop_count = ORDER_PROPS, .props = order_props, .keep_s = KEEP_S, .cap = CAP};
     events[TYPE_VIEW] = (struct schema_event){.id = TYPE_VIEW, .cap = 1000};
-    return (struct schema){.events = events, .event_count = TYPE_DECLARED_BASE + 2, .attributes = attributes, .attribute_count = ATTR_COUNT};
+    return (struct schema){.events = events,
+                           .event_count = TYPE_DECLARED_BASE + 2,
+                           .attributes = attributes,
+                           .attribute_count = ATTR_COUNT};
 }
 
-static inline struct key key_of(uint64_t id)
-{
-    return hash128_plain(&id, sizeof id);
-}
+static inline struct key key_of(uint64_t id) { return hash128_plain(&id, sizeof id); }
 
 #define TEXT(literal) value_string(SLICE(literal))
 

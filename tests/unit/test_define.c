@@ -19,7 +19,8 @@ static void fail_with(const struct diagnostics *d)
     cr_assert(false, "refused:\n%s", (char *)out.p);
 }
 
-static struct defset *compile_files(const struct source_file *files, uint32_t count, const struct defset *previous)
+static struct defset *compile_files(const struct source_file *files, uint32_t count,
+                                    const struct defset *previous)
 {
     struct diagnostics d;
     diagnostics_init(&d);
@@ -54,30 +55,29 @@ static uint32_t number(const struct journey *j, const char *id) { return (uint32
 
 /* ---- model ------------------------------------------------------------------------------------ */
 
-static const char model[] =
-    "timezone: Europe/Moscow\n"
-    "week: {workdays: [mon, tue], holidays: [2027-01-01, 2026-12-31, 2027-01-01]}\n"
-    "profiles: {anonymous_ttl: 90d, known_ttl: never}\n"
-    "strict: true\n"
-    "events:\n"
-    "  Order Completed:\n"
-    "    keep: 730d\n"
-    "    late: 36h\n"
-    "    cap: 8\n"
-    "    also: [purchase, \"Заказ оплачен\"]\n"
-    "    properties:\n"
-    "      order_id: string\n"
-    "      total: {type: number, coerce: true}\n"
-    "      source: {type: string, from: context.campaign.source}\n"
-    "      products: [{product_id: string, price: number}]\n"
-    "      tags: [string]\n"
-    "  Ping:\n"
-    "  Note: {keep: never, activity: false}\n"
-    "attributes:\n"
-    "  email: {type: string, identifies: true}\n"
-    "  city: {type: string, normalize: {мск: Москва, Moscow: Москва}, history: 8}\n"
-    "  interests: {type: [string]}\n"
-    "  birthday: date\n";
+static const char model[] = "timezone: Europe/Moscow\n"
+                            "week: {workdays: [mon, tue], holidays: [2027-01-01, 2026-12-31, 2027-01-01]}\n"
+                            "profiles: {anonymous_ttl: 90d, known_ttl: never}\n"
+                            "strict: true\n"
+                            "events:\n"
+                            "  Order Completed:\n"
+                            "    keep: 730d\n"
+                            "    late: 36h\n"
+                            "    cap: 8\n"
+                            "    also: [purchase, \"Заказ оплачен\"]\n"
+                            "    properties:\n"
+                            "      order_id: string\n"
+                            "      total: {type: number, coerce: true}\n"
+                            "      source: {type: string, from: context.campaign.source}\n"
+                            "      products: [{product_id: string, price: number}]\n"
+                            "      tags: [string]\n"
+                            "  Ping:\n"
+                            "  Note: {keep: never, activity: false}\n"
+                            "attributes:\n"
+                            "  email: {type: string, identifies: true}\n"
+                            "  city: {type: string, normalize: {мск: Москва, Moscow: Москва}, history: 8}\n"
+                            "  interests: {type: [string]}\n"
+                            "  birthday: date\n";
 
 Test(define, model_is_what_the_file_says)
 {
@@ -132,8 +132,11 @@ Test(define, empty_set_knows_the_built_in_names_only)
 
 Test(define, predeclared_events_may_be_declared_further)
 {
-    struct defset *set = compile("events:\n  page: {properties: {path: string}}\n  Message Clicked: {properties: {url: string}}\n", NULL);
-    const struct schema_event *page = schema_event(&set->schema, TYPE_PAGE), *clicked = schema_event(&set->schema, TYPE_CLICKED);
+    struct defset *set = compile(
+        "events:\n  page: {properties: {path: string}}\n  Message Clicked: {properties: {url: string}}\n",
+        NULL);
+    const struct schema_event *page = schema_event(&set->schema, TYPE_PAGE),
+                              *clicked = schema_event(&set->schema, TYPE_CLICKED);
     cr_expect_eq(page->prop_count, 1);
     cr_expect(!page->plain);
     cr_expect_eq(clicked->prop_count, 5);
@@ -146,18 +149,20 @@ Test(define, predeclared_events_may_be_declared_further)
 
 Test(define, channels_and_segments_are_what_the_file_says)
 {
-    struct defset *set = compile("attributes: {email: string}\n"
-                                 "events: {Order: {properties: {total: number}}}\n"
-                                 "channels:\n"
-                                 "  email: {address: profile.email, consent: confirmed, quiet: \"21:00-09:00\", caps: [1 per 1d, 3 per 7d], cost: 0.1, to: mailer}\n"
-                                 "  crm: {consent: not_needed, caps: 2 per 1h}\n"
-                                 "holdout: {global: 5%, exempt: [transactional]}\n"
-                                 "block: [{event: Message Bounced, times: 3 per 30d}, {event: Message Failed, where: e.hard}]\n"
-                                 "lists: {staff: {description: imported}, other: }\n"
-                                 "segments:\n"
-                                 "  outer: segment(\"inner\") && !in_list(\"staff\")\n"
-                                 "  inner: {when: 'count(\"Order\", days(3)) > 1', description: d, expect: 5..10}\n",
-                                 NULL);
+    struct defset *set = compile(
+        "attributes: {email: string}\n"
+        "events: {Order: {properties: {total: number}}}\n"
+        "channels:\n"
+        "  email: {address: profile.email, consent: confirmed, quiet: \"21:00-09:00\", caps: [1 per 1d, 3 "
+        "per 7d], cost: 0.1, to: mailer}\n"
+        "  crm: {consent: not_needed, caps: 2 per 1h}\n"
+        "holdout: {global: 5%, exempt: [transactional]}\n"
+        "block: [{event: Message Bounced, times: 3 per 30d}, {event: Message Failed, where: e.hard}]\n"
+        "lists: {staff: {description: imported}, other: }\n"
+        "segments:\n"
+        "  outer: segment(\"inner\") && !in_list(\"staff\")\n"
+        "  inner: {when: 'count(\"Order\", days(3)) > 1', description: d, expect: 5..10}\n",
+        NULL);
     const struct journey_set *j = &set->journeys;
     const struct channel *email = &j->channels[defset_channel(set, SLICE("email"))];
     cr_expect_not_null(email->address);
@@ -188,12 +193,13 @@ Test(define, channels_and_segments_are_what_the_file_says)
 
 /* ---- journeys --------------------------------------------------------------------------------------- */
 
-static const char base[] = "timezone: Europe/Moscow\n"
-                           "events:\n  Added: {properties: {price: number}}\n  Order: {properties: {total: number}}\n"
-                           "attributes: {city: string, points: number, expires_at: date, email: string}\n"
-                           "segments: {buyers: count(\"Order\") > 0}\n"
-                           "lists: {staff: }\n"
-                           "channels: {email: {consent: not_needed}, sms: {consent: not_needed}}\n";
+static const char base[] =
+    "timezone: Europe/Moscow\n"
+    "events:\n  Added: {properties: {price: number}}\n  Order: {properties: {total: number}}\n"
+    "attributes: {city: string, points: number, expires_at: date, email: string}\n"
+    "segments: {buyers: count(\"Order\") > 0}\n"
+    "lists: {staff: }\n"
+    "channels: {email: {consent: not_needed}, sms: {consent: not_needed}}\n";
 
 static struct defset *with_base(const char *text)
 {
@@ -203,19 +209,21 @@ static struct defset *with_base(const char *text)
 
 Test(define, head_of_a_journey_is_what_the_file_says)
 {
-    struct defset *set = with_base("journeys:\n"
-                                   "  j:\n"
-                                   "    description: d\n"
-                                   "    state: paused\n"
-                                   "    active: {from: 2026-01-01, until: 2026-12-31}\n"
-                                   "    trigger: {event: Added, where: e.price > 0}\n"
-                                   "    only_if: trigger.price < 100\n"
-                                   "    reentry: {after: 7d, while_active: restart}\n"
-                                   "    priority: -5\n"
-                                   "    holdout: 10%\n"
-                                   "    goal: {event: Order, within: 3d, value: e.total, where: e.total > trigger.price, stay: true}\n"
-                                   "    exit: [{event: Order}, {when: in_list(\"staff\")}, {silence: 5d}, {after: 30d}, {segment_left: buyers}]\n"
-                                   "    steps: [end]\n");
+    struct defset *set = with_base(
+        "journeys:\n"
+        "  j:\n"
+        "    description: d\n"
+        "    state: paused\n"
+        "    active: {from: 2026-01-01, until: 2026-12-31}\n"
+        "    trigger: {event: Added, where: e.price > 0}\n"
+        "    only_if: trigger.price < 100\n"
+        "    reentry: {after: 7d, while_active: restart}\n"
+        "    priority: -5\n"
+        "    holdout: 10%\n"
+        "    goal: {event: Order, within: 3d, value: e.total, where: e.total > trigger.price, stay: true}\n"
+        "    exit: [{event: Order}, {when: in_list(\"staff\")}, {silence: 5d}, {after: 30d}, {segment_left: "
+        "buyers}]\n"
+        "    steps: [end]\n");
     const struct journey *j = journey(set, "j");
     cr_expect_eq(j->state, JOURNEY_PAUSED);
     cr_expect_eq(j->active_from, 1767214800); /* 2026-01-01T00:00 in Moscow */
@@ -241,22 +249,24 @@ Test(define, head_of_a_journey_is_what_the_file_says)
 
 Test(define, triggers_of_every_kind)
 {
-    struct defset *set = with_base("journeys:\n"
-                                   "  j:\n"
-                                   "    trigger:\n"
-                                   "      - {segment_entered: buyers, existing: enter}\n"
-                                   "      - {segment_left: buyers}\n"
-                                   "      - {attribute_changed: city, from: a\"b, to: \"5\"}\n"
-                                   "      - {attribute_changed: points, to: 5}\n"
-                                   "      - {date: profile.expires_at, every: year, offset: -3d, at: \"10:00\"}\n"
-                                   "      - manual\n"
-                                   "      - event: Order\n"
-                                   "    reentry: {key: profile.city}\n"
-                                   "    steps: [end]\n"
-                                   "  k: {trigger: manual, reentry: always, steps: [end]}\n");
+    struct defset *set =
+        with_base("journeys:\n"
+                  "  j:\n"
+                  "    trigger:\n"
+                  "      - {segment_entered: buyers, existing: enter}\n"
+                  "      - {segment_left: buyers}\n"
+                  "      - {attribute_changed: city, from: a\"b, to: \"5\"}\n"
+                  "      - {attribute_changed: points, to: 5}\n"
+                  "      - {date: profile.expires_at, every: year, offset: -3d, at: \"10:00\"}\n"
+                  "      - manual\n"
+                  "      - event: Order\n"
+                  "    reentry: {key: profile.city}\n"
+                  "    steps: [end]\n"
+                  "  k: {trigger: manual, reentry: always, steps: [end]}\n");
     const struct journey *j = journey(set, "j");
-    static const uint8_t kinds[] = {MATCH_SEGMENT_ENTERED, MATCH_SEGMENT_LEFT, MATCH_ATTRIBUTE, MATCH_ATTRIBUTE,
-                                    MATCH_DATE, MATCH_MANUAL, MATCH_EVENT};
+    static const uint8_t kinds[] = {
+        MATCH_SEGMENT_ENTERED, MATCH_SEGMENT_LEFT, MATCH_ATTRIBUTE, MATCH_ATTRIBUTE, MATCH_DATE,
+        MATCH_MANUAL,          MATCH_EVENT};
     cr_assert_eq(j->trigger_count, COUNT(kinds));
     for (uint32_t i = 0; i < COUNT(kinds); i++) cr_expect_eq(j->triggers[i].kind, kinds[i], "trigger %u", i);
     cr_expect_eq(j->triggers[0].existing, 1);
@@ -285,8 +295,8 @@ Test(define, waits_of_every_form)
                                    "      - wait: {silence: 30m, of: [Added, page]}\n"
                                    "      - wait: {silence: 1h}\n");
     const struct journey *j = journey(set, "j");
-    static const uint8_t kinds[] = {WAIT_FOR_TIME, WAIT_FROM_ENTRY, WAIT_UNTIL_CLOCK, WAIT_NEXT_WORKDAY, WAIT_NEXT_WEEKDAY,
-                                    WAIT_UNTIL_DATE, WAIT_SILENCE, WAIT_SILENCE};
+    static const uint8_t kinds[] = {WAIT_FOR_TIME,     WAIT_FROM_ENTRY, WAIT_UNTIL_CLOCK, WAIT_NEXT_WORKDAY,
+                                    WAIT_NEXT_WEEKDAY, WAIT_UNTIL_DATE, WAIT_SILENCE,     WAIT_SILENCE};
     cr_assert_eq(j->step_count, COUNT(kinds));
     for (uint32_t i = 0; i < COUNT(kinds); i++) {
         cr_expect_eq(j->steps[i].kind, STEP_WAIT);
@@ -306,29 +316,32 @@ Test(define, waits_of_every_form)
 
 Test(define, nested_lists_become_one_table)
 {
-    struct defset *set = with_base("journeys:\n"
-                                   "  j:\n"
-                                   "    trigger: {event: Added}\n"
-                                   "    steps:\n"
-                                   "      - if: trigger.price > 5\n"
-                                   "        then:\n"
-                                   "          - wait: 1h\n"
-                                   "          - if: 'true'\n"
-                                   "            else: [{wait: 2h}]\n"
-                                   "        else: []\n"
-                                   "      - wait_for:\n"
-                                   "          any:\n"
-                                   "            - {event: Order, as: order, where: e.total > trigger.price, then: [{set: {points: =order.total}}, {goto: tail}]}\n"
-                                   "            - {when: in_list(\"staff\"), then: [end]}\n"
-                                   "            - {segment: buyers}\n"
-                                   "          timeout: 1d\n"
-                                   "          else: [{wait: 3h}]\n"
-                                   "      - switch: {on: profile.city, cases: {a: [{wait: 4h}], 5: []}, default: [end]}\n"
-                                   "      - split: {x: 12.5%, y: 87.5%}\n"
-                                   "        paths: {x: [{wait: 5h}]}\n"
-                                   "      - {id: tail, wait: 6h}\n");
+    struct defset *set =
+        with_base("journeys:\n"
+                  "  j:\n"
+                  "    trigger: {event: Added}\n"
+                  "    steps:\n"
+                  "      - if: trigger.price > 5\n"
+                  "        then:\n"
+                  "          - wait: 1h\n"
+                  "          - if: 'true'\n"
+                  "            else: [{wait: 2h}]\n"
+                  "        else: []\n"
+                  "      - wait_for:\n"
+                  "          any:\n"
+                  "            - {event: Order, as: order, where: e.total > trigger.price, then: [{set: "
+                  "{points: =order.total}}, {goto: tail}]}\n"
+                  "            - {when: in_list(\"staff\"), then: [end]}\n"
+                  "            - {segment: buyers}\n"
+                  "          timeout: 1d\n"
+                  "          else: [{wait: 3h}]\n"
+                  "      - switch: {on: profile.city, cases: {a: [{wait: 4h}], 5: []}, default: [end]}\n"
+                  "      - split: {x: 12.5%, y: 87.5%}\n"
+                  "        paths: {x: [{wait: 5h}]}\n"
+                  "      - {id: tail, wait: 6h}\n");
     const struct journey *j = journey(set, "j");
-    uint32_t wait_for = number(j, "1"), choose = number(j, "2"), split = number(j, "3"), tail = number(j, "tail");
+    uint32_t wait_for = number(j, "1"), choose = number(j, "2"), split = number(j, "3"),
+             tail = number(j, "tail");
     cr_expect_eq(j->first, 0);
     cr_expect_eq(j->steps[0].branch.then, number(j, "0.then.0"));
     cr_expect_eq(j->steps[0].branch.otherwise, wait_for);
@@ -365,29 +378,34 @@ Test(define, nested_lists_become_one_table)
 
 Test(define, actions_of_every_kind)
 {
-    struct defset *set = with_base("journeys:\n"
-                                   "  j:\n"
-                                   "    trigger: {event: Added}\n"
-                                   "    steps:\n"
-                                   "      - send: {id: m1, channel: email, template: t, topic: cart, type: mass, priority: 7, expires: 2d, once: true, when: best_hour, on_expired: exit, value: trigger.price, vars: {a: 5, b: =trigger.price * 2, c: 'x {{ profile.city | default: \"y\" }}', d: [1, two]}}\n"
-                                   "      - send: {first_of: [sms, email], template: t}\n"
-                                   "      - send: {cascade: [{channel: email, wait: 6h}, {channel: sms}], until: opened, template: t}\n"
-                                   "      - {cascade: [email, sms], template: t, topic: news}\n"
-                                   "      - webhook: {channel: sms, template: w}\n"
-                                   "      - task: {channel: sms, to: boss, title: call, due: 3d}\n"
-                                   "      - audience: {add: lost, channel: sms}\n"
-                                   "      - unsubscribe: {channel: email, topic: promo}\n"
-                                   "      - set: {city: null, points: 5}\n"
-                                   "      - add_to: staff\n"
-                                   "      - remove_from: staff\n"
-                                   "      - stop: j\n"
-                                   "      - pause: {journey: j, for: 2d}\n"
-                                   "      - mute: {for: 2d, types: [mass]}\n"
-                                   "      - if: clicked(\"m1\")\n"
-                                   "        then: [end]\n");
+    struct defset *set = with_base(
+        "journeys:\n"
+        "  j:\n"
+        "    trigger: {event: Added}\n"
+        "    steps:\n"
+        "      - send: {id: m1, channel: email, template: t, topic: cart, type: mass, priority: 7, expires: "
+        "2d, once: true, when: best_hour, on_expired: exit, value: trigger.price, vars: {a: 5, b: "
+        "=trigger.price * 2, c: 'x {{ profile.city | default: \"y\" }}', d: [1, two]}}\n"
+        "      - send: {first_of: [sms, email], template: t}\n"
+        "      - send: {cascade: [{channel: email, wait: 6h}, {channel: sms}], until: opened, template: t}\n"
+        "      - {cascade: [email, sms], template: t, topic: news}\n"
+        "      - webhook: {channel: sms, template: w}\n"
+        "      - task: {channel: sms, to: boss, title: call, due: 3d}\n"
+        "      - audience: {add: lost, channel: sms}\n"
+        "      - unsubscribe: {channel: email, topic: promo}\n"
+        "      - set: {city: null, points: 5}\n"
+        "      - add_to: staff\n"
+        "      - remove_from: staff\n"
+        "      - stop: j\n"
+        "      - pause: {journey: j, for: 2d}\n"
+        "      - mute: {for: 2d, types: [mass]}\n"
+        "      - if: clicked(\"m1\")\n"
+        "        then: [end]\n");
     const struct journey *j = journey(set, "j");
-    static const uint8_t kinds[] = {STEP_SEND, STEP_SEND, STEP_CASCADE, STEP_CASCADE, STEP_WEBHOOK, STEP_TASK, STEP_AUDIENCE,
-                                    STEP_UNSUBSCRIBE, STEP_SET, STEP_ADD_TO, STEP_REMOVE_FROM, STEP_STOP, STEP_PAUSE, STEP_MUTE, STEP_IF};
+    static const uint8_t kinds[] = {STEP_SEND,    STEP_SEND,   STEP_CASCADE,     STEP_CASCADE,
+                                    STEP_WEBHOOK, STEP_TASK,   STEP_AUDIENCE,    STEP_UNSUBSCRIBE,
+                                    STEP_SET,     STEP_ADD_TO, STEP_REMOVE_FROM, STEP_STOP,
+                                    STEP_PAUSE,   STEP_MUTE,   STEP_IF};
     for (uint32_t i = 0; i < COUNT(kinds); i++) cr_expect_eq(j->steps[i].kind, kinds[i], "step %u", i);
     const struct step *m = step(j, "m1");
     cr_expect_eq(m->send.option_count, 1);
@@ -419,11 +437,13 @@ Test(define, templates_are_seen_with_the_journeys_trigger)
     struct source_file files[] = {
         {SLICE("base.yaml"), slice_str(base)},
         {SLICE("mail/t.html"), SLICE("<p>{{ trigger.price | default: \"?\" }}</p>")},
-        {SLICE("mail/j.yaml"), SLICE("templates:\n"
-                                     "  cart: {lang: profile.language, email: {subject: 'For {{ trigger.price }}', html: t.html}, fallback: plain}\n"
-                                     "  plain: {email: {text: Hello}}\n"
-                                     "journeys:\n"
-                                     "  j: {trigger: {event: Added}, steps: [{send: {channel: email, template: cart}}]}\n")}};
+        {SLICE("mail/j.yaml"),
+         SLICE("templates:\n"
+               "  cart: {lang: profile.language, email: {subject: 'For {{ trigger.price }}', html: t.html}, "
+               "fallback: plain}\n"
+               "  plain: {email: {text: Hello}}\n"
+               "journeys:\n"
+               "  j: {trigger: {event: Added}, steps: [{send: {channel: email, template: cart}}]}\n")}};
     struct defset *set = compile_files(files, COUNT(files), NULL);
     const struct template *t = journey(set, "j")->steps[0].send.template;
     cr_assert_not_null(t);
@@ -456,7 +476,9 @@ Test(define, one_more_expression_against_a_set)
     struct arena a;
     struct expr_errors errors = {0};
     arena_init(&a);
-    cr_expect_not_null(defset_expression(set, SLICE("count(\"Order\") > 3 && segment(\"buyers\") && value(\"cheque\") > 1"), WANT_BOOL, &a, &errors));
+    cr_expect_not_null(
+        defset_expression(set, SLICE("count(\"Order\") > 3 && segment(\"buyers\") && value(\"cheque\") > 1"),
+                          WANT_BOOL, &a, &errors));
     cr_expect_eq(errors.count, 0);
     cr_expect_null(defset_expression(set, SLICE("segment(\"byers\")"), WANT_BOOL, &a, &errors));
     cr_assert_eq(errors.count, 1);
@@ -469,8 +491,10 @@ Test(define, one_more_expression_against_a_set)
 
 Test(define, equal_entries_may_stand_in_several_files)
 {
-    struct source_file files[] = {{SLICE("a.yaml"), SLICE("events:\n  A: {keep: 3d, cap: 5}\nsegments: {s: count(\"A\") > 1}\n")},
-                                  {SLICE("b.yaml"), SLICE("events:\n  A:\n    cap: 5\n    keep: 3d\nsegments: {s: count(\"A\") > 1}\n")}};
+    struct source_file files[] = {
+        {SLICE("a.yaml"), SLICE("events:\n  A: {keep: 3d, cap: 5}\nsegments: {s: count(\"A\") > 1}\n")},
+        {SLICE("b.yaml"),
+         SLICE("events:\n  A:\n    cap: 5\n    keep: 3d\nsegments: {s: count(\"A\") > 1}\n")}};
     struct defset *set = compile_files(files, 2, NULL);
     cr_expect_eq(set->segments.order_count, 1);
     defset_free(set);
@@ -478,24 +502,34 @@ Test(define, equal_entries_may_stand_in_several_files)
 
 Test(define, ids_stay_when_files_are_rearranged)
 {
-    struct defset *one = compile("events: {A: {properties: {x: string, y: number}}, B: }\nattributes: {p: string, q: number}\n"
-                                 "segments: {s: 'count(\"A\") > 1', t: 'count(\"B\") > 1'}\nlists: {l: , m: }\n", NULL);
-    struct defset *two = compile("events: {C: , B: , A: {properties: {z: string, y: string, x: string}}}\nattributes: {r: string, q: number}\n"
-                                 "segments: {u: 'count(\"B\") > 2', t: 'count(\"B\") > 1'}\nlists: {n: , m: }\n", one);
+    struct defset *one =
+        compile("events: {A: {properties: {x: string, y: number}}, B: }\nattributes: {p: string, q: number}\n"
+                "segments: {s: 'count(\"A\") > 1', t: 'count(\"B\") > 1'}\nlists: {l: , m: }\n",
+                NULL);
+    struct defset *two =
+        compile("events: {C: , B: , A: {properties: {z: string, y: string, x: string}}}\nattributes: {r: "
+                "string, q: number}\n"
+                "segments: {u: 'count(\"B\") > 2', t: 'count(\"B\") > 1'}\nlists: {n: , m: }\n",
+                one);
     cr_expect_eq(two->version, 2);
     uint16_t a = schema_find(&one->schema, NAME_EVENT, SLICE("A"));
     cr_expect_eq(schema_find(&two->schema, NAME_EVENT, SLICE("A")), a);
-    cr_expect_eq(schema_find(&two->schema, NAME_EVENT, SLICE("B")), schema_find(&one->schema, NAME_EVENT, SLICE("B")));
+    cr_expect_eq(schema_find(&two->schema, NAME_EVENT, SLICE("B")),
+                 schema_find(&one->schema, NAME_EVENT, SLICE("B")));
     const struct schema_event *e = schema_event(&two->schema, a);
     cr_assert_eq(e->prop_count, 4);
-    static const struct { const char *name; uint8_t type; bool live; } props[] = {
-        {"x", T_STRING, true}, {"y", T_NUMBER, false}, {"z", T_STRING, true}, {"y", T_STRING, true}};
+    static const struct {
+        const char *name;
+        uint8_t type;
+        bool live;
+    } props[] = {{"x", T_STRING, true}, {"y", T_NUMBER, false}, {"z", T_STRING, true}, {"y", T_STRING, true}};
     for (uint32_t i = 0; i < 4; i++) {
         cr_expect(slice_is(e->props[i].name, props[i].name), "property %u", i);
         cr_expect_eq(e->props[i].type, props[i].type, "property %u", i);
         cr_expect_eq(e->props[i].live, props[i].live, "property %u", i);
     }
-    cr_expect_eq(schema_find(&two->schema, NAME_ATTRIBUTE, SLICE("q")), schema_find(&one->schema, NAME_ATTRIBUTE, SLICE("q")));
+    cr_expect_eq(schema_find(&two->schema, NAME_ATTRIBUTE, SLICE("q")),
+                 schema_find(&one->schema, NAME_ATTRIBUTE, SLICE("q")));
     cr_expect_eq(schema_find(&two->schema, NAME_ATTRIBUTE, SLICE("p")), ID_NONE);
     cr_expect_eq(defset_segment(two, SLICE("t")), defset_segment(one, SLICE("t")));
     cr_expect_eq(defset_segment(two, SLICE("s")), ID_NONE);
@@ -505,11 +539,14 @@ Test(define, ids_stay_when_files_are_rearranged)
     defset_free(two);
 }
 
-static const char version_1[] = "events: {A: }\njourneys:\n  j: {trigger: {event: A}, steps: [{wait: 1d}]}\n  k: {trigger: {event: A}, steps: [{wait: 1d}]}\n";
-static const char version_1_again[] = "# other layout\nevents:\n  A:\njourneys:\n  j:\n    trigger: {event: 'A'}\n    steps:\n      - wait: 1d\n"
+static const char version_1[] = "events: {A: }\njourneys:\n  j: {trigger: {event: A}, steps: [{wait: 1d}]}\n "
+                                " k: {trigger: {event: A}, steps: [{wait: 1d}]}\n";
+static const char version_1_again[] = "# other layout\nevents:\n  A:\njourneys:\n  j:\n    trigger: {event: "
+                                      "'A'}\n    steps:\n      - wait: 1d\n"
                                       "  k: {trigger: {event: A}, steps: [{wait: 1d}]}\n";
 static const char version_2[] = "events: {A: }\njourneys:\n  j: {trigger: {event: A}, steps: [{wait: 2d}]}\n";
-static const char version_3[] = "events: {A: , B: }\njourneys:\n  j: {trigger: {event: A}, steps: [{wait: 1d}]}\n  k: {trigger: {event: A}, steps: [{wait: 1d}]}\n";
+static const char version_3[] = "events: {A: , B: }\njourneys:\n  j: {trigger: {event: A}, steps: [{wait: "
+                                "1d}]}\n  k: {trigger: {event: A}, steps: [{wait: 1d}]}\n";
 
 static int64_t wait_of(const struct defset *set, const char *name, uint16_t version, const struct defset *ids)
 {
@@ -552,7 +589,8 @@ static void expect_same(const struct defset *a, const struct defset *b)
     cr_assert_eq(a->registry->count, b->registry->count);
     for (uint32_t i = 0; i < a->registry->count; i++) {
         const struct registry_entry *x = a->registry->list[i], *y = b->registry->list[i];
-        cr_expect(slice_eq(x->name, y->name) && x->kind == y->kind && x->id == y->id && x->live == y->live && x->version == y->version);
+        cr_expect(slice_eq(x->name, y->name) && x->kind == y->kind && x->id == y->id && x->live == y->live &&
+                  x->version == y->version);
     }
     cr_assert_eq(a->journeys.older_count, b->journeys.older_count);
     for (uint32_t i = 0; i < a->journeys.older_count; i++) {
@@ -579,6 +617,30 @@ Test(define, bundle_gives_the_same_set_again)
     diagnostics_free(&d);
 }
 
+static bool only_second(void *self, uint16_t id, uint16_t version) { return version == 2; }
+static bool nobody(void *self, uint16_t id, uint16_t version) { return false; }
+
+Test(define, versions_that_nobody_is_inside_of_can_be_forgotten)
+{
+    struct defset *set = four_versions();
+    uint32_t bytes = set->bundle.n;
+    defset_forget(set, only_second, NULL);
+    cr_expect_eq(wait_of(set, "j", 1, set), -1);
+    cr_expect_eq(wait_of(set, "j", 2, set), 2 * 86400);
+    struct diagnostics d;
+    diagnostics_init(&d);
+    struct defset *again = defset_from_bundle(set->bundle, NULL, &d);
+    if (!again) fail_with(&d);
+    cr_expect_eq(wait_of(again, "j", 2, set), 2 * 86400);
+    cr_expect_eq(journey(again, "j")->version, 3);
+    defset_free(again);
+    diagnostics_free(&d);
+    defset_forget(set, nobody, NULL);
+    cr_expect_null(set->before);
+    cr_expect_lt(set->bundle.n, bytes);
+    defset_free(set);
+}
+
 Test(define, damaged_bundle_is_refused_at_every_byte)
 {
     struct defset *set = compile(version_1, NULL);
@@ -595,6 +657,37 @@ Test(define, damaged_bundle_is_refused_at_every_byte)
     }
     free(bytes);
     defset_free(set);
+}
+
+Test(define, json_schema_knows_every_block_and_step)
+{
+    struct buf out = {0};
+    definitions_json_schema(&out);
+    buf_put_u8(&out, 0);
+    const char *text = (const char *)out.p;
+    static const char *const wanted[] = {"http://json-schema.org/draft-07/schema#",
+                                         "\"journeys\"",
+                                         "\"wait_for\"",
+                                         "\"first_of\"",
+                                         "\"required\":[\"trigger\",\"steps\"]",
+                                         "\"enum\":[\"required\",\"confirmed\",\"not_needed\"]"};
+    for (uint32_t i = 0; i < COUNT(wanted); i++) cr_expect(strstr(text, wanted[i]) != NULL, "%s", wanted[i]);
+    int depth = 0, deepest = 0;
+    bool quoted = false;
+    for (const char *p = text; *p; p++) {
+        if (quoted && *p == '\\')
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && strchr("{[", *p))
+            depth++;
+        else if (!quoted && strchr("}]", *p))
+            depth--;
+        cr_assert_geq(depth, 0);
+        if (depth > deepest) deepest = depth;
+    }
+    cr_expect(depth == 0 && !quoted && deepest < 16);
+    buf_free(&out);
 }
 
 /* ---- directories ----------------------------------------------------------------------------------------- */

@@ -3,21 +3,22 @@
 
 #include <criterion/criterion.h>
 
-static const char base[] = "timezone: Europe/Moscow\n"
-                           "events:\n"
-                           "  Product Added: {properties: {product_id: string, price: number, name: string}}\n"
-                           "  Order Completed: {cap: 50, properties: {order_id: string, total: number}}\n"
-                           "attributes:\n"
-                           "  email: {type: string, identifies: true}\n"
-                           "  city: string\n"
-                           "  points: number\n"
-                           "  birthday: date\n"
-                           "segments:\n"
-                           "  buyers: count(\"Order Completed\") > 0\n"
-                           "lists: {staff: {}}\n"
-                           "channels:\n"
-                           "  email: {address: profile.email, consent: required}\n"
-                           "  crm: {consent: not_needed}\n";
+static const char base[] =
+    "timezone: Europe/Moscow\n"
+    "events:\n"
+    "  Product Added: {properties: {product_id: string, price: number, name: string}}\n"
+    "  Order Completed: {cap: 50, properties: {order_id: string, total: number}}\n"
+    "attributes:\n"
+    "  email: {type: string, identifies: true}\n"
+    "  city: string\n"
+    "  points: number\n"
+    "  birthday: date\n"
+    "segments:\n"
+    "  buyers: count(\"Order Completed\") > 0\n"
+    "lists: {staff: {}}\n"
+    "channels:\n"
+    "  email: {address: profile.email, consent: required}\n"
+    "  crm: {consent: not_needed}\n";
 
 struct mistake {
     const char *text;
@@ -27,17 +28,20 @@ struct mistake {
 
 /* A journey around the given lines, which begin in line 5 when `head` is one line. */
 #define JOURNEY(head) "journeys:\n  j:\n    goal: {event: Order Completed}\n    exit: {after: 9d}\n" head
-#define STEPS(steps) JOURNEY("    trigger: manual\n    steps:\n" steps) /* steps begin in line 7 */
+#define STEPS(steps)  JOURNEY("    trigger: manual\n    steps:\n" steps) /* steps begin in line 7 */
 
 static const struct mistake mistakes[] = {
     /* YAML itself */
-    {"segments:\n  a: count(\"Order Completed\") > 1\n  a: count(\"Order Completed\") > 2\n", 3, 3, "duplicate key 'a'", NULL},
+    {"segments:\n  a: count(\"Order Completed\") > 1\n  a: count(\"Order Completed\") > 2\n", 3, 3,
+     "duplicate key 'a'", NULL},
     {"segments:\n  a: !in_list(\"staff\")\n", 2, 6, "starts with '!'", "single quotes"},
     {"segments:\n  a: \"x\" == profile.city\n", 2, 10, "did not find expected key", "starts with \""},
-    {"segments:\n  a: profile.city == \"a: b\"\n", 2, 24, "mapping values are not allowed", "': ' must be quoted"},
+    {"segments:\n  a: profile.city == \"a: b\"\n", 2, 24, "mapping values are not allowed",
+     "': ' must be quoted"},
     {"segments:\n  a: [1, 2].exists(x, x > 1)\n", 2, 12, "did not find", "starts with ["},
     {"segments:\n  a: &x count(\"Order Completed\") > 1\n", 2, 6, "anchors", "write the value out"},
-    {"segments:\n  b: {when: count(\"Order Completed\", days(3)) > 1, description: d}\n", 2, 13, "cuts this expression", "'count(\"Order Completed\", days(3)) > 1'"},
+    {"segments:\n  b: {when: count(\"Order Completed\", days(3)) > 1, description: d}\n", 2, 13,
+     "cuts this expression", "'count(\"Order Completed\", days(3)) > 1'"},
     {"segments:\n\ta: true\n", 2, 1, "cannot start any token", NULL},
     {"a: 1\n---\nb: 2\n", 2, 1, "one document", "---"},
     {"\xef\xbb\xbfsegments: {}\n", 1, 1, "byte order mark", "UTF-8"},
@@ -46,17 +50,20 @@ static const struct mistake mistakes[] = {
     {"segmnets: {a: 'true'}\n", 1, 1, "unknown key 'segmnets'", "did you mean 'segments'"},
     {"segments:\n  a: {wehn: 'true'}\n", 2, 7, "unknown key 'wehn' in a segment", "did you mean 'when'"},
     {"segments:\n  a: {description: x}\n", 2, 6, "a segment needs 'when'", NULL},
-    {"segments:\n  a: {when: 'true', expect: many}\n", 2, 29, "expected a range such as 500..50000, found 'many'", NULL},
+    {"segments:\n  a: {when: 'true', expect: many}\n", 2, 29,
+     "expected a range such as 500..50000, found 'many'", NULL},
     {"segments:\n  a: {when: [1]}\n", 2, 13, "expected an expression, found a list", "starts with ["},
     {"segments: [a]\n", 1, 11, "expected keys with values, found a list", NULL},
     {"segments:\n  a:\n", 2, 5, "'a' has no value", NULL},
-    {"events:\n  A: {keep: 3 days}\n", 2, 13, "expected a duration such as 90d, or never, found '3 days'", NULL},
+    {"events:\n  A: {keep: 3 days}\n", 2, 13, "expected a duration such as 90d, or never, found '3 days'",
+     NULL},
     {"events:\n  A: {late: 30}\n", 2, 13, "found '30'", "30m"},
     {"events:\n  A: {late: 20000d}\n", 2, 13, "longer than ten years", NULL},
     {"events:\n  A: {cap: 0}\n", 2, 12, "between 1 and", NULL},
     {"events:\n  A: {cap: many}\n", 2, 12, "a whole number", NULL},
     {"events:\n  A: {properties: {x: nubmer}}\n", 2, 23, "one of: string number", "did you mean 'number'"},
-    {"events:\n  A: {properties: {x: {type: string, from: campaign.source}}}\n", 2, 44, "begins with context.", NULL},
+    {"events:\n  A: {properties: {x: {type: string, from: campaign.source}}}\n", 2, 44,
+     "begins with context.", NULL},
     {"events:\n  A: {also: Order Completed}\n", 2, 13, "the name of an event already", NULL},
     {"events:\n  A: {activity: no}\n", 2, 17, "expected true or false, found 'no'", NULL},
     {"attributes:\n  age: {type: number, identifies: true}\n", 2, 35, "only a string identifies", NULL},
@@ -69,53 +76,70 @@ static const struct mistake mistakes[] = {
     {"channels:\n  sms: {consent: requierd}\n", 2, 18, "one of: required", "did you mean 'required'"},
     {"holdout: {global: 105%}\n", 1, 19, "expected a percentage", NULL},
     /* names */
-    {STEPS("      - send: {channel: emial, template: x}\n"), 7, 25, "unknown channel 'emial'", "did you mean 'email'"},
+    {STEPS("      - send: {channel: emial, template: x}\n"), 7, 25, "unknown channel 'emial'",
+     "did you mean 'email'"},
     {STEPS("      - add_to: stuff\n"), 7, 17, "unknown list 'stuff'", "did you mean 'staff'"},
     {STEPS("      - set: {citi: Moscow}\n"), 7, 15, "unknown attribute 'citi'", "did you mean 'city'"},
     {STEPS("      - start: k\n"), 7, 16, "unknown journey 'k'", "did you mean 'j'"},
     {STEPS("      - goto: nowhere\n"), 7, 15, "no step of this journey has the id 'nowhere'", NULL},
-    {STEPS("      - wait: {silence: 30m, of: Product Aded}\n"), 7, 34, "unknown event 'Product Aded'", "did you mean 'Product Added'"},
-    {JOURNEY("    trigger: {event: Order Complete}\n    steps: [end]\n"), 5, 22, "unknown event 'Order Complete'", "'Order Completed'"},
-    {JOURNEY("    trigger: {segment_entered: byers}\n    steps: [end]\n"), 5, 32, "unknown segment 'byers'", "'buyers'"},
+    {STEPS("      - wait: {silence: 30m, of: Product Aded}\n"), 7, 34, "unknown event 'Product Aded'",
+     "did you mean 'Product Added'"},
+    {JOURNEY("    trigger: {event: Order Complete}\n    steps: [end]\n"), 5, 22,
+     "unknown event 'Order Complete'", "'Order Completed'"},
+    {JOURNEY("    trigger: {segment_entered: byers}\n    steps: [end]\n"), 5, 32, "unknown segment 'byers'",
+     "'buyers'"},
     /* triggers */
-    {JOURNEY("    trigger: {where: 'true'}\n    steps: [end]\n"), 5, 14, "does not say what it waits for", NULL},
-    {JOURNEY("    trigger: {event: Order Completed, manual: true}\n    steps: [end]\n"), 5, 14, "either 'event' or 'manual'", NULL},
-    {JOURNEY("    trigger: {manual: true, at: \"10:00\"}\n    steps: [end]\n"), 5, 33, "'at' goes with 'date' only", NULL},
+    {JOURNEY("    trigger: {where: 'true'}\n    steps: [end]\n"), 5, 14, "does not say what it waits for",
+     NULL},
+    {JOURNEY("    trigger: {event: Order Completed, manual: true}\n    steps: [end]\n"), 5, 14,
+     "either 'event' or 'manual'", NULL},
+    {JOURNEY("    trigger: {manual: true, at: \"10:00\"}\n    steps: [end]\n"), 5, 33,
+     "'at' goes with 'date' only", NULL},
     {JOURNEY("    trigger: []\n    steps: [end]\n"), 5, 14, "no one can enter", NULL},
-    {JOURNEY("    trigger: manual\n    active: {from: 2026-05-01, until: 2026-04-01}\n    steps: [end]\n"), 6, 13, "no one can enter", NULL},
+    {JOURNEY("    trigger: manual\n    active: {from: 2026-05-01, until: 2026-04-01}\n    steps: [end]\n"), 6,
+     13, "no one can enter", NULL},
     {JOURNEY("    trigger: manual\n"), 3, 5, "a journey needs 'steps'", NULL},
     {JOURNEY("    trigger: manual\n    steps: []\n"), 6, 12, "at least one step", NULL},
-    {JOURNEY("    trigger: {date: profile.birthday, offset: -36h}\n    steps: [end]\n"), 5, 47, "whole days", "time of day"},
+    {JOURNEY("    trigger: {date: profile.birthday, offset: -36h}\n    steps: [end]\n"), 5, 47, "whole days",
+     "time of day"},
     /* steps */
     {STEPS("      - wait: 0s\n"), 7, 15, "longer than nothing", NULL},
     {STEPS("      - wait: -3h\n"), 7, 15, "expected a duration", NULL},
     {STEPS("      - wait: 4000d\n"), 7, 15, "longer than ten years", NULL},
     {STEPS("      - wait: {for: 3d, until: \"10:00\"}\n"), 7, 15, "either 'for' or 'until'", NULL},
     {STEPS("      - wait: {at: \"10:00\"}\n"), 7, 15, "does not say how long", "until_date"},
-    {STEPS("      - wait: {until: \"10:00\", offset: 3d}\n"), 7, 40, "'offset' goes with 'until_date' only", NULL},
+    {STEPS("      - wait: {until: \"10:00\", offset: 3d}\n"), 7, 40, "'offset' goes with 'until_date' only",
+     NULL},
     {STEPS("      - wait: {until: \"25:00\"}\n"), 7, 23, "expected a clock time", NULL},
-    {STEPS("      - sned: {channel: email, template: x}\n"), 7, 9, "unknown key 'sned' in a step", "did you mean 'send'"},
+    {STEPS("      - sned: {channel: email, template: x}\n"), 7, 9, "unknown key 'sned' in a step",
+     "did you mean 'send'"},
     {STEPS("      - id: x\n"), 7, 9, "does not say what it does", "begins with one of"},
     {STEPS("      - {wait: 3d, then: [end]}\n"), 7, 20, "'then' does not belong to a step 'wait'", NULL},
     {STEPS("      - send: {template: x}\n"), 7, 15, "no channel", "first_of"},
-    {STEPS("      - send: {channel: email, first_of: [email], template: x}\n"), 7, 15, "either by 'channel' or by 'first_of'", NULL},
+    {STEPS("      - send: {channel: email, first_of: [email], template: x}\n"), 7, 15,
+     "either by 'channel' or by 'first_of'", NULL},
     {STEPS("      - send: {channel: email, template: x, expires: 0s}\n"), 7, 54, "longer than nothing", NULL},
     {STEPS("      - split: {a: 50%, b: 40%}\n"), 7, 16, "add up to 90.00%", NULL},
-    {STEPS("      - split: {a: 50%, b: 50%}\n        paths: {c: [end]}\n"), 8, 17, "no share to the path 'c'", NULL},
+    {STEPS("      - split: {a: 50%, b: 50%}\n        paths: {c: [end]}\n"), 8, 17, "no share to the path 'c'",
+     NULL},
     {STEPS("      - wait_for: {timeout: 3d}\n"), 7, 19, "does not say what it waits for", NULL},
     {STEPS("      - wait_for: {event: Order Completed, else: [end]}\n"), 7, 50, "is for the timeout", NULL},
     {STEPS("      - set: {points: many}\n"), 7, 23, "holds another type", NULL},
     {STEPS("      - pause: j\n"), 7, 16, "'pause' needs 'for'", NULL},
-    {STEPS("      - {id: a, wait: 1d}\n      - {id: a, wait: 2d}\n"), 8, 14, "two steps of this journey have the id 'a'", NULL},
+    {STEPS("      - {id: a, wait: 1d}\n      - {id: a, wait: 2d}\n"), 8, 14,
+     "two steps of this journey have the id 'a'", NULL},
     {STEPS("      - end\n      - wait: 3d\n"), 8, 9, "unreachable", NULL},
-    {STEPS("      - {id: a, send: {channel: email, template: x}}\n      - goto: a\n"), 8, 9, "loop without a wait", "`wait` inside"},
+    {STEPS("      - {id: a, send: {channel: email, template: x}}\n      - goto: a\n"), 8, 9,
+     "loop without a wait", "`wait` inside"},
     /* expressions: the place inside the scalar */
     {"segments:\n  a: profile.city > 100\n", 2, 19, "no matching overload for '_>_'", NULL},
     {"segments:\n  a: profile.citi == 'x'\n", 2, 14, "citi", "city"},
     {"segments:\n  a: 'profile.citi == ''x'''\n", 2, 15, "citi", "city"},
     {"segments:\n  a: \"size(\\\"\\u0416\\\") > 0 && profile.citi == 'x'\"\n", 2, 39, "citi", "city"},
-    {"segments:\n  a: |\n    count(\"Order Completed\") > 0\n      && profile.citi == 'x'\n", 4, 18, "citi", "city"},
-    {"segments:\n  a: >-\n    count(\"Order Completed\") > 0 &&\n    profile.citi == 'x'\n", 4, 13, "citi", "city"},
+    {"segments:\n  a: |\n    count(\"Order Completed\") > 0\n      && profile.citi == 'x'\n", 4, 18, "citi",
+     "city"},
+    {"segments:\n  a: >-\n    count(\"Order Completed\") > 0 &&\n    profile.citi == 'x'\n", 4, 13, "citi",
+     "city"},
     {"segments:\n  a: count(\"Order Completed\") > 0 &&\n    profile.citi == 'x'\n", 3, 13, "citi", "city"},
     {"segments:\n  a: count(\"Order Complete\") > 1\n", 2, 12, "Order Complete", "Order Completed"},
     {"segments:\n  a: count(\"Order Completed\", days(3), e.totl > 1) > 1\n", 2, 42, "totl", "total"},
@@ -124,10 +148,25 @@ static const struct mistake mistakes[] = {
     {"segments:\n  a: count(\"Order Completed\"\n", 2, 29, "the text ends", NULL},
     {"segments:\n  a: count(\"Order Completed\") + 1\n", 2, 6, "", NULL},
     {"segments:\n  b: segment(\"a\")\n  a: segment(\"b\")\n", 2, 6, "in a circle: b -> a -> b", NULL},
-    {JOURNEY("    trigger: {event: Product Added, where: e.prise > 0}\n    steps: [end]\n"), 5, 46, "prise", "price"},
-    {JOURNEY("    trigger: {event: Product Added}\n    only_if: trigger.total > 1\n    steps: [end]\n"), 6, 22, "total", NULL},
+    {JOURNEY("    trigger: {event: Product Added, where: e.prise > 0}\n    steps: [end]\n"), 5, 46, "prise",
+     "price"},
+    {JOURNEY("    trigger: {event: Product Added}\n    only_if: trigger.total > 1\n    steps: [end]\n"), 6,
+     22, "total", NULL},
     {STEPS("      - if: opened(\"m1\")\n        then: [end]\n"), 7, 20, "m1", NULL},
-    {STEPS("      - {send: {channel: email, template: x, vars: {a: =profile.citi}}}\n"), 7, 65, "citi", "city"},
+    {STEPS("      - {send: {channel: email, template: x, vars: {a: =profile.citi}}}\n"), 7, 65, "citi",
+     "city"},
+    /* templates */
+    {STEPS("      - send: {channel: email, template: t}\n") "templates:\n  t: {email: {text: 'Hi {{ "
+                                                            "profile.city }}'}}\n",
+     9, 28, "may be missing", "default:"},
+    {STEPS("      - send: {channel: email, template: t}\n") "templates:\n  t: {email: {text: 'Hi {{ "
+                                                            "profile.citi | default: \"x\" }}'}}\n",
+     9, 36, "citi", "city"},
+    {STEPS("      - send: {channel: crm, template: t}\n") "templates:\n  t: {email: {text: Hi}}\n", 7, 40,
+     "says nothing for channel 'crm'", NULL},
+    {STEPS("      - send: {channel: email, template: t}\n") "templates:\n  t: {emial: {text: Hi}}\n", 9, 7,
+     "unknown channel 'emial'", "'email'"},
+    {"templates:\n  unused: {emial: {text: Hi}}\n", 2, 12, "unknown channel 'emial'", "'email'"},
 };
 enum { MISTAKES = sizeof mistakes / sizeof *mistakes };
 
@@ -165,9 +204,11 @@ Test(define_mistakes, each_is_told_once_at_its_place_with_a_fix)
         struct defset *set = compile(m->text, &d);
         const struct diagnostic *e = first_error(&d);
         bool right = !set && d.errors == 1 && e && e->line == m->line && e->column == m->column &&
-                     strcmp(e->file, "x.yaml") == 0 && holds(e->reason, m->reason) && (!m->fix || holds(e->fix, m->fix));
+                     strcmp(e->file, "x.yaml") == 0 && holds(e->reason, m->reason) &&
+                     (!m->fix || holds(e->fix, m->fix));
         if (!right) {
-            cr_log_error("mistake %u: wanted %u:%u %s / %s", i, m->line, m->column, m->reason, m->fix ? m->fix : "-");
+            cr_log_error("mistake %u: wanted %u:%u %s / %s", i, m->line, m->column, m->reason,
+                         m->fix ? m->fix : "-");
             print(&d, m->text);
         }
         wrong += !right;
@@ -240,7 +281,8 @@ static const struct warning warnings[] = {
     {"journeys:\n  j: {trigger: manual, exit: {after: 1d}, steps: [end]}\n", "no goal"},
     {"journeys:\n  j: {trigger: manual, goal: {event: Order Completed}, steps: [end]}\n", "no exit"},
     {"segments:\n  a: count(\"Order Completed\", days(30)) > 60\n", "beyond the event's cap"},
-    {"templates: {cart: {email: hello}}\n" STEPS("      - send: {channel: email, template: carts}\n"), "no template 'carts'"},
+    {"templates: {cart: {email: hello}}\n" STEPS("      - send: {channel: email, template: carts}\n"),
+     "no template 'carts'"},
 };
 
 Test(define_mistakes, doubtful_things_are_warnings)
@@ -249,7 +291,8 @@ Test(define_mistakes, doubtful_things_are_warnings)
         struct diagnostics d;
         struct defset *set = compile(warnings[i].text, &d);
         bool found = false;
-        for (uint32_t k = 0; k < d.count; k++) found |= d.list[k].severity == SEVERITY_WARNING && holds(d.list[k].reason, warnings[i].reason);
+        for (uint32_t k = 0; k < d.count; k++)
+            found |= d.list[k].severity == SEVERITY_WARNING && holds(d.list[k].reason, warnings[i].reason);
         if (!set || !found) print(&d, warnings[i].text);
         cr_expect(set != NULL, "%s", warnings[i].reason);
         cr_expect(found, "%s", warnings[i].reason);
@@ -260,7 +303,8 @@ Test(define_mistakes, doubtful_things_are_warnings)
 
 Test(define_mistakes, not_yet_is_refused_for_running_and_accepted_by_check)
 {
-    struct source_file files[] = {{SLICE("x.yaml"), SLICE("collections:\n  cart: {put: Product Added, key: product_id}\n")}};
+    struct source_file files[] = {
+        {SLICE("x.yaml"), SLICE("collections:\n  cart: {put: Product Added, key: product_id}\n")}};
     struct diagnostics d;
     diagnostics_init(&d);
     cr_assert_null(defset_compile(files, 1, NULL, NULL, &d));

@@ -55,8 +55,10 @@ Test(recover, a_clean_stop_and_a_kill_bring_back_the_same_state)
             for (int epochs = 0; epochs < 3; epochs++) {
                 cr_assert(bench_start(&b));
                 fill(&b, 9, 700);
-                if (kill) bench_settle(&b), bench_kill(&b);
-                else bench_stop(&b);
+                if (kill)
+                    bench_settle(&b), bench_kill(&b);
+                else
+                    bench_stop(&b);
                 expect_state(&b, b.live);
                 expect_state(&b, b.live); /* and again: recovery changes nothing that matters */
             }
@@ -146,7 +148,8 @@ Test(recover, a_log_cut_at_every_byte_gives_the_groups_before_the_cut, .timeout 
         free(host.shards);
         put_back(&b, kept);
     }
-    for (uint32_t at = 0; at < LOG_HEADER_BYTES; at += 97) { /* inside the file header: there is no log any more, and its names say so */
+    for (uint32_t at = 0; at < LOG_HEADER_BYTES;
+         at += 97) { /* inside the file header: there is no log any more, and its names say so */
         struct bench_host host;
         file_of(&b, "log/000001-00-000001.hgl")->n = at;
         enum persist_status s = recover_once(&b, &host);
@@ -223,8 +226,10 @@ static void large_log(struct bench *b)
             fill(b, 1, 4000);
             bench_settle(b);
         }
-        if (epoch == 0) bench_stop(b);
-        else bench_kill(b);
+        if (epoch == 0)
+            bench_stop(b);
+        else
+            bench_kill(b);
     }
 }
 
@@ -264,15 +269,18 @@ Test(recover, a_missing_file_is_noticed_wherever_it_was)
 
 Test(recover, the_whole_log_of_a_thread_is_missed_in_any_epoch)
 {
-    const char *prefixes[] = {"log/000001-00", "log/000001-01", "log/000002-00", "log/000002-01", "log/000001"};
+    const char *prefixes[] = {"log/000001-00", "log/000001-01", "log/000002-00", "log/000002-01",
+                              "log/000001"};
     struct bench b;
     large_log(&b);
     struct fake_disk *kept = fake_disk_copy(b.disk);
     for (int i = 0; i < 5; i++) {
         put_back(&b, kept);
         for (uint32_t k = 0; k < b.disk->count;) {
-            if (strncmp(b.disk->names[k].path, prefixes[i], strlen(prefixes[i]))) k++;
-            else fake_drop(b.disk, &b.disk->names[k]);
+            if (strncmp(b.disk->names[k].path, prefixes[i], strlen(prefixes[i])))
+                k++;
+            else
+                fake_drop(b.disk, &b.disk->names[k]);
         }
         expect_refused(&b, prefixes[i]);
     }
@@ -318,7 +326,8 @@ Test(recover, two_blocks_swapped_or_one_zeroed_or_doubled_are_never_silent, .tim
         for (uint32_t i = 0; i < count; i++) {
             for (uint32_t k = 0; k < count; k++) {
                 struct bench_host host;
-                uint8_t keep[LOG_BLOCK], *log = file_of(&b, path)->bytes, *x = log + i * sector, *y = log + k * sector;
+                uint8_t keep[LOG_BLOCK], *log = file_of(&b, path)->bytes, *x = log + i * sector,
+                                         *y = log + k * sector;
                 memcpy(keep, x, sector);
                 if (i < k) memcpy(x, y, sector), memcpy(y, keep, sector);
                 if (i > k) memcpy(x, y, sector);
@@ -394,7 +403,8 @@ static void tear_pending(struct bench *b, uint64_t *seed)
         for (size_t at = 0; at < w->n; at += 512) {
             uint64_t fate = kind == 0 ? 0 : kind == 1 ? 1 : next_random(seed) % (kind == 2 ? 2 : 3);
             if (fate == 0) memcpy(w->file->bytes + w->offset + at, (const uint8_t *)w->p + at, 512);
-            for (size_t k = 0; fate == 2 && k < 512; k++) w->file->bytes[w->offset + at + k] = (uint8_t)next_random(seed);
+            for (size_t k = 0; fate == 2 && k < 512; k++)
+                w->file->bytes[w->offset + at + k] = (uint8_t)next_random(seed);
         }
     }
 }
@@ -411,7 +421,8 @@ static void live_a_little(struct bench *b, uint64_t *seed, struct fake_shards *s
             states[++*count] = *b->live;
         }
         bench_pump(b, (uint32_t)(next_random(seed) % 800));
-        while (b->disk->pending_count && next_random(seed) % 3) fake_complete(b->disk, (uint32_t)(next_random(seed) % b->disk->pending_count));
+        while (b->disk->pending_count && next_random(seed) % 3)
+            fake_complete(b->disk, (uint32_t)(next_random(seed) % b->disk->pending_count));
     }
 }
 
@@ -439,7 +450,8 @@ Test(recover, whatever_tears_at_a_power_cut_every_acked_record_is_there, .timeou
             cr_assert_eq(s, PERSIST_OK, "run %d epoch %d: %s", (int)run, epoch, text_of(&b.dir));
             uint32_t found = began + (uint32_t)0;
             while (found <= count && !fake_shards_eq(host.shards, &states[found])) found++;
-            cr_assert(found >= acked && found <= count, "run %d: acked %u, found %u of %u", (int)run, acked, found, count);
+            cr_assert(found >= acked && found <= count, "run %d: acked %u, found %u of %u", (int)run, acked,
+                      found, count);
             *b.live = *host.shards;
             count = found;
             torn += out.cut_bytes != 0;

@@ -190,7 +190,8 @@ Test(snapshot, no_flipped_bit_is_restored, .timeout = 100)
     fill(&b, 1);
     cr_assert(take(&b, 1, NULL));
     bench_stop(&b);
-    const char *paths[] = {"snapshot/000001/MANIFEST", "snapshot/000001/shard-00.hgs", "snapshot/000001/shard-63.hgs"};
+    const char *paths[] = {"snapshot/000001/MANIFEST", "snapshot/000001/shard-00.hgs",
+                           "snapshot/000001/shard-63.hgs"};
     uint64_t flips = 0;
     for (int p = 0; p < 3; p++) {
         struct fake_file *f = fake_file(b.disk, paths[p]);
@@ -198,7 +199,8 @@ Test(snapshot, no_flipped_bit_is_restored, .timeout = 100)
             f->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
             enum persist_status s = recover_now(&b, &host, &out);
             /* The log reaches back to the beginning here, so nothing is lost; but it is noticed. */
-            cr_assert(s == PERSIST_OK ? out.damaged_snapshot == 1 && fake_shards_eq(host.shards, b.live) : s == PERSIST_REFUSED,
+            cr_assert(s == PERSIST_OK ? out.damaged_snapshot == 1 && fake_shards_eq(host.shards, b.live)
+                                      : s == PERSIST_REFUSED,
                       "%s bit %d", paths[p], (int)bit);
             free(host.shards);
             f->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -242,10 +244,13 @@ Test(snapshot, a_damaged_snapshot_without_the_log_behind_it_refuses)
     cr_assert(take(&b, 1, NULL));
     bench_stop(&b);
     for (uint32_t i = 0; i < b.disk->count;) {
-        if (strncmp(b.disk->names[i].path, "log/", 4)) i++;
-        else fake_drop(b.disk, &b.disk->names[i]);
+        if (strncmp(b.disk->names[i].path, "log/", 4))
+            i++;
+        else
+            fake_drop(b.disk, &b.disk->names[i]);
     }
-    cr_assert_eq(recover_now(&b, &host, &out), PERSIST_OK, "the snapshot has everything but the last records");
+    cr_assert_eq(recover_now(&b, &host, &out), PERSIST_OK,
+                 "the snapshot has everything but the last records");
     free(host.shards);
     fake_file(b.disk, "snapshot/000001/shard-05.hgs")->bytes[70] ^= 4;
     cr_assert_eq(recover_now(&b, &host, &out), PERSIST_REFUSED);
@@ -263,7 +268,8 @@ Test(snapshot, definitions_are_loaded_in_order_before_what_needs_them)
     for (uint32_t v = 1; v <= 3; v++) {
         struct key hash = {v, 100 + v};
         cr_assert_eq(datadir_put_definitions(&b.dir, v, hash, SLICE("journeys: []\n")), PERSIST_OK);
-        struct batch_item item = {.shard = &b.live->list[5], .record = {.kind = RECORD_DEFINITIONS, .shard = 5, .head_bytes = 0}};
+        struct batch_item item = {.shard = &b.live->list[5],
+                                  .record = {.kind = RECORD_DEFINITIONS, .shard = 5, .head_bytes = 0}};
         uint8_t payload[20];
         store_le32(payload, v);
         store_le64(payload + 4, hash.hi);
@@ -303,7 +309,8 @@ Test(datadir, identity_is_made_once_and_found_again)
     cr_assert(key_eq(a.id, b.id));
     cr_assert_arr_eq(a.secret.bytes, b.secret.bytes, SECRET_BYTES);
     datadir_close(&b);
-    cr_assert_eq(datadir_open(&b, &disk->disk, SLICE("another"), other), PERSIST_REFUSED, "the secret is fixed");
+    cr_assert_eq(datadir_open(&b, &disk->disk, SLICE("another"), other), PERSIST_REFUSED,
+                 "the secret is fixed");
     datadir_close(&a);
     datadir_close(&b);
     fake_disk_destroy(disk);
@@ -339,7 +346,8 @@ Test(datadir, a_first_start_cut_short_anywhere_can_be_done_again)
         datadir_open(&a, &disk->disk, (struct slice){0}, bench_random);
         datadir_close(&a);
         disk->fail_at = 0;
-        cr_assert_eq(datadir_open(&a, &disk->disk, (struct slice){0}, bench_random), PERSIST_OK, "at %d", (int)at);
+        cr_assert_eq(datadir_open(&a, &disk->disk, (struct slice){0}, bench_random), PERSIST_OK, "at %d",
+                     (int)at);
         cr_assert(key_eq(a.id, (struct key){0x0807060504030201, 0x100f0e0d0c0b0a09}));
         datadir_close(&a);
         fake_disk_destroy(disk);

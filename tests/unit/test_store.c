@@ -26,7 +26,11 @@ static void check_id(uint32_t id)
     row_t row = ROW_NONE;
     struct key target = {0};
     enum found found = store_find(&s, key_of(id), &row, &target);
-    cr_assert_eq(found, model[id].what == PERSON ? FOUND_ROW : model[id].what == LINK ? FOUND_LINK : FOUND_NOTHING, "id %u", id);
+    cr_assert_eq(found,
+                 model[id].what == PERSON ? FOUND_ROW
+                 : model[id].what == LINK ? FOUND_LINK
+                                          : FOUND_NOTHING,
+                 "id %u", id);
     if (model[id].what == PERSON) cr_assert_eq(row.v, model[id].slot);
     if (model[id].what == LINK) cr_assert(key_eq(target, key_of(model[id].target)));
 }
@@ -173,7 +177,8 @@ static void check_counts(void)
         for (uint32_t i = 0; i < PEOPLE; i++) count += member[i][g].member;
         for (uint32_t block = 0; block <= PEOPLE / BLOCK_ROWS; block++) {
             const uint64_t *page = member_page(&s, g, block);
-            for (uint32_t k = 0; page && k < BLOCK_ROWS / 64; k++) bits += (uint32_t)__builtin_popcountll(page[k]);
+            for (uint32_t k = 0; page && k < BLOCK_ROWS / 64; k++)
+                bits += (uint32_t)__builtin_popcountll(page[k]);
         }
         cr_assert_eq(member_count(&s, g), count);
         cr_assert_eq(bits, count);
@@ -229,7 +234,8 @@ Test(window, one_wrong_clock_does_not_close_it_for_others)
     cr_assert_eq(window_seen(&s, 1, ahead, NOW), SEEN_NEW);
     for (uint32_t day = 2; day < 10; day += 2) {
         cr_assert_eq(window_seen(&s, 100 + day, NOW + day * DAY, NOW + day * DAY), SEEN_NEW);
-        cr_assert_eq(window_seen(&s, 1, ahead, NOW + day * DAY), SEEN_DUPLICATE, "kept while its stamp is ahead");
+        cr_assert_eq(window_seen(&s, 1, ahead, NOW + day * DAY), SEEN_DUPLICATE,
+                     "kept while its stamp is ahead");
     }
     cr_assert_eq(window_seen(&s, 1, ahead, NOW + 20 * DAY), SEEN_UNKNOWABLE);
     close_store();

@@ -20,7 +20,8 @@ static void close_store(void)
 }
 TestSuite(behaviour, .init = open_store, .fini = close_store);
 
-static struct behaviour_change add(uint16_t type, uint32_t at, uint32_t own_s, uint64_t hash, struct value *props, uint32_t now)
+static struct behaviour_change add(uint16_t type, uint32_t at, uint32_t own_s, uint64_t hash,
+                                   struct value *props, uint32_t now)
 {
     struct event e = {.type = type, .message_hash = hash, .props = props};
     struct behaviour_change change;
@@ -64,7 +65,8 @@ static void model_remove_first(bool folds)
 static void model_add(const struct entry *e, uint32_t cap, uint32_t keep, uint32_t now)
 {
     while (keep && m.n && m.list[0].at < now - keep) model_remove_first(false);
-    for (uint32_t day = 0; keep && day < (now - keep) / DAY - FIRST_DAY; day++) memset(&m.days[day], 0, sizeof m.days[day]);
+    for (uint32_t day = 0; keep && day < (now - keep) / DAY - FIRST_DAY; day++)
+        memset(&m.days[day], 0, sizeof m.days[day]);
     if (keep && e->at < now - keep) {
         model_lose(e, false);
     } else {
@@ -114,7 +116,8 @@ static void check_view(uint16_t type)
         cr_assert_eq(history_time(&h, i), m.list[i].at);
         cr_assert_eq(h.hashes[(h.head + i) & h.mask], m.list[i].hash);
         for (uint32_t k = 0; type == TYPE_ORDER && k < ORDER_PROPS; k++)
-            cr_assert(value_same(cell_value(history_cell_at(&h, i, k), order_props[k].type, h.heap), m.list[i].props[k]));
+            cr_assert(value_same(cell_value(history_cell_at(&h, i, k), order_props[k].type, h.heap),
+                                 m.list[i].props[k]));
     }
     check_days(&h);
 }
@@ -123,7 +126,8 @@ static void check_view(uint16_t type)
 
 static struct slice some_text(void)
 {
-    static const char texts[][40] = {"", "a", "sixsix", "sevenxx", "a text that does not fit into a cell", "Москва"};
+    static const char texts[][40] = {
+        "", "a", "sixsix", "sevenxx", "a text that does not fit into a cell", "Москва"};
     return slice_str(texts[below(6)]);
 }
 
@@ -150,7 +154,8 @@ static void random_run(uint16_t type, uint32_t cap, uint32_t keep, uint32_t skew
         if (type == TYPE_ORDER) random_props(e.props);
         cr_assert_eq(behaviour_seen(&s, row, type, e.own_s, e.hash), model_seen(e.own_s, e.hash));
         if (model_seen(e.own_s, e.hash) != SEEN_NEW) continue;
-        struct behaviour_change change = add(type, e.at, e.own_s, e.hash, type == TYPE_ORDER ? e.props : NULL, now);
+        struct behaviour_change change =
+            add(type, e.at, e.own_s, e.hash, type == TYPE_ORDER ? e.props : NULL, now);
         cr_assert(change.old_count == m.count && change.old_first == m.first && change.old_last == m.last);
         model_add(&e, cap, keep, now);
         cr_assert(change.new_count == m.count && change.new_first == m.first && change.new_last == m.last);
@@ -171,7 +176,8 @@ Test(behaviour, history_folding_keep_and_repeats_agree_with_a_list)
     random_run(TYPE_UNDECLARED_BASE + 7, HISTORY_CAP_PLAIN, 0, 0);
     uint16_t types[8];
     cr_assert_eq(behaviour_types(&s, row, types, 8), 4);
-    cr_assert(types[0] == TYPE_PAGE && types[1] == TYPE_ORDER && types[2] == TYPE_VIEW && types[3] == TYPE_UNDECLARED_BASE + 7);
+    cr_assert(types[0] == TYPE_PAGE && types[1] == TYPE_ORDER && types[2] == TYPE_VIEW &&
+              types[3] == TYPE_UNDECLARED_BASE + 7);
 }
 
 Test(behaviour, a_new_event_costs_no_look_at_the_history_and_a_repeat_is_found)
@@ -195,10 +201,12 @@ Test(behaviour, a_clamped_message_is_recognised_by_its_own_time)
 
 Test(behaviour, older_than_history_reaches_is_unknowable)
 {
-    for (uint32_t i = 0; i < 6; i++) add(TYPE_PAGE, NOW + 10 * i, NOW + 10 * i, i, NULL, NOW + 60); /* cap 4 */
+    for (uint32_t i = 0; i < 6; i++)
+        add(TYPE_PAGE, NOW + 10 * i, NOW + 10 * i, i, NULL, NOW + 60); /* cap 4 */
     cr_assert_eq(behaviour_seen(&s, row, TYPE_PAGE, NOW + 10, 1), SEEN_UNKNOWABLE, "folded");
     cr_assert_eq(behaviour_seen(&s, row, TYPE_PAGE, NOW + 9, 77), SEEN_UNKNOWABLE);
-    cr_assert_eq(behaviour_seen(&s, row, TYPE_PAGE, NOW + 11, 77), SEEN_NEW, "between what is lost and what is kept");
+    cr_assert_eq(behaviour_seen(&s, row, TYPE_PAGE, NOW + 11, 77), SEEN_NEW,
+                 "between what is lost and what is kept");
     cr_assert_eq(behaviour_seen(&s, row, TYPE_PAGE, NOW + 20, 2), SEEN_DUPLICATE);
     cr_assert_eq(s.folded, 1);
 }

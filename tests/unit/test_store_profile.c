@@ -27,11 +27,14 @@ static struct value some_value(uint16_t attribute)
     switch (attribute) {
     case ATTR_EMAIL:
     case ATTR_CITY:
-    case ATTR_FIRST: return value_string(slice_str(arena_printf(&scratch, n % 3 ? "text number %u" : "%u", n)));
+    case ATTR_FIRST:
+        return value_string(slice_str(arena_printf(&scratch, n % 3 ? "text number %u" : "%u", n)));
     case ATTR_AGE: return value_double(n / 4.0);
     case ATTR_VIP: return value_bool(n & 1);
     case ATTR_BORN: return value_time((int64_t)n * DAY - 1000 * DAY);
-    default: return (struct value){.kind = V_RAW, .n = 2, .s = (const uint8_t *)arena_printf(&scratch, "\x91%c", n % 100)};
+    default:
+        return (struct value){
+            .kind = V_RAW, .n = 2, .s = (const uint8_t *)arena_printf(&scratch, "\x91%c", n % 100)};
     }
 }
 
@@ -60,7 +63,8 @@ static void compare_all(void)
 {
     for (uint32_t i = 0; i < PEOPLE; i++)
         for (uint16_t a = 0; a < ATTR_COUNT; a++) {
-            cr_assert(value_same(attribute_get(&s, (row_t){i}, a), table[i][a].value), "person %u attribute %u", i, a);
+            cr_assert(value_same(attribute_get(&s, (row_t){i}, a), table[i][a].value),
+                      "person %u attribute %u", i, a);
             cr_assert_eq(attribute_time(&s, (row_t){i}, a), table[i][a].at);
         }
 }
@@ -90,7 +94,8 @@ Test(columns, a_full_dictionary_turns_into_cells_and_nobody_notices)
         char text[40];
         cr_assert(store_reserve(&s, 1, 40));
         store_add(&s, key_of(i), NOW);
-        attribute_set(&s, (row_t){i}, ATTR_CITY, value_string(slice_of(text, (size_t)sprintf(text, "city %u", i * 7))), NOW, NULL);
+        attribute_set(&s, (row_t){i}, ATTR_CITY,
+                      value_string(slice_of(text, (size_t)sprintf(text, "city %u", i * 7))), NOW, NULL);
     }
     cr_assert_eq(s.parts->columns.list[ATTR_CITY].form, COLUMN_CELL);
     for (uint32_t i = 0; i < MANY; i++) {
@@ -106,7 +111,9 @@ static void random_events(struct store *to, row_t row, uint32_t count)
 {
     static const uint16_t types[] = {TYPE_PAGE, TYPE_ORDER, TYPE_VIEW, TYPE_UNDECLARED_BASE + 3};
     for (uint32_t i = 0; i < count; i++) {
-        struct value props[ORDER_PROPS] = {value_double(below(1000)), value_string(slice_str(arena_printf(&scratch, "order %u", below(99999))))};
+        struct value props[ORDER_PROPS] = {
+            value_double(below(1000)),
+            value_string(slice_str(arena_printf(&scratch, "order %u", below(99999))))};
         if (below(2)) props[3] = value_bool(below(2));
         uint16_t type = types[below(4)];
         struct event e = {.message_hash = rnd(), .props = type == TYPE_ORDER ? props : NULL};
@@ -121,7 +128,10 @@ static void random_blocks(struct store *to, row_t row)
     cr_assert(store_reserve(to, 1, 1000));
     uint8_t *block;
     if (below(2)) {
-        struct instance i = {.journey = (uint16_t)below(4), .bytes = sizeof i + 8, .state = INSTANCE_ACTIVE, .due = (uint32_t)rnd()};
+        struct instance i = {.journey = (uint16_t)below(4),
+                             .bytes = sizeof i + 8,
+                             .state = INSTANCE_ACTIVE,
+                             .due = (uint32_t)rnd()};
         block = store_block_resize(to, row, BLOCK_JOURNEYS, i.bytes);
         memcpy(block, &i, sizeof i);
     }
@@ -137,7 +147,8 @@ static void random_blocks(struct store *to, row_t row)
     }
     if (below(2)) ids_set_user(to, row, slice_str(arena_printf(&scratch, "user %u", below(100000))));
     for (uint32_t i = below(4); i; i--)
-        ids_add_anonymous(to, row, slice_str(arena_printf(&scratch, "anonymous %u", below(100000))), NULL, NULL);
+        ids_add_anonymous(to, row, slice_str(arena_printf(&scratch, "anonymous %u", below(100000))), NULL,
+                          NULL);
     for (uint32_t i = below(10); i; i--) member_set(to, row, (uint16_t)below(50), below(3) != 0, NOW + i);
 }
 
@@ -175,7 +186,8 @@ Test(profile, decoding_gives_the_same_bytes_again)
     cr_assert(store_create(&other, &schema));
     for (uint32_t i = 0; i < 300; i++) {
         row_t row = random_profile(&s, key_of(i));
-        if (i % 5 == 4) store_remove(&s, (row_t){row.v - 2}); /* other slots, other dictionaries than the copy's */
+        if (i % 5 == 4)
+            store_remove(&s, (row_t){row.v - 2}); /* other slots, other dictionaries than the copy's */
         struct slice bytes = encoded(&s, row);
         cr_assert(store_reserve(&other, 1, bytes.n));
         row_t copy = store_add(&other, key_of(i), 1);
@@ -234,7 +246,8 @@ Test(profile, a_snapshot_restores_slots_links_window_and_hash)
     store_encode_rest(&other, &again);
     cr_assert(slice_eq(buf_slice(&rest), buf_slice(&again)));
     cr_assert(store_reserve(&s, 1, 0) && store_reserve(&other, 1, 0));
-    cr_assert_eq(store_add(&other, key_of(77777), NOW).v, store_add(&s, key_of(77777), NOW).v, "the same free slot");
+    cr_assert_eq(store_add(&other, key_of(77777), NOW).v, store_add(&s, key_of(77777), NOW).v,
+                 "the same free slot");
     buf_free(&rest);
     buf_free(&again);
     store_destroy(&other);
@@ -267,11 +280,14 @@ Test(profile, damaged_bytes_are_refused_or_decoded_but_never_crash)
         row_t row = random_profile(&s, key_of(i));
         struct slice bytes = encoded(&s, row);
         for (uint32_t cut = 0; cut < bytes.n; cut += 1 + below(20)) {
-            uint8_t *broken = (uint8_t *)malloc(cut ? cut : 1); /* exactly as long, so that reading beyond shows */
+            uint8_t *broken =
+                (uint8_t *)malloc(cut ? cut : 1); /* exactly as long, so that reading beyond shows */
             memcpy(broken, bytes.p, cut);
             cr_assert(store_reserve(&s, 1, bytes.n));
             row_t copy = store_add(&s, key_of(5000), NOW);
-            if (cut >= 17) memcpy(broken + 1, &(struct key){store_row(&s, copy)->key.hi, store_row(&s, copy)->key.lo}, 16);
+            if (cut >= 17)
+                memcpy(broken + 1, &(struct key){store_row(&s, copy)->key.hi, store_row(&s, copy)->key.lo},
+                       16);
             cr_assert_not(profile_decode(&s, copy, slice_of(broken, cut)), "a part is not a profile");
             store_remove(&s, copy);
             free(broken);
@@ -318,7 +334,8 @@ Test(profile, a_merge_loses_nothing_and_sorts)
         for (uint32_t k = 0; k < 4; k++) ta[k] = totals_of(a, types[k]), tb[k] = totals_of(b, types[k]);
         uint32_t seen = store_row(&s, a)->first_seen, theirs = store_row(&s, b)->first_seen;
         struct value av[ATTR_COUNT];
-        for (uint16_t k = 0; k < ATTR_COUNT; k++) av[k] = attribute_get(&s, attribute_time(&s, a, k) >= attribute_time(&s, b, k) ? a : b, k);
+        for (uint16_t k = 0; k < ATTR_COUNT; k++)
+            av[k] = attribute_get(&s, attribute_time(&s, a, k) >= attribute_time(&s, b, k) ? a : b, k);
         struct slice half = encoded(&s, b);
         cr_assert(store_reserve(&s, 1, half.n));
         cr_assert(profile_merge(&s, a, half));
@@ -338,17 +355,22 @@ Test(profile, journeys_and_consent_of_two_halves_join)
     cr_assert(store_reserve(&s, 4, 4000));
     row_t a = store_add(&s, key_of(1), NOW), b = store_add(&s, key_of(2), NOW);
     struct instance ours = {.journey = 1, .bytes = sizeof ours, .step = 1};
-    struct instance theirs[3] = {{.journey = 2, .bytes = sizeof ours}, {.journey = 1, .bytes = sizeof ours, .step = 9}, {.journey = 2, .bytes = sizeof ours, .step = 3}};
+    struct instance theirs[3] = {{.journey = 2, .bytes = sizeof ours},
+                                 {.journey = 1, .bytes = sizeof ours, .step = 9},
+                                 {.journey = 2, .bytes = sizeof ours, .step = 3}};
     memcpy(store_block_resize(&s, a, BLOCK_JOURNEYS, sizeof ours), &ours, sizeof ours);
     memcpy(store_block_resize(&s, b, BLOCK_JOURNEYS, sizeof theirs), theirs, sizeof theirs);
-    struct consent granted = {.channel = 1, .state = CONSENT_GRANTED, .at = NOW}, denied = {.channel = 1, .state = CONSENT_DENIED, .at = NOW};
+    struct consent granted = {.channel = 1, .state = CONSENT_GRANTED, .at = NOW},
+                   denied = {.channel = 1, .state = CONSENT_DENIED, .at = NOW};
     memcpy(store_block_resize(&s, a, BLOCK_CONSENT, sizeof granted), &granted, sizeof granted);
     memcpy(store_block_resize(&s, b, BLOCK_CONSENT, sizeof denied), &denied, sizeof denied);
     cr_assert(profile_merge(&s, a, encoded(&s, b)));
     uint32_t bytes;
-    const struct instance *list = (const struct instance *)(const void *)store_block(&s, a, BLOCK_JOURNEYS, &bytes);
+    const struct instance *list =
+        (const struct instance *)(const void *)store_block(&s, a, BLOCK_JOURNEYS, &bytes);
     cr_assert_eq(bytes, 3 * sizeof ours);
-    cr_assert(list[0].journey == 1 && list[0].step == 1 && list[1].journey == 2 && list[2].journey == 2 && list[2].step == 3);
+    cr_assert(list[0].journey == 1 && list[0].step == 1 && list[1].journey == 2 && list[2].journey == 2 &&
+              list[2].step == 3);
     const struct consent *c = (const struct consent *)(const void *)store_block(&s, a, BLOCK_CONSENT, &bytes);
     cr_assert(bytes == sizeof *c && c->state == CONSENT_DENIED, "a withdrawal in the same second stays");
 }

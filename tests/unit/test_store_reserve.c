@@ -20,7 +20,8 @@ int mprotect(void *at, size_t bytes, int protection)
     return (int)syscall(SYS_mprotect, at, bytes, protection);
 }
 #ifdef __SANITIZE_ADDRESS__
-int __sanitizer_install_malloc_and_free_hooks(void (*taken)(const volatile void *, size_t), void (*given)(const volatile void *));
+int __sanitizer_install_malloc_and_free_hooks(void (*taken)(const volatile void *, size_t),
+                                              void (*given)(const volatile void *));
 static void taken(const volatile void *p, size_t bytes) { asked += in_batch; }
 static void given(const volatile void *p) { asked += in_batch; }
 static void watch_malloc(void) { cr_assert_gt(__sanitizer_install_malloc_and_free_hooks(taken, given), 0); }
@@ -56,7 +57,8 @@ static void start_journeys(row_t row, uint32_t count, uint32_t event_bytes)
 static void write_attributes(row_t row, struct slice text, uint32_t at)
 {
     struct value string = value_string(text), raw = {.kind = V_RAW, .n = text.n, .s = text.p};
-    struct value values[ATTR_COUNT] = {string, string, value_double(1), value_bool(true), value_time(at), raw, string};
+    struct value values[ATTR_COUNT] = {string,         string, value_double(1), value_bool(true),
+                                       value_time(at), raw,    string};
     for (uint16_t a = 0; a < ATTR_COUNT; a++) attribute_set(&s, row, a, values[a], at, NULL);
 }
 
@@ -73,12 +75,14 @@ static void apply(uint32_t person, uint32_t bytes, uint32_t at)
     struct event e = {.message_hash = at, .props = props};
     behaviour_add(&s, row, TYPE_ORDER, at, at + 1, &e, at, NULL);
     behaviour_add(&s, row, TYPE_PAGE, at, at, NULL, at, NULL);
-    behaviour_add(&s, row, (uint16_t)(TYPE_UNDECLARED_BASE + at % UNDECLARED_NAMES_MAX), at, at, NULL, at, NULL);
+    behaviour_add(&s, row, (uint16_t)(TYPE_UNDECLARED_BASE + at % UNDECLARED_NAMES_MAX), at, at, NULL, at,
+                  NULL);
     write_attributes(row, part, at);
     for (uint16_t g = 0; g < 300; g++) member_set(&s, row, g, (at + g) % 3, at);
     uint32_t held;
     store_block(&s, row, BLOCK_JOURNEYS, &held);
-    if (held > 32 * (sizeof(struct instance) + bytes)) held = 0, store_block_resize(&s, row, BLOCK_JOURNEYS, 0);
+    if (held > 32 * (sizeof(struct instance) + bytes))
+        held = 0, store_block_resize(&s, row, BLOCK_JOURNEYS, 0);
     start_journeys(row, held ? 2 : INSTANCES_MAX, bytes);
     store_block_resize(&s, row, BLOCK_SENDS, SENDS_KEPT_MAX * sizeof(struct send));
     ids_add_anonymous(&s, row, slice_of(text, bytes < ID_BYTES_MAX ? bytes : ID_BYTES_MAX), NULL, NULL);
@@ -103,6 +107,13 @@ Test(reserve, a_batch_of_usual_events_asks_for_nothing)
     run_batches(100, 64, 400, PEOPLE_MAX);
     run_batches(300, 1, 400, PEOPLE_MAX);
 }
+/* A merge lets parked records go: the shard then reserves for thousands of them. */
+Test(reserve, thousands_of_records_at_once_can_be_reserved)
+{
+    run_batches(20, 64, 400, 50);
+    enum { MANY = HEAP_BYTES_MAX > 1ull << 30 ? 4096 : 32 };
+    cr_assert(store_reserve(&s, MANY, (size_t)MANY * 9000));
+}
 Test(reserve, a_batch_about_few_people_asks_for_nothing) { run_batches(100, 64, 100, 5); }
 enum { LARGE_EVENTS = HEAP_BYTES_MAX > 1ull << 30 ? 16 : 3 };
 Test(reserve, the_largest_events_ask_for_nothing) { run_batches(6, LARGE_EVENTS, EVENT_BYTES_MAX, 10); }
@@ -119,7 +130,8 @@ Test(reserve, a_whole_profile_arriving_asks_for_nothing)
         cr_assert(store_reserve(&other, 1, bytes.n));
         in_batch = true;
         row_t row = store_add(&other, key_of(i), NOW);
-        bool merged = profile_merge(&other, row, buf_slice(&bytes)) && profile_merge(&other, row, buf_slice(&bytes));
+        bool merged =
+            profile_merge(&other, row, buf_slice(&bytes)) && profile_merge(&other, row, buf_slice(&bytes));
         in_batch = false;
         cr_assert(merged);
         cr_assert_eq(asked, 0);

@@ -7,7 +7,8 @@
 static uint32_t count_files(struct fake_disk *f, const char *folder)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < f->count; i++) n += strncmp(f->names[i].path, folder, strlen(folder)) == 0 && f->names[i].file;
+    for (uint32_t i = 0; i < f->count; i++)
+        n += strncmp(f->names[i].path, folder, strlen(folder)) == 0 && f->names[i].file;
     return n;
 }
 
@@ -80,7 +81,8 @@ Test(wal, idleness_is_sealed_within_five_milliseconds_and_only_once)
     cr_assert_eq(b.disk->pending_count, 1, "the seal");
     fake_poll(&b.disk->disk);
     struct group_header h;
-    cr_assert_eq(group_header_decode(fake_file(b.disk, "log/000001-00-000001.hgl")->bytes + 8192, &h), FORMAT_OK);
+    cr_assert_eq(group_header_decode(fake_file(b.disk, "log/000001-00-000001.hgl")->bytes + 8192, &h),
+                 FORMAT_OK);
     cr_assert_eq(h.records, 0);
     cr_assert_eq(h.number, 2);
     cr_assert_eq(h.durable_group, 1);
@@ -147,7 +149,8 @@ Test(wal, the_name_behind_the_newest_file_always_exists)
             struct log_header h;
             struct fake_name *name = &b.disk->names[k];
             char next[LOG_NAME_BYTES];
-            if (strncmp(name->path, "log/", 4) || !log_name_parse(name->path + 4, &n) || name->file->n < 4096) continue;
+            if (strncmp(name->path, "log/", 4) || !log_name_parse(name->path + 4, &n) || name->file->n < 4096)
+                continue;
             if (log_header_decode(name->file->bytes, &h) != FORMAT_OK) continue;
             log_name_print(next, n.epoch, n.thread, n.sequence + 1);
             cr_assert_not_null(fake_find(b.disk, next), "%s", next);

@@ -46,8 +46,8 @@ static bool model_take(struct model *m, struct wheel_entry e)
 static void agree(const struct wheel *w, const struct model *m)
 {
     cr_assert_eq(wheel_entries(w), m->n);
-    cr_assert_eq(wheel_next(w), m->n ? m->list[0].due : UINT32_MAX, "next %u, model %u, now %u", wheel_next(w),
-                 m->n ? m->list[0].due : UINT32_MAX, wheel_now(w));
+    cr_assert_eq(wheel_next(w), m->n ? m->list[0].due : UINT32_MAX, "next %u, model %u, now %u",
+                 wheel_next(w), m->n ? m->list[0].due : UINT32_MAX, wheel_now(w));
 }
 
 static void advance(struct wheel *w, struct model *m, uint32_t to, uint32_t max)
@@ -80,8 +80,23 @@ static void add(struct wheel *w, struct model *m, uint32_t slot, uint32_t due)
 /* Distances around every border between levels, and anything. */
 static uint32_t some_distance(void)
 {
-    static const uint32_t borders[] = {1, 2, 4095, 4096, 4097, 2 * L1_S, 511 * L1_S, L2_S - L1_S, L2_S, L2_S + 1, 2 * L2_S,
-                                       63 * (uint32_t)L2_S, FAR_S - L2_S, FAR_S - 1, FAR_S, FAR_S + 1, 3 * (uint32_t)FAR_S};
+    static const uint32_t borders[] = {1,
+                                       2,
+                                       4095,
+                                       4096,
+                                       4097,
+                                       2 * L1_S,
+                                       511 * L1_S,
+                                       L2_S - L1_S,
+                                       L2_S,
+                                       L2_S + 1,
+                                       2 * L2_S,
+                                       63 * (uint32_t)L2_S,
+                                       FAR_S - L2_S,
+                                       FAR_S - 1,
+                                       FAR_S,
+                                       FAR_S + 1,
+                                       3 * (uint32_t)FAR_S};
     uint32_t border = borders[rnd() % (sizeof borders / sizeof *borders)];
     switch (rnd() % 4) {
     case 0: return border + (uint32_t)(rnd() % 3);
@@ -115,13 +130,15 @@ static void random_run(uint32_t start, uint32_t rounds)
 Test(wheel, agrees_with_a_sorted_list)
 {
     fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-    for (uint32_t run = 0; run < 60; run++) random_run(run % 3 ? (uint32_t)(rnd() % 2000000000) : run * L2_S / 2, 300);
+    for (uint32_t run = 0; run < 60; run++)
+        random_run(run % 3 ? (uint32_t)(rnd() % 2000000000) : run * L2_S / 2, 300);
 }
 
 Test(wheel, borders_of_levels_are_exact)
 {
     static const uint32_t starts[] = {0, 1, 4095, 4096, L2_S - 1, L2_S, FAR_S - 1, FAR_S, 1700000000};
-    static const uint32_t distances[] = {1, 4095, 4096, 4097, L2_S - 1, L2_S, L2_S + 1, FAR_S - 1, FAR_S, FAR_S + 1, 5u * FAR_S};
+    static const uint32_t distances[] = {1,        4095,      4096,  4097,      L2_S - 1,  L2_S,
+                                         L2_S + 1, FAR_S - 1, FAR_S, FAR_S + 1, 5u * FAR_S};
     for (uint32_t i = 0; i < sizeof starts / sizeof *starts; i++)
         for (uint32_t k = 0; k < sizeof distances / sizeof *distances; k++) {
             struct wheel *w = wheel_create(starts[i]);
@@ -160,7 +177,8 @@ Test(wheel, chunks_are_reused_and_what_was_reserved_is_enough)
     cr_assert(wheel_reserve(w, 100000));
     for (uint32_t i = 0; i < 100000; i++) wheel_add(w, i, 1 + (uint32_t)(rnd() % (2 * FAR_S)));
     uint32_t total = 0, n;
-    while ((n = wheel_advance(w, 2 * FAR_S, out, 256))) total += n; /* no reserve on the way: levels move down */
+    while ((n = wheel_advance(w, 2 * FAR_S, out, 256)))
+        total += n; /* no reserve on the way: levels move down */
     cr_assert_eq(total, 100000);
     uint64_t bytes = wheel_bytes(w);
     uint32_t now = wheel_now(w);

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS_MAX = 16, FLIPS_MAX = 4096, CLAMP_AHEAD_S = 24 * 3600 };
+enum { ROUNDS_MAX = 16, CLAMP_AHEAD_S = 24 * 3600 };
 
 /* ---- life ---------------------------------------------------------------------------- */
 
@@ -158,7 +158,25 @@ static uint32_t leave_at(const struct shard *s, const struct row *row)
     return ttl && row->last_seen < UINT32_MAX - ttl ? row->last_seen + ttl : UINT32_MAX;
 }
 
-void shard_settle(struct shard *s, struct turn *turn, bool due)
+static bool settle_round(struct shard *s, struct turn *turn, struct walk *walk, struct flip *flips,
+                         uint32_t round)
+{
+    const struct segment_set *segments = &s->set->segments;
+    bool due = turn->due && round == 0;
+    walk->flips = flips;
+    walk->flip_count =
+        due ? segments_update_timed(segments, &s->store, turn->row, walk->context, flips, segments->count)
+            : segments_update(segments, &s->store, turn->row, &turn->touched, walk->context, flips,
+                              segments->count);
+    turn->touched.count = 0;
+    turn->touched.everything = false;
+    if (turn->silent) return false;
+    if (due) return walk_due(walk);
+    if (turn->command && round == 0) return walk_command(walk, turn->command_kind, turn->command_journey);
+    return walk_record(walk);
+}
+
+void shard_settle(struct shard *s, struct turn *turn)
 {
     struct arena *work = &s->effects->work;
     struct person person = {.store = &s->store,
@@ -167,20 +185,21 @@ void shard_settle(struct shard *s, struct turn *turn, bool due)
                             .schema = &s->set->schema,
                             .event = turn->event,
                             .event_at = turn->event_at,
+                            .now = s->now,
                             .scratch = work};
     struct expr_context context = {.source = &person_source,
                                    .self = &person,
                                    .now = s->now,
                                    .week = &s->set->journeys.week,
+                                   .zone = person_zone(&person),
                                    .scratch = work,
                                    .next_change = UINT32_MAX};
-    context.zone = person_zone(&person);
-    struct flip *flips = arena_alloc(work, sizeof *flips * s->set->segments.count);
     struct walk walk = {.set = &s->set->journeys,
                         .segments = &s->set->segments,
                         .schema = &s->set->schema,
                         .store = &s->store,
                         .outbox = s->outbox,
+                        .outbox_full = s->outbox_limit && outbox_bytes(s->outbox) >= s->outbox_limit,
                         .scratch = work,
                         .journeys = s->journeys,
                         .actions = &s->counters.actions,
@@ -193,29 +212,25 @@ void shard_settle(struct shard *s, struct turn *turn, bool due)
                         .event = turn->event,
                         .event_at = turn->event_at,
                         .late = turn->late,
-                        .flips = flips,
+                        .armed = turn->armed,
+                        .changes = turn->changes,
+                        .change_count = turn->change_count,
                         .context = &context,
                         .touched = &turn->touched};
-    walk.outbox_full = s->outbox_limit && outbox_bytes(s->outbox) >= s->outbox_limit;
+    struct flip *flips = arena_alloc(work, sizeof *flips * (s->set->segments.count + 1));
+    struct attribute_change *changes = NULL;
     if (turn->event && !turn->silent) {
         consent_record(&walk);
         outcome_record(&walk);
     }
     if (turn->merged) walk_merged(&walk);
-    bool again = true;
-    for (uint32_t round = 0; again && round < ROUNDS_MAX; round++) {
-        walk.flip_count = due && round == 0
-                              ? segments_update_timed(&s->set->segments, &s->store, turn->row, &context,
-                                                      flips, s->set->segments.count)
-                              : segments_update(&s->set->segments, &s->store, turn->row, &turn->touched,
-                                                &context, flips, s->set->segments.count);
-        if (turn->silent) break;
-        bool again_due = due && round == 0 ? walk_due(&walk) : false;
-        /* The first round has the record itself; later ones only what journeys themselves changed. */
-        turn->touched.count = 0;
-        turn->touched.everything = false;
-        again = walk_record(&walk) | again_due;
-        walk.event = round == 0 ? NULL : walk.event;
+    /* The first round has the record itself; later ones only what journeys themselves changed. */
+    for (uint32_t round = 0; round < ROUNDS_MAX && settle_round(s, turn, &walk, flips, round); round++) {
+        walk.event = NULL;
+        if (!changes) changes = arena_alloc(work, sizeof walk.step_changes);
+        memcpy(changes, walk.step_changes, sizeof walk.step_changes);
+        walk.changes = changes;
+        walk.change_count = walk.step_change_count;
     }
     s->counters.expression_errors += context.errors;
     struct row *row = store_row(&s->store, turn->row);
@@ -280,13 +295,24 @@ static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const st
     return window_seen(&s->store, e->message_hash, own_s, s->now);
 }
 
+/* An attribute's former value lives in the store's column: triggers that compare it need a copy. */
+static struct value keep_value(struct shard *s, struct value v)
+{
+    if (v.kind == V_STRING || v.kind == V_RAW) v.s = arena_slice(&s->effects->work, value_text(v)).p;
+    return v;
+}
+
 static void apply_traits(struct shard *s, const struct event *e, uint32_t at, struct turn *turn)
 {
+    if (!e->trait_count) return;
+    struct attribute_change *changes = arena_alloc(&s->effects->work, sizeof *changes * e->trait_count);
+    turn->changes = changes;
     for (uint32_t i = 0; i < e->trait_count; i++) {
         const struct event_trait *t = &e->traits[i];
         const struct schema_attribute *a = &s->set->schema.attributes[t->attribute];
-        struct value old;
+        struct value old = value_none();
         if (!attribute_set(&s->store, turn->row, t->attribute, t->value, at, &old)) continue;
+        changes[turn->change_count++] = (struct attribute_change){t->attribute, keep_value(s, old)};
         touch(&turn->touched, FEATURE_ATTRIBUTE, t->attribute);
         if (a->identifies && t->value.kind == V_STRING)
             shard_link_trait(s, turn->row, t->attribute, value_text(t->value));
@@ -347,7 +373,7 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
         touch(&turn.touched, FEATURE_PROFILE, PROFILE_LAST_SEEN);
     }
     if (at < r->first_seen) r->first_seen = at;
-    shard_settle(s, &turn, false);
+    shard_settle(s, &turn);
     tell_event(s, OUTCOME_APPLIED, REJECT_NONE, type, store_row(&s->store, row)->key);
 }
 
@@ -456,11 +482,10 @@ static void apply_definitions(struct shard *s, const struct record *r)
          slot++) { /* silently: nobody enters because a rule is new */
         if (!(s->store.rows[slot].flags & ROW_USED)) continue;
         arena_reset(&s->effects->work);
-        CHECK(store_reserve(&s->store, 1, 4096));
+        CHECK(shard_reserve_records(s, 1, 0));
         store_touch(&s->store, (row_t){slot});
         struct turn turn = {.row = {slot}, .silent = true, .touched = {.everything = true}};
-        CHECK(shard_reserve_ready(s, 2) && wheel_reserve(s->wheel, 2));
-        shard_settle(s, &turn, false);
+        shard_settle(s, &turn);
     }
 }
 
@@ -487,34 +512,8 @@ static void apply_admin(struct shard *s, const struct record *r)
     row_t row;
     if (in.bad || store_find(&s->store, key, &row, &target) != FOUND_ROW) return;
     store_touch(&s->store, row);
-    struct arena *work = &s->effects->work;
-    struct turn turn = {.row = row};
-    struct person person = {
-        .store = &s->store, .row = row, .set = &s->set->journeys, .schema = &s->set->schema, .scratch = work};
-    struct expr_context context = {.source = &person_source,
-                                   .self = &person,
-                                   .now = s->now,
-                                   .week = &s->set->journeys.week,
-                                   .zone = person_zone(&person),
-                                   .scratch = work,
-                                   .next_change = UINT32_MAX};
-    struct walk walk = {.set = &s->set->journeys,
-                        .segments = &s->set->segments,
-                        .schema = &s->set->schema,
-                        .store = &s->store,
-                        .outbox = s->outbox,
-                        .scratch = work,
-                        .journeys = s->journeys,
-                        .actions = &s->counters.actions,
-                        .now = s->now,
-                        .observer = s,
-                        .on_action = on_action,
-                        .on_transition = on_transition,
-                        .row = row,
-                        .context = &context,
-                        .touched = &turn.touched};
-    walk_command(&walk, command, journey);
-    shard_settle(s, &turn, false);
+    struct turn turn = {.row = row, .command = true, .command_kind = command, .command_journey = journey};
+    shard_settle(s, &turn);
 }
 
 void shard_apply_record(struct shard *s, struct batch_item *item)
@@ -556,38 +555,40 @@ void shard_apply_record(struct shard *s, struct batch_item *item)
 
 static size_t record_bytes(const struct record *r) { return (size_t)r->head_bytes + r->payload.n; }
 
+/* Room for what `count` records with `bytes` of payload may do here: people, histories and columns (store), what their
+ * journeys keep and create, wake-ups. One heap serves all of them, so it is asked for once. */
+bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes)
+{
+    enum { PER_RECORD = WALK_STORE_BYTES_MAX + WALK_ACTION_BYTES_MAX + (32 << 10) };
+    return outbox_reserve(s->outbox, WALK_ACTIONS_MAX * count, 0) &&
+           store_reserve_more(&s->store, count, bytes, 2 * bytes + (size_t)count * PER_RECORD) &&
+           wheel_reserve(s->wheel, 4 * count) && shard_reserve_ready(s, 4 * count) &&
+           region_reserve(&s->merges, (size_t)count * sizeof(struct pending_merge));
+}
+
 bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out)
 {
     size_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        items[i].shard->live_records = 0;
-        items[i].shard->live_bytes = 0;
-    }
+    for (uint32_t i = 0; i < count; i++) items[i].shard->live_records = 0, items[i].shard->live_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct shard *s = items[i].shard;
-        uint32_t parked =
-            items[i].record.kind == RECORD_MESSAGE ? 64 : 1; /* a merge releases what was parked for it */
-        s->live_records += parked;
-        s->live_bytes += record_bytes(&items[i].record) * 2;
+        /* An answer to a merge applies the person's parked records, too. */
+        uint32_t parked = items[i].record.kind == RECORD_MESSAGE ? shard_parked_for(s, &items[i].record) : 0;
+        s->live_records += 1 + parked;
+        s->live_bytes += record_bytes(&items[i].record) + (size_t)parked * EVENT_BYTES_MAX;
         bytes += record_bytes(&items[i].record);
     }
     for (uint32_t i = 0; i < count; i++) {
         struct shard *s = items[i].shard;
         if (!s->live_records) continue;
-        uint32_t n = s->live_records;
-        size_t b = s->live_bytes + 8192 * (size_t)n;
+        if (!shard_reserve_records(s, s->live_records, s->live_bytes)) return false;
         s->live_records = 0;
-        if (!store_reserve(&s->store, n, b) || !wheel_reserve(s->wheel, 4 * n) ||
-            !shard_reserve_ready(s, 4 * n))
-            return false;
-        if (!outbox_reserve(s->outbox, 16 * n, 16 * b)) return false;
-        if (!region_reserve(&s->merges, (size_t)n * sizeof(struct pending_merge))) return false;
     }
     if (!effects_reserve(out, 64 * count + 1024)) return false;
     arena_reserve(&out->work, 1 << 20);
+    arena_reserve(&out->scratch, bytes + (64 << 10));
     buf_clear(&out->half);
     buf_reserve(&out->half, 256 << 10);
-    arena_reserve(&out->scratch, bytes + (64 << 10));
     return true;
 }
 

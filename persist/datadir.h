@@ -12,31 +12,41 @@
 #include "core/base/hash.h"
 #include "persist/disk.h"
 
-enum persist_status { PERSIST_OK = 0, PERSIST_REFUSED = 65 /* damaged, foreign or incompatible */, PERSIST_IO = 74 };
+enum persist_status {
+    PERSIST_OK = 0,
+    PERSIST_REFUSED = 65 /* damaged, foreign or incompatible */,
+    PERSIST_IO = 74
+};
 
 struct datadir {
     struct disk *disk;
-    struct key id;               /* random, of this directory */
-    uint8_t seed[32];            /* of the hash secret */
+    struct key id;    /* random, of this directory */
+    uint8_t seed[32]; /* of the hash secret */
     uint32_t seed_bytes;
     struct hash_secret secret;
-    uint32_t core_version;       /* that wrote the newest log */
-    bool fresh;                  /* made just now */
-    struct buf error;            /* one line: file, offset, LSN, what to do */
+    uint32_t core_version; /* that wrote the newest log */
+    bool fresh;            /* made just now */
+    struct buf error;      /* one line: file, offset, LSN, what to do */
 };
 /* seed: for a new directory; empty: 16 random bytes given by the caller in `random`. */
-enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed, const uint8_t random[32]);
+enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed,
+                                 const uint8_t random[32]);
 void datadir_close(struct datadir *dir);
 
 /* For the rooms of persist: a status with its line in dir->error; whole small files, put under another name first,
  * synced, renamed, and the folder synced. */
 enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *why);
-enum persist_status datadir_failed(struct datadir *dir, const char *path, int64_t error); /* -errno, or >= 0: short */
-enum persist_status datadir_put_file(struct datadir *dir, const char *folder, const char *path, struct slice bytes);
-enum persist_status datadir_get_file(struct datadir *dir, const char *path, size_t bytes_max, struct buf *out);
+enum persist_status datadir_failed(struct datadir *dir, const char *path,
+                                   int64_t error); /* -errno, or >= 0: short */
+enum persist_status datadir_put_file(struct datadir *dir, const char *folder, const char *path,
+                                     struct slice bytes);
+enum persist_status datadir_get_file(struct datadir *dir, const char *path, size_t bytes_max,
+                                     struct buf *out);
 
 /* Bundles of definitions: written and synced (file and directory) before a record refers to them. */
-enum persist_status datadir_put_definitions(struct datadir *dir, uint32_t version, struct key hash, struct slice bundle);
-enum persist_status datadir_get_definitions(struct datadir *dir, uint32_t version, struct key *hash, struct buf *bundle);
+enum persist_status datadir_put_definitions(struct datadir *dir, uint32_t version, struct key hash,
+                                            struct slice bundle);
+enum persist_status datadir_get_definitions(struct datadir *dir, uint32_t version, struct key *hash,
+                                            struct buf *bundle);
 
 #endif

@@ -15,7 +15,12 @@ struct disk_op { /* embedded in what waits for it */
     int64_t result;
 };
 
-enum disk_open { DISK_READ = 1, DISK_WRITE = 2, DISK_CREATE = 4 /* fails if it exists */, DISK_DIRECT = 8 /* O_DIRECT | O_DSYNC */ };
+enum disk_open {
+    DISK_READ = 1,
+    DISK_WRITE = 2,
+    DISK_CREATE = 4 /* fails if it exists */,
+    DISK_DIRECT = 8 /* O_DIRECT | O_DSYNC */
+};
 
 struct disk {
     const struct disk_ops *ops;

@@ -18,15 +18,17 @@ struct recovery_host {
 };
 struct recovered {
     uint32_t next_epoch;
-    uint32_t newest_second;       /* highest `now` in snapshot and log */
-    uint64_t records;             /* replayed */
+    uint32_t newest_second; /* highest `now` in snapshot and log */
+    uint64_t records;       /* replayed */
     uint64_t log_bytes, snapshot_bytes;
     uint64_t next_snapshot;
-    uint64_t cut_bytes;           /* of torn tails */
+    uint64_t cut_bytes; /* of torn tails */
     uint64_t lsn_sum;
-    uint64_t damaged_snapshot;    /* its number: the one before was used instead (dir->error says what was wrong); 0: none */
+    uint64_t
+        damaged_snapshot; /* its number: the one before was used instead (dir->error says what was wrong); 0: none */
 };
 /* from_zero: ignore snapshots (tests with --log-keep all). */
-enum persist_status recover(struct datadir *dir, const struct recovery_host *host, bool from_zero, struct recovered *out);
+enum persist_status recover(struct datadir *dir, const struct recovery_host *host, bool from_zero,
+                            struct recovered *out);
 
 #endif

@@ -568,7 +568,7 @@ static enum persist_status restore_frames(struct stream *s, struct shard *shard)
 {
     size_t at = HEADER_BYTES;
     uint64_t frames = 0;
-    struct frame f;
+    struct frame f = {0};
     for (;; frames++) {
         enum persist_status status = next_frame(s, &at, &f);
         if (status != PERSIST_OK) return status;

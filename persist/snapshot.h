@@ -25,11 +25,11 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
 int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file *out);
 void snapshot_abandon(struct snapshot_writer *w);
 /* All shards' files are there and verified by snapshot_step: writes the manifest, removes all but the last two. */
-enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const struct snapshot_file *files, uint32_t count,
-                                    uint32_t definitions_version, uint32_t core_version);
+enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const struct snapshot_file *files,
+                                    uint32_t count, uint32_t definitions_version, uint32_t core_version);
 struct snapshot_manifest {
     uint64_t number;
-    bool foreign;              /* whole, but newer or of another directory: nothing to fall back from */
+    bool foreign; /* whole, but newer or of another directory: nothing to fall back from */
     uint32_t definitions_version, core_version, count;
     struct snapshot_file files[64];
 };
@@ -38,8 +38,8 @@ enum persist_status snapshot_find(struct datadir *dir, uint32_t skip, struct sna
 /* Every file of it: present, whole, and what the manifest says. Before anything is restored from it. */
 enum persist_status snapshot_verify(struct datadir *dir, const struct snapshot_manifest *m);
 /* One shard's file into a fresh shard. */
-enum persist_status snapshot_restore(struct datadir *dir, const struct snapshot_manifest *m, const struct snapshot_file *file,
-                                     struct shard *shard);
+enum persist_status snapshot_restore(struct datadir *dir, const struct snapshot_manifest *m,
+                                     const struct snapshot_file *file, struct shard *shard);
 uint64_t snapshot_next_number(struct datadir *dir); /* above all that have a folder */
 
 #endif

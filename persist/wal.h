@@ -50,8 +50,7 @@ struct wal_stats {
 void wal_stats(const struct wal *w, struct wal_stats *out);
 /* Files whose every record is in two snapshots may be recycled: lsn[shard] of the older of the two. */
 void wal_recycle(struct wal *w, const uint64_t lsn[], bool keep_all);
-void wal_close(
-    struct wal *w); /* after wal_idle: the log is ended, so that the next start finds no tail */
-void wal_drop(struct wal *w);                /* as a crash would: memory is given back, nothing is written any more */
+void wal_close(struct wal *w); /* after wal_idle: the log is ended, so that the next start finds no tail */
+void wal_drop(struct wal *w);  /* as a crash would: memory is given back, nothing is written any more */
 
 #endif

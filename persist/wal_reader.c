@@ -116,7 +116,7 @@ static void begin_file(struct log_reader *r, const struct log_header *h)
     r->at = LOG_HEADER_BYTES;
 }
 
-/* Does the next file go on exactly where this one ends? */
+/* Does the next file go on exactly where this one ends? If not, this one stays open. */
 static bool next_file(struct log_reader *r)
 {
     struct log_header h;
@@ -124,14 +124,12 @@ static bool next_file(struct log_reader *r)
     uint64_t at = r->at;
     if (from + 1 == r->count || !open_file(r, from + 1)) return false;
     bool found = read_header(r, &h);
-    if (r->status != PERSIST_OK) return false;
-    if (found && (h.first_group < r->number ||
-                  (h.first_group == r->number && (h.chain != r->chain || h.first_ticket != r->ticket))))
-        return refuse(r, r->index, 0, "the file does not continue the one before it");
-    if (found && h.first_group == r->number) {
+    if (found && h.first_group == r->number && h.chain == r->chain && h.first_ticket == r->ticket) {
         begin_file(r, &h);
         return true;
     }
+    if (found && h.first_group <= r->number)
+        refuse(r, r->index, 0, "the file does not continue the one before it");
     if (open_file(r, from)) r->at = at;
     return false;
 }
@@ -205,10 +203,12 @@ static void hear_block(const struct log_reader *r, const uint8_t *p, uint64_t n,
 {
     struct log_header f;
     struct group_header g;
-    if (n == LOG_HEADER_BYTES && log_header_decode(p, &f) == FORMAT_OK && ours(r, (uint32_t)f.directory.lo, f.epoch, f.thread))
+    if (n == LOG_HEADER_BYTES && log_header_decode(p, &f) == FORMAT_OK &&
+        ours(r, (uint32_t)f.directory.lo, f.epoch, f.thread))
         heed(b, f.durable_group);
     for (uint64_t at = 0; at + GROUP_HEADER_BYTES <= n; at += SECTOR)
-        if (group_header_decode(p + at, &g) == FORMAT_OK && ours(r, g.directory, g.epoch, g.thread)) heed(b, g.durable_group);
+        if (group_header_decode(p + at, &g) == FORMAT_OK && ours(r, g.directory, g.epoch, g.thread))
+            heed(b, g.durable_group);
 }
 
 /* The length of a whole group that stands here; what is inside it is somebody's payload and no witness. */
@@ -267,7 +267,8 @@ static bool judge_unused(struct log_reader *r, const struct behind *b)
 {
     if (r->names[0].sequence > 1) return refuse(r, 0, 0, "the log files before this one are missing");
     if (b->any) return refuse(r, 0, 0, "the file header is damaged");
-    if (r->count > 1 && r->size < FILE_BYTES_MIN) return refuse(r, 0, 0, "the file is shorter than it was made");
+    if (r->count > 1 && r->size < FILE_BYTES_MIN)
+        return refuse(r, 0, 0, "the file is shorter than it was made");
     if (r->closed) return refuse(r, 0, 0, "the log of a former epoch has no header");
     return true;
 }
@@ -281,9 +282,13 @@ static bool judge_end(struct log_reader *r)
     r->window_bytes = 0;
     if (r->ended) return true;
     if (!r->used) return judge_unused(r, &b);
-    if (b.mark >= r->number) return refuse(r, r->index, r->at, "a group that was durable is damaged or missing");
-    if (r->closed) return refuse(r, r->index, r->at, "the log of a former epoch stops without its end: damaged or missing");
-    if (r->index + 1 == r->count) return refuse(r, r->index, r->at, "the log file behind this one is missing");
+    if (b.mark >= r->number)
+        return refuse(r, r->index, r->at, "a group that was durable is damaged or missing");
+    if (r->closed)
+        return refuse(r, r->index, r->at,
+                      "the log of a former epoch stops without its end: damaged or missing");
+    if (r->index + 1 == r->count)
+        return refuse(r, r->index, r->at, "the log file behind this one is missing");
     return true;
 }
 
@@ -426,4 +431,16 @@ enum persist_status log_reader_seal(struct log_reader *r)
     if (!r->ended && !write_end(r)) return r->status;
     remove_behind(r, r->index + 1);
     return r->status;
+}
+
+enum persist_status log_reader_give_up(struct log_reader *r)
+{
+    struct log_group g;
+    struct behind b;
+    while (log_reader_next(r, &g) == READ_GROUP) {
+    }
+    if (r->status == PERSIST_IO || !r->used) return r->status;
+    r->status = PERSIST_OK;
+    if (scan_behind(r, &b)) r->torn_bytes = b.bytes;
+    return r->status == PERSIST_OK ? log_reader_seal(r) : r->status;
 }

@@ -48,6 +48,9 @@ enum read_result log_reader_next(struct log_reader *r, struct log_group *out);
 /* After READ_END, when everything else went well too: keeps what is torn in broken/, cuts, writes the end group, removes
  * files never used. Cut short by a crash, it can be done again. */
 enum persist_status log_reader_seal(struct log_reader *r);
+/* `inspect --repair`, on a reader just opened: reads as far as it goes, then treats whatever follows as a torn tail. Still
+ * refuses a log whose first header is lost. */
+enum persist_status log_reader_give_up(struct log_reader *r);
 void log_reader_close(struct log_reader *r);
 
 #endif

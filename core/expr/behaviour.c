@@ -132,13 +132,13 @@ static uint32_t leaves_at(const struct span *s, int64_t time)
 struct walk {
     struct machine *m;
     const struct tally *t;
-    struct slot *top;          /* where blocks run */
+    struct slot *top; /* where blocks run */
     struct history_view h;
     struct span span;
-    uint32_t buckets, items;   /* buckets stand first; none where a filter or a value cannot see into them */
-    uint32_t first, ahead;     /* items [first, ahead) are inside, [ahead, items) ahead of now */
-    uint32_t change;           /* of the blocks: what a `where` said about time */
-    uint32_t sum_index;        /* of the value among the type's numbers, for bucket sums */
+    uint32_t buckets, items; /* buckets stand first; none where a filter or a value cannot see into them */
+    uint32_t first, ahead;   /* items [first, ahead) are inside, [ahead, items) ahead of now */
+    uint32_t change;         /* of the blocks: what a `where` said about time */
+    uint32_t sum_index;      /* of the value among the type's numbers, for bucket sums */
 };
 
 struct total {
@@ -209,7 +209,8 @@ static bool item_add(struct walk *w, uint32_t i, int sign, struct total *to)
         const struct day_bucket *b = &w->h.days[i];
         to->count += sign * (int64_t)b->count;
         to->numbers += sign * (int64_t)b->count;
-        if (summed && b->sums) to->micros += sign * ((const int64_t *)heap_at(w->h.heap, b->sums))[w->sum_index];
+        if (summed && b->sums)
+            to->micros += sign * ((const int64_t *)heap_at(w->h.heap, b->sums))[w->sum_index];
         return true;
     }
     if (!item_matches(w, i)) return false;
@@ -222,7 +223,8 @@ static bool item_add(struct walk *w, uint32_t i, int sign, struct total *to)
     return true;
 }
 
-static void walk_begin(struct walk *w, struct machine *m, const struct tally *t, struct slot *top, const struct value *window)
+static void walk_begin(struct walk *w, struct machine *m, const struct tally *t, struct slot *top,
+                       const struct value *window)
 {
     w->m = m;
     w->t = t;
@@ -230,11 +232,13 @@ static void walk_begin(struct walk *w, struct machine *m, const struct tally *t,
     w->change = NEVER;
     w->span = span_of(m, window);
     history_of(m, t->type, &w->h);
-    bool whole = !t->entries_only && !t->where_at && (!(t->flags & TALLY_VALUE) || t->value_property >= 0) && t->what <= TALLY_AVG;
+    bool whole = !t->entries_only && !t->where_at && (!(t->flags & TALLY_VALUE) || t->value_property >= 0) &&
+                 t->what <= TALLY_AVG;
     w->buckets = whole ? w->h.day_count : 0;
     w->items = w->buckets + w->h.n;
     w->sum_index = 0;
-    for (int32_t i = 0; w->buckets && i < t->value_property; i++) w->sum_index += w->h.type->props[i].type == T_NUMBER;
+    for (int32_t i = 0; w->buckets && i < t->value_property; i++)
+        w->sum_index += w->h.type->props[i].type == T_NUMBER;
     w->first = w->span.kind == SPAN_ALL ? 0 : item_at(w, w->span.start);
     w->ahead = w->items;
     if (w->span.kind == SPAN_ALL || w->items == 0 || item_time(w, w->items - 1) <= w->span.now) return;
@@ -242,7 +246,10 @@ static void walk_begin(struct walk *w, struct machine *m, const struct tally *t,
     if (w->first > w->ahead) w->first = w->ahead;
 }
 
-static bool counts_only(const struct walk *w) { return !w->t->where_at && !(w->t->flags & TALLY_VALUE) && w->buckets == 0; }
+static bool counts_only(const struct walk *w)
+{
+    return !w->t->where_at && !(w->t->flags & TALLY_VALUE) && w->buckets == 0;
+}
 
 static struct total walk_total(struct walk *w)
 {
@@ -299,7 +306,8 @@ static enum truth truth_of(const struct walk *w, const struct total *sum, struct
     struct value v = total_value(w->t, sum);
     if (v.kind == V_ERROR || operand.kind == V_ERROR) return TRUTH_ERROR;
     int order = value_order(operand, v); /* operand OP tally: the tally is the right side */
-    if (order == INCOMPARABLE) return w->t->compare == OP_NE ? TRUTH_TRUE : w->t->compare == OP_EQ ? TRUTH_FALSE : TRUTH_ERROR;
+    if (order == INCOMPARABLE)
+        return w->t->compare == OP_NE ? TRUTH_TRUE : w->t->compare == OP_EQ ? TRUTH_FALSE : TRUTH_ERROR;
     return order_holds(w->t->compare, order) ? TRUTH_TRUE : TRUTH_FALSE;
 }
 
@@ -313,8 +321,8 @@ static uint32_t falls_below(const struct walk *w, int64_t count, int64_t least)
 static bool falls_only(const struct walk *w, struct value operand)
 {
     bool whole = operand.kind == V_INT && operand.i > -(1ll << 32) && operand.i < 1ll << 32;
-    return counts_only(w) && w->t->what == TALLY_COUNT && w->ahead == w->items && whole && w->t->compare != OP_EQ &&
-           w->t->compare != OP_NE;
+    return counts_only(w) && w->t->what == TALLY_COUNT && w->ahead == w->items && whole &&
+           w->t->compare != OP_EQ && w->t->compare != OP_NE;
 }
 
 /* Leavings and enterings in order of time, all of one second together, until the comparison comes out otherwise. */
@@ -349,7 +357,8 @@ static struct slot *tally_compared(struct walk *w, struct slot *operand)
     enum truth truth = truth_of(w, &sum, operand->v);
     uint32_t change = compare_next(w, &sum, operand->v);
     if (truth == TRUTH_ERROR)
-        operand->v = operand->v.kind == V_ERROR ? operand->v : value_fail("no such overload or nothing to average");
+        operand->v =
+            operand->v.kind == V_ERROR ? operand->v : value_fail("no such overload or nothing to average");
     else
         operand->v = value_bool(truth == TRUTH_TRUE);
     operand->change = sooner(operand->change, sooner(change, w->change));
@@ -502,7 +511,10 @@ struct slot *op_sequence(struct machine *m, const struct instr *in, struct slot 
     bool whole = true;
     CHECK(s->count <= sizeof taken / sizeof *taken);
     while (left--) {
-        struct tally t = {.what = TALLY_COUNT, .type = s->steps[left].type, .value_property = -1, .entries_only = true,
+        struct tally t = {.what = TALLY_COUNT,
+                          .type = s->steps[left].type,
+                          .value_property = -1,
+                          .entries_only = true,
                           .where_at = s->steps[left].where_at};
         struct walk w;
         walk_begin(&w, m, &t, top + 1, &window->v);

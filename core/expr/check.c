@@ -7,14 +7,15 @@ enum { ARGS_MAX = 4 };
 
 /* ---- reporting, and making nodes ---------------------------------------------------------------- */
 
-const struct node *check_node(struct checker *c, struct node like, const struct type *type, const struct node *const *child,
-                              uint32_t count)
+const struct node *check_node(struct checker *c, struct node like, const struct type *type,
+                              const struct node *const *child, uint32_t count)
 {
     like.type = c->scope->unchecked ? type_basic(TYPE_DYN) : type;
     return node_make(c->pool, like, child, count);
 }
 
-const struct node *check_fail(struct checker *c, const struct tree *at, const char *fix, const char *format, ...)
+const struct node *check_fail(struct checker *c, const struct tree *at, const char *fix, const char *format,
+                              ...)
 {
     char text[512];
     va_list args;
@@ -34,12 +35,14 @@ void check_warn(struct checker *c, const struct tree *at, const char *fix, const
     if (!c->scope->conformance) expr_error_add(c->pool->arena, c->errors, e);
 }
 
-const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space, uint32_t within,
-                                    struct slice name)
+const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
+                                    uint32_t within, struct slice name)
 {
     struct slice near = {0};
     if (c->scope->nearest) near = c->scope->nearest(c->scope->self, space, within, name);
-    const char *fix = near.n ? arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p) : NULL;
+    const char *fix =
+        near.n ? arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p)
+               : NULL;
     return check_fail(c, at, fix, "undeclared reference to '%.*s'", (int)name.n, (const char *)name.p);
 }
 
@@ -67,18 +70,20 @@ static const char *types_text(struct checker *c, const struct node *const *args,
 {
     const char *text = "";
     for (uint32_t i = 0; i < n; i++)
-        text = arena_printf(c->pool->arena, "%s%s%s", text, i ? ", " : "", type_text(c->pool->arena, args[i]->type));
+        text = arena_printf(c->pool->arena, "%s%s%s", text, i ? ", " : "",
+                            type_text(c->pool->arena, args[i]->type));
     return text;
 }
 
-static const struct node *no_overload(struct checker *c, const struct tree *t, const struct node *const *args, uint32_t n)
+static const struct node *no_overload(struct checker *c, const struct tree *t, const struct node *const *args,
+                                      uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         if (args[i]->type->kind == TYPE_ERROR) return args[i];
     bool null = n == 2 && (args[0]->type->kind == TYPE_NULL || args[1]->type->kind == TYPE_NULL);
     return check_fail(c, t, null ? "absent is not null: use has()" : NULL,
-                      "found no matching overload for '%.*s' applied to '(%s)'", (int)t->name.n, (const char *)t->name.p,
-                      types_text(c, args, n));
+                      "found no matching overload for '%.*s' applied to '(%s)'", (int)t->name.n,
+                      (const char *)t->name.p, types_text(c, args, n));
 }
 
 static const struct node *promote(struct checker *c, const struct node *n)
@@ -95,7 +100,8 @@ static void adapt(struct checker *c, const struct node **args, uint32_t n)
         times |= args[i]->type->kind == TYPE_TIME || args[i]->type->kind == TYPE_DURATION;
     }
     for (uint32_t i = 0; i < n; i++) {
-        if (doubles && args[i]->type->kind == TYPE_INT && !c->scope->conformance) args[i] = promote(c, args[i]);
+        if (doubles && args[i]->type->kind == TYPE_INT && !c->scope->conformance)
+            args[i] = promote(c, args[i]);
         if (times && args[i]->type->kind == TYPE_DATE)
             args[i] = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &args[i], 1);
     }
@@ -132,23 +138,29 @@ static bool comparable(const struct type *a, const struct type *b, bool order)
 {
     if (type_is_open(a) || type_is_open(b) || (type_is_number(a) && type_is_number(b))) return true;
     if (!order) return type_agrees(a, b);
-    return a->kind == b->kind && (a->kind == TYPE_BOOL || a->kind == TYPE_STRING || a->kind == TYPE_TIME || a->kind == TYPE_DATE ||
-                                  a->kind == TYPE_DURATION);
+    return a->kind == b->kind && (a->kind == TYPE_BOOL || a->kind == TYPE_STRING || a->kind == TYPE_TIME ||
+                                  a->kind == TYPE_DATE || a->kind == TYPE_DURATION);
 }
 
-static void warn_beyond_cap(struct checker *c, const struct tree *t, const struct node *count, const struct node *n)
+static void warn_beyond_cap(struct checker *c, const struct tree *t, const struct node *count,
+                            const struct node *n)
 {
     if (count->op != OP_TALLY || (count->a & TALLY_WHAT) != TALLY_COUNT || n->op != OP_CONST) return;
-    bool beyond = (n->value.kind == V_INT && n->value.i > count->c) || (n->value.kind == V_DOUBLE && n->value.d > count->c);
-    if (beyond && count->c) check_warn(c, t, "raise the event's cap", "the constant is beyond the event's cap: older events are only kept per day");
+    bool beyond = (n->value.kind == V_INT && n->value.i > count->c) ||
+                  (n->value.kind == V_DOUBLE && n->value.d > count->c);
+    if (beyond && count->c)
+        check_warn(c, t, "raise the event's cap",
+                   "the constant is beyond the event's cap: older events are only kept per day");
 }
 
 static const struct node *check_compare(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2] = {check(c, t->args[0]), check(c, t->args[1])};
-    bool constant = args[0]->op == OP_CONST || args[1]->op == OP_CONST, numbers = type_is_number(args[0]->type);
+    bool constant = args[0]->op == OP_CONST || args[1]->op == OP_CONST,
+         numbers = type_is_number(args[0]->type);
     if (constant || !numbers) adapt(c, args, 2); /* other numbers are compared as they are */
-    if (!comparable(args[0]->type, args[1]->type, op != OP_EQ && op != OP_NE)) return no_overload(c, t, args, 2);
+    if (!comparable(args[0]->type, args[1]->type, op != OP_EQ && op != OP_NE))
+        return no_overload(c, t, args, 2);
     warn_beyond_cap(c, t, args[0], args[1]);
     warn_beyond_cap(c, t, args[1], args[0]);
     return check_node(c, (struct node){.op = (uint8_t)op}, type_basic(TYPE_BOOL), args, 2);
@@ -210,15 +222,18 @@ static const struct node *check_constant_call(struct checker *c, const struct tr
     const struct program *p = program_make(c->pool, n, &reason);
     struct value v = p ? program_run(p, &ctx) : value_none();
     if (v.kind != V_ERROR) return n;
-    return check_fail(c, t, NULL, "%.*s() always fails: %.*s", (int)t->name.n, (const char *)t->name.p, (int)v.n, (const char *)v.s);
+    return check_fail(c, t, NULL, "%.*s() always fails: %.*s", (int)t->name.n, (const char *)t->name.p,
+                      (int)v.n, (const char *)v.s);
 }
 
-static const struct node *call_matches(struct checker *c, const struct tree *t, const struct node *const *args)
+static const struct node *call_matches(struct checker *c, const struct tree *t,
+                                       const struct node *const *args)
 {
     const char *reason;
     if (!pattern_compile(c->pool->arena, value_text(args[1]->value), &reason))
         return check_fail(c, t, NULL, "malformed pattern: %s", reason);
-    return check_node(c, (struct node){.op = OP_MATCHES, .value = args[1]->value}, type_basic(TYPE_BOOL), args, 1);
+    return check_node(c, (struct node){.op = OP_MATCHES, .value = args[1]->value}, type_basic(TYPE_BOOL),
+                      args, 1);
 }
 
 static const struct type *list_sum(struct checker *c, const struct node *const *args)
@@ -228,13 +243,15 @@ static const struct type *list_sum(struct checker *c, const struct node *const *
     return type_same(a, b) || type_is_open(b->item) ? a : type_is_open(a->item) ? b : type_basic(TYPE_LIST);
 }
 
-static const struct node *check_overload(struct checker *c, const struct tree *t, const struct node **args, uint32_t n)
+static const struct node *check_overload(struct checker *c, const struct tree *t, const struct node **args,
+                                         uint32_t n)
 {
-    bool operator = t->name.p[t->name.n - 1] == '_' || t->name.p[0] == '@';
+    bool operator= t->name.p[t->name.n - 1] == '_' || t->name.p[0] == '@';
     if (operator) adapt(c, args, n);
     struct choice r = choose(t, args, n);
     if (!r.known)
-        return check_fail(c, t, nearest_function(c, t->name), "undeclared reference to '%.*s'", (int)t->name.n, (const char *)t->name.p);
+        return check_fail(c, t, nearest_function(c, t->name), "undeclared reference to '%.*s'",
+                          (int)t->name.n, (const char *)t->name.p);
     if (!r.fitting) return no_overload(c, t, args, n);
     bool open = false;
     for (uint32_t i = 0; i < n; i++)
@@ -242,11 +259,12 @@ static const struct node *check_overload(struct checker *c, const struct tree *t
     for (uint32_t i = 0; i < n; i++) open |= type_is_open(args[i]->type) && args[i]->op != OP_CONST;
     struct node like = {.op = r.only->op};
     if (r.only->op != OP_CALL) {
-        like.a = operator && n == 2 && r.only->op != OP_IN && !c->scope->conformance;
+        like.a = operator&& n == 2 && r.only->op != OP_IN && !c->scope->conformance;
         const struct type *type = r.only->result == 'L' && r.fitting == 1 ? list_sum(c, args) : r.type;
         return check_node(c, like, type, args, n);
     }
-    if (r.only->run == text_matches && args[1]->op == OP_CONST && args[1]->value.kind == V_STRING) return call_matches(c, t, args);
+    if (r.only->run == text_matches && args[1]->op == OP_CONST && args[1]->value.kind == V_STRING)
+        return call_matches(c, t, args);
     bool dynamic = r.fitting > 1 || open || c->scope->unchecked;
     like.a = dynamic ? SMALL_DYNAMIC : 0;
     like.b = (uint16_t)((dynamic ? r.first : r.only) - function_table);
@@ -258,20 +276,24 @@ static const struct node *check_function(struct checker *c, const struct tree *t
     const struct node *args[ARGS_MAX];
     uint32_t n = 0;
     if (t->count + (t->target != NULL) > ARGS_MAX)
-        return check_fail(c, t, NULL, "too many arguments for '%.*s'", (int)t->name.n, (const char *)t->name.p);
+        return check_fail(c, t, NULL, "too many arguments for '%.*s'", (int)t->name.n,
+                          (const char *)t->name.p);
     if (t->target) args[n++] = check(c, t->target);
     for (uint32_t i = 0; i < t->count; i++) args[n++] = check(c, t->args[i]);
     if (slice_is(t->name, "!_") && args[0]->fallible)
-        check_warn(c, t, "ask has() first", "'!' over something that can fail: an error stays an error, and the whole is false");
-    if (slice_is(t->name, "@in") && args[1]->type->kind == TYPE_LIST && !comparable(args[0]->type, args[1]->type->item, false))
+        check_warn(c, t, "ask has() first",
+                   "'!' over something that can fail: an error stays an error, and the whole is false");
+    if (slice_is(t->name, "@in") && args[1]->type->kind == TYPE_LIST &&
+        !comparable(args[0]->type, args[1]->type->item, false))
         return no_overload(c, t, args, n);
     return check_overload(c, t, args, n);
 }
 
 /* ---- parts of a timestamp -------------------------------------------------------------------------------- */
 
-static const char *const parts[] = {"getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear",
-                                    "getHours", "getMinutes", "getSeconds", "getMilliseconds"};
+static const char *const parts[] = {"getFullYear",  "getMonth",       "getDate",  "getDayOfMonth",
+                                    "getDayOfWeek", "getDayOfYear",   "getHours", "getMinutes",
+                                    "getSeconds",   "getMilliseconds"};
 
 static const struct node *check_part(struct checker *c, const struct tree *t, uint32_t part)
 {
@@ -279,13 +301,17 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
     uint32_t n = 1 + t->count;
     const struct type *of = args[0]->type;
     bool duration = of->kind == TYPE_DURATION && n == 1 && part >= PART_HOURS;
-    if (n > 2 || (of->kind != TYPE_TIME && of->kind != TYPE_DATE && !duration && !type_is_open(of))) return no_overload(c, t, args, n > 2 ? 2 : n);
-    struct node like = {.op = OP_ACCESS, .a = (uint8_t)part, .b = of->kind == TYPE_DATE || c->scope->conformance};
+    if (n > 2 || (of->kind != TYPE_TIME && of->kind != TYPE_DATE && !duration && !type_is_open(of)))
+        return no_overload(c, t, args, n > 2 ? 2 : n);
+    struct node like = {
+        .op = OP_ACCESS, .a = (uint8_t)part, .b = of->kind == TYPE_DATE || c->scope->conformance};
     if (n == 2) {
-        if (args[1]->type->kind != TYPE_STRING && !type_is_open(args[1]->type)) return no_overload(c, t, args, 2);
+        if (args[1]->type->kind != TYPE_STRING && !type_is_open(args[1]->type))
+            return no_overload(c, t, args, 2);
         like.b = 3;
         if (args[1]->op == OP_CONST && args[1]->value.kind == V_STRING) {
-            if (!zone_load(NULL, value_text(args[1]->value))) return check_fail(c, t->args[0], NULL, "unknown time zone");
+            if (!zone_load(NULL, value_text(args[1]->value)))
+                return check_fail(c, t->args[0], NULL, "unknown time zone");
             like.b = 2;
             like.value = args[1]->value;
             n = 1;
@@ -299,12 +325,14 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
 static const struct node *check_has(struct checker *c, const struct tree *t)
 {
     const struct tree *field = t->count == 1 ? t->args[0] : NULL;
-    if (!field || field->kind != TREE_SELECT) return check_fail(c, t, NULL, "has() takes a field: has(profile.city)");
+    if (!field || field->kind != TREE_SELECT)
+        return check_fail(c, t, NULL, "has() takes a field: has(profile.city)");
     const struct node *load = check_field(c, field, true);
     if (!load) {
         const struct node *of = check(c, field->target);
         if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-            return check_fail(c, field, NULL, "type '%s' does not support field selection", type_text(c->pool->arena, of->type));
+            return check_fail(c, field, NULL, "type '%s' does not support field selection",
+                              type_text(c->pool->arena, of->type));
         struct node like = {.op = OP_SELECT, .a = SMALL_PROBE, .value = value_string(field->name)};
         load = check_node(c, like, type_basic(TYPE_DYN), &of, 1);
     }
@@ -317,7 +345,8 @@ static const struct type *item_type(const struct type *range)
     return range->kind == TYPE_MAP ? range->key : type_basic(TYPE_DYN);
 }
 
-static const struct node *check_body(struct checker *c, const struct tree *t, struct slice name, const struct type *item)
+static const struct node *check_body(struct checker *c, const struct tree *t, struct slice name,
+                                     const struct type *item)
 {
     uint32_t level = c->local_count;
     c->locals[level].name = name;
@@ -334,19 +363,21 @@ static const struct node *check_loop(struct checker *c, const struct tree *t, en
 {
     const struct node *args[3] = {check(c, t->target)};
     const struct type *range = args[0]->type;
-    if (t->args[0]->kind != TREE_NAME) return check_fail(c, t->args[0], NULL, "the first argument is a new name: list.exists(x, x > 1)");
+    if (t->args[0]->kind != TREE_NAME)
+        return check_fail(c, t->args[0], NULL, "the first argument is a new name: list.exists(x, x > 1)");
     if (c->local_count == LOCALS_MAX || (c->macro_depth >= MACRO_NESTING && !c->scope->conformance))
         return check_fail(c, t, NULL, "macros nest at most %d deep", MACRO_NESTING);
     if (range->kind != TYPE_LIST && range->kind != TYPE_MAP && !type_is_open(range))
-        return check_fail(c, t->target, NULL, "expression of type '%s' cannot be the range of '%.*s'", type_text(c->pool->arena, range),
-                          (int)t->name.n, (const char *)t->name.p);
+        return check_fail(c, t->target, NULL, "expression of type '%s' cannot be the range of '%.*s'",
+                          type_text(c->pool->arena, range), (int)t->name.n, (const char *)t->name.p);
     uint32_t n = t->count;
     for (uint32_t i = 1; i < n; i++) args[i] = check_body(c, t->args[i], t->args[0]->name, item_type(range));
     if (kind != LOOP_MAP || n == 3) args[1] = need_bool(c, t->args[1], args[1]);
     const struct type *type = type_basic(TYPE_BOOL);
     if (kind == LOOP_FILTER) type = type_list(c->pool->arena, item_type(range));
     if (kind == LOOP_MAP) type = type_list(c->pool->arena, args[n - 1]->type);
-    return check_node(c, (struct node){.op = OP_LOOP, .a = (uint8_t)kind, .b = (uint16_t)c->local_count}, type, args, n);
+    return check_node(c, (struct node){.op = OP_LOOP, .a = (uint8_t)kind, .b = (uint16_t)c->local_count},
+                      type, args, n);
 }
 
 static const struct node *check_macro(struct checker *c, const struct tree *t)
@@ -355,7 +386,8 @@ static const struct node *check_macro(struct checker *c, const struct tree *t)
     if (!t->target && slice_is(t->name, "has")) return check_has(c, t);
     if (!t->target) return NULL;
     for (uint32_t i = 0; i < sizeof loops / sizeof *loops; i++)
-        if (slice_is(t->name, loops[i]) && (t->count == 2 || (i == LOOP_MAP && t->count == 3))) return check_loop(c, t, i);
+        if (slice_is(t->name, loops[i]) && (t->count == 2 || (i == LOOP_MAP && t->count == 3)))
+            return check_loop(c, t, i);
     for (uint32_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (slice_is(t->name, parts[i])) return check_part(c, t, i);
     return NULL;
@@ -371,7 +403,8 @@ static const struct node *check_list(struct checker *c, const struct tree *t)
         items[i] = check(c, t->args[i]);
         item = i == 0 || type_same(item, items[i]->type) ? items[i]->type : type_basic(TYPE_DYN);
     }
-    return check_node(c, (struct node){.op = OP_LIST, .c = t->count}, type_list(c->pool->arena, item), items, t->count);
+    return check_node(c, (struct node){.op = OP_LIST, .c = t->count}, type_list(c->pool->arena, item), items,
+                      t->count);
 }
 
 static const struct node *check_map(struct checker *c, const struct tree *t)
@@ -382,20 +415,27 @@ static const struct node *check_map(struct checker *c, const struct tree *t)
         items[i] = check(c, t->args[i]);
         const struct type **of = &part[i % 2];
         *of = i < 2 || type_same(*of, items[i]->type) ? items[i]->type : type_basic(TYPE_DYN);
-        bool key = items[i]->type->kind == TYPE_STRING || items[i]->type->kind == TYPE_BOOL || type_is_open(items[i]->type) ||
-                   items[i]->type->kind == TYPE_INT || items[i]->type->kind == TYPE_UINT;
+        bool key = items[i]->type->kind == TYPE_STRING || items[i]->type->kind == TYPE_BOOL ||
+                   type_is_open(items[i]->type) || items[i]->type->kind == TYPE_INT ||
+                   items[i]->type->kind == TYPE_UINT;
         if (i % 2 == 0 && !key)
-            items[i] = check_fail(c, t->args[i], NULL, "a map's key is text, a whole number or a bool, not %s", type_text(c->pool->arena, items[i]->type));
+            items[i] =
+                check_fail(c, t->args[i], NULL, "a map's key is text, a whole number or a bool, not %s",
+                           type_text(c->pool->arena, items[i]->type));
     }
-    return check_node(c, (struct node){.op = OP_MAP, .c = t->count / 2}, type_map(c->pool->arena, part[0], part[1]), items, t->count);
+    return check_node(c, (struct node){.op = OP_MAP, .c = t->count / 2},
+                      type_map(c->pool->arena, part[0], part[1]), items, t->count);
 }
 
 static const struct node *check_index(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2] = {check(c, t->args[0]), check(c, t->args[1])};
     const struct type *of = args[0]->type, *index = args[1]->type;
-    bool fits = type_is_open(of) || (of->kind == TYPE_LIST && (type_is_open(index) || index->kind == TYPE_INT || !c->scope->conformance)) ||
-                (of->kind == TYPE_MAP && (type_agrees(of->key, index) || (type_is_number(of->key) && type_is_number(index))));
+    bool fits = type_is_open(of) ||
+                (of->kind == TYPE_LIST &&
+                 (type_is_open(index) || index->kind == TYPE_INT || !c->scope->conformance)) ||
+                (of->kind == TYPE_MAP &&
+                 (type_agrees(of->key, index) || (type_is_number(of->key) && type_is_number(index))));
     if (of->kind == TYPE_LIST && !type_is_open(index) && !type_is_number(index)) fits = false;
     if (!fits) return no_overload(c, t, args, 2);
     const struct type *type = of->kind == TYPE_LIST || of->kind == TYPE_MAP ? of->item : type_basic(TYPE_DYN);
@@ -408,7 +448,8 @@ static const struct node *check_select(struct checker *c, const struct tree *t)
     if (special) return special;
     const struct node *of = check(c, t->target);
     if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-        return check_fail(c, t, NULL, "type '%s' does not support field selection", type_text(c->pool->arena, of->type));
+        return check_fail(c, t, NULL, "type '%s' does not support field selection",
+                          type_text(c->pool->arena, of->type));
     struct node like = {.op = OP_SELECT, .value = value_string(t->name)};
     return check_node(c, like, of->type->kind == TYPE_MAP ? of->type->item : type_basic(TYPE_DYN), &of, 1);
 }
@@ -416,7 +457,8 @@ static const struct node *check_select(struct checker *c, const struct tree *t)
 static const struct node *check_local_or_name(struct checker *c, const struct tree *t)
 {
     for (uint32_t i = c->local_count; i-- > 0;)
-        if (slice_eq(c->locals[i].name, t->name)) return check_leaf(c, (struct node){.op = OP_LOCAL, .b = (uint16_t)i}, c->locals[i].type);
+        if (slice_eq(c->locals[i].name, t->name))
+            return check_leaf(c, (struct node){.op = OP_LOCAL, .b = (uint16_t)i}, c->locals[i].type);
     const struct node *special = check_name(c, t);
     return special ? special : check_undeclared(c, t, SPACE_VARIABLE, 0, t->name);
 }
@@ -426,9 +468,10 @@ static const struct {
     enum op op;
     const struct node *(*check)(struct checker *c, const struct tree *t, enum op op);
 } operators[] = {
-    {"_&&_", OP_AND, check_logic},  {"_||_", OP_OR, check_logic},   {"_==_", OP_EQ, check_compare}, {"_!=_", OP_NE, check_compare},
-    {"_<_", OP_LT, check_compare},  {"_<=_", OP_LE, check_compare}, {"_>_", OP_GT, check_compare},  {"_>=_", OP_GE, check_compare},
-    {"_?_:_", OP_CHOOSE, check_choose}, {"_[_]", OP_INDEX, check_index},
+    {"_&&_", OP_AND, check_logic},   {"_||_", OP_OR, check_logic},   {"_==_", OP_EQ, check_compare},
+    {"_!=_", OP_NE, check_compare},  {"_<_", OP_LT, check_compare},  {"_<=_", OP_LE, check_compare},
+    {"_>_", OP_GT, check_compare},   {"_>=_", OP_GE, check_compare}, {"_?_:_", OP_CHOOSE, check_choose},
+    {"_[_]", OP_INDEX, check_index},
 };
 
 static const struct node *check_call(struct checker *c, const struct tree *t)
@@ -443,7 +486,9 @@ static const struct node *check_call(struct checker *c, const struct tree *t)
 const struct node *check(struct checker *c, const struct tree *t)
 {
     switch ((enum tree_kind)t->kind) {
-    case TREE_BAD: return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("syntax error")}, type_basic(TYPE_ERROR));
+    case TREE_BAD:
+        return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("syntax error")},
+                          type_basic(TYPE_ERROR));
     case TREE_VALUE: return check_constant(c, t->value);
     case TREE_NAME: return check_local_or_name(c, t);
     case TREE_SELECT: return check_select(c, t);

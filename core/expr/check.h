@@ -13,9 +13,9 @@ struct checker {
     struct expr_pool *pool;
     const struct expr_scope *scope;
     struct expr_errors *errors;
-    uint16_t event;     /* type of `e` here */
+    uint16_t event; /* type of `e` here */
     bool any_event;
-    bool in_entry;      /* `e` is an entry of a person's history */
+    bool in_entry; /* `e` is an entry of a person's history */
     uint32_t local_count, macro_depth;
     struct {
         struct slice name;
@@ -24,14 +24,14 @@ struct checker {
 };
 
 const struct node *check(struct checker *c, const struct tree *t);
-const struct node *check_fail(struct checker *c, const struct tree *at, const char *fix, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+const struct node *check_fail(struct checker *c, const struct tree *at, const char *fix, const char *format,
+                              ...) __attribute__((format(printf, 4, 5)));
 void check_warn(struct checker *c, const struct tree *at, const char *fix, const char *reason);
 /* "undeclared reference to 'x'", with the nearest known name. */
-const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space, uint32_t within,
-                                    struct slice name);
-const struct node *check_node(struct checker *c, struct node like, const struct type *type, const struct node *const *child,
-                              uint32_t count);
+const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
+                                    uint32_t within, struct slice name);
+const struct node *check_node(struct checker *c, struct node like, const struct type *type,
+                              const struct node *const *child, uint32_t count);
 static inline const struct node *check_leaf(struct checker *c, struct node like, const struct type *type)
 {
     return check_node(c, like, type, NULL, 0);

@@ -98,7 +98,11 @@ static void lay_loop(struct coder *c, const struct node *n)
 /* `compare` OP_EQ..: the other side is already on the stack. */
 static void lay_tally(struct coder *c, const struct node *n, uint8_t compare)
 {
-    struct tally t = {.what = n->a & TALLY_WHAT, .flags = n->a & ~TALLY_WHAT, .compare = compare, .type = n->b, .value_property = -1};
+    struct tally t = {.what = n->a & TALLY_WHAT,
+                      .flags = n->a & ~TALLY_WHAT,
+                      .compare = compare,
+                      .type = n->b,
+                      .value_property = -1};
     uint32_t next = 0;
     if (t.flags & TALLY_WINDOW) lay(c, n->child[next++]);
     uint32_t at = emit(c, (struct instr){.op = OP_TALLY});
@@ -127,7 +131,10 @@ static void lay_sequence(struct coder *c, const struct node *n)
     instr_at(c, at)->c = append(c, &c->sequences, &s, sizeof s);
 }
 
-static bool is_flippable(const struct node *n) { return n->op == OP_TALLY && (n->a & TALLY_WHAT) <= TALLY_AVG && n->timed; }
+static bool is_flippable(const struct node *n)
+{
+    return n->op == OP_TALLY && (n->a & TALLY_WHAT) <= TALLY_AVG && n->timed;
+}
 
 static uint8_t mirrored(uint8_t op)
 {
@@ -181,7 +188,8 @@ static void lay_plain(struct coder *c, const struct node *n)
     struct instr in = {n->op, n->a, n->b, n->c};
     for (uint32_t i = 0; i < n->count; i++) lay(c, n->child[i]);
     if (n->op == OP_CALL) in.c = n->count;
-    if (n->op == OP_CONST || n->op == OP_FAIL || n->op == OP_CONTEXT || n->op == OP_CONSENT || n->op == OP_SELECT)
+    if (n->op == OP_CONST || n->op == OP_FAIL || n->op == OP_CONTEXT || n->op == OP_CONSENT ||
+        n->op == OP_SELECT)
         in.c = constant(c, n->value);
     if (n->op == OP_PROPERTY) {
         struct value name = n->value;
@@ -254,8 +262,8 @@ static void collect(struct coder *c, const struct node *n)
     case OP_STEP: depend(c, FEATURE_HISTORY, n->b); break;
     default: break;
     }
-    bool zone = n->op == OP_CALENDAR || n->op == OP_DAYS_IN_ROW || n->op == OP_AGE || n->op == OP_LOCAL_DATE ||
-                (n->op == OP_ACCESS && (n->b == 0 || n->b == 3));
+    bool zone = n->op == OP_CALENDAR || n->op == OP_DAYS_IN_ROW || n->op == OP_AGE ||
+                n->op == OP_LOCAL_DATE || (n->op == OP_ACCESS && (n->b == 0 || n->b == 3));
     if (zone) depend(c, FEATURE_PROFILE, PROFILE_TIMEZONE);
     if (n->timed && n->count == 0) depend(c, FEATURE_NOW, 0);
     for (uint32_t i = 0; i < n->count; i++) collect(c, n->child[i]);
@@ -273,8 +281,8 @@ const struct program *program_make(struct expr_pool *pool, const struct node *ro
         return NULL;
     }
     struct program *p = ARENA_NEW(pool->arena, struct program);
-    *p = (struct program){c.code.items,     c.constants.items,    c.tallies.items,      c.sequences.items,
-                          c.zones.items,    c.patterns.items,     c.dependencies.items, c.dependencies.count,
-                          root->hash,       root->type,           root->timed};
+    *p = (struct program){c.code.items,  c.constants.items, c.tallies.items,      c.sequences.items,
+                          c.zones.items, c.patterns.items,  c.dependencies.items, c.dependencies.count,
+                          root->hash,    root->type,        root->timed};
     return p;
 }

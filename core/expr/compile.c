@@ -27,18 +27,20 @@ static const struct program *program_of(struct expr_pool *pool, const struct nod
     return root->program;
 }
 
-const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text, enum expr_want want,
-                                   struct expr_errors *errors)
+const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text,
+                                   enum expr_want want, struct expr_errors *errors)
 {
     static const char *const names[] = {"bool", "number", "string", "date or timestamp", "value"};
     uint32_t before = count_errors(errors);
     text = arena_slice(pool->arena, text); /* names in nodes point into it */
     struct tree *t = expr_parse(pool->arena, text, errors);
-    struct checker c = {.pool = pool, .scope = scope, .errors = errors, .event = scope->event, .any_event = scope->any_event};
+    struct checker c = {
+        .pool = pool, .scope = scope, .errors = errors, .event = scope->event, .any_event = scope->any_event};
     const struct node *root = check(&c, t);
     struct tree whole = {.at = 0, .length = text.n};
     if (count_errors(errors) == before && !wanted(root->type, want))
-        check_fail(&c, &whole, NULL, "expected a %s but found '%s'", names[want], type_text(pool->arena, root->type));
+        check_fail(&c, &whole, NULL, "expected a %s but found '%s'", names[want],
+                   type_text(pool->arena, root->type));
     if (count_errors(errors) != before) return NULL;
     const char *reason;
     const struct program *p = program_of(pool, root, &reason);

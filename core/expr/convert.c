@@ -46,7 +46,8 @@ struct value to_uint(struct machine *m, const struct value *args)
     char text[NUMBER_BYTES], *end;
     switch (v.kind) {
     case V_INT: return v.i < 0 ? RANGE : (struct value){.kind = V_UINT, .u = (uint64_t)v.i};
-    case V_DOUBLE: return v.d > -1 && v.d < 0x1p64 ? (struct value){.kind = V_UINT, .u = (uint64_t)v.d} : RANGE;
+    case V_DOUBLE:
+        return v.d > -1 && v.d < 0x1p64 ? (struct value){.kind = V_UINT, .u = (uint64_t)v.d} : RANGE;
     default: break;
     }
     if (!number_text(v, text) || text[0] == '-' || text[0] == '+') return BAD;
@@ -68,7 +69,8 @@ struct value to_double(struct machine *m, const struct value *args)
 
 struct value to_bool(struct machine *m, const struct value *args)
 {
-    static const char *const words[2][5] = {{"0", "f", "false", "FALSE", "False"}, {"1", "t", "true", "TRUE", "True"}};
+    static const char *const words[2][5] = {{"0", "f", "false", "FALSE", "False"},
+                                            {"1", "t", "true", "TRUE", "True"}};
     for (int b = 0; b < 2; b++)
         for (int i = 0; i < 5; i++)
             if (slice_is(value_text(args[0]), words[b][i])) return value_bool(b);
@@ -104,7 +106,8 @@ static int print_time(struct value v, char out[NUMBER_BYTES])
 {
     struct civil c;
     civil_from_seconds(v.i, &c);
-    int n = snprintf(out, 40, "%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute, c.second);
+    int n = snprintf(out, 40, "%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute,
+                     c.second);
     n += print_fraction(v.n, out + n);
     out[n++] = 'Z';
     return n;
@@ -169,7 +172,8 @@ static uint32_t take_nanoseconds(struct text_cursor *c)
 {
     uint32_t ns = 0, digits = 0;
     if (!take(c, ".")) return 0;
-    for (; c->p < c->end && *c->p >= '0' && *c->p <= '9' && digits < 9; digits++) ns = ns * 10 + (*c->p++ - '0');
+    for (; c->p < c->end && *c->p >= '0' && *c->p <= '9' && digits < 9; digits++)
+        ns = ns * 10 + (*c->p++ - '0');
     c->bad |= digits == 0;
     for (; digits < 9; digits++) ns *= 10;
     return ns;
@@ -190,7 +194,8 @@ static int32_t take_offset(struct text_cursor *c)
 struct value to_time(struct machine *m, const struct value *args)
 {
     struct value v = args[0];
-    if (v.kind == V_INT) return v.i > -100000000000 && v.i < 1000000000000 ? time_of((__int128)v.i * 1000000000) : RANGE;
+    if (v.kind == V_INT)
+        return v.i > -100000000000 && v.i < 1000000000000 ? time_of((__int128)v.i * 1000000000) : RANGE;
     struct text_cursor c = {v.s, v.s + v.n, false};
     struct civil d = {.year = (int32_t)take_digits(&c, 4)};
     need(&c, "-");
@@ -205,7 +210,8 @@ struct value to_time(struct machine *m, const struct value *args)
     d.second = (uint8_t)take_digits(&c, 2);
     uint32_t ns = take_nanoseconds(&c);
     int32_t offset = take_offset(&c);
-    if (c.bad || c.p != c.end || !civil_valid(d.year, d.month, d.day) || d.hour > 23 || d.minute > 59 || d.second > 59)
+    if (c.bad || c.p != c.end || !civil_valid(d.year, d.month, d.day) || d.hour > 23 || d.minute > 59 ||
+        d.second > 59)
         return value_fail("a timestamp reads \"2026-03-01T10:00:00Z\"");
     return time_of((__int128)(civil_to_seconds(&d) - offset) * 1000000000 + ns);
 }
@@ -217,8 +223,8 @@ static bool take_unit(struct text_cursor *c, int64_t *ns)
     static const struct {
         const char *name;
         int64_t ns;
-    } units[] = {{"ns", 1}, {"us", 1000}, {"\xc2\xb5s", 1000}, {"ms", 1000000}, {"s", 1000000000},
-                 {"m", 60000000000}, {"h", 3600000000000}, {"d", 86400000000000}};
+    } units[] = {{"ns", 1},         {"us", 1000},       {"\xc2\xb5s", 1000},  {"ms", 1000000},
+                 {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {"d", 86400000000000}};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         size_t n = strlen(units[i].name);
         if ((size_t)(c->end - c->p) < n || memcmp(c->p, units[i].name, n) != 0) continue;

@@ -15,27 +15,45 @@
 
 /* ---- compile time ------------------------------------------------------------------- */
 
-enum expr_space { SPACE_ATTRIBUTE, SPACE_EVENT, SPACE_PROPERTY, SPACE_SEGMENT, SPACE_LIST, SPACE_CHANNEL, SPACE_TOPIC,
-                  SPACE_JOURNEY, SPACE_STEP, SPACE_LANE, SPACE_COLLECTION, SPACE_CATALOG, SPACE_VALUE, SPACE_AS, SPACE_VARIABLE };
+enum expr_space {
+    SPACE_ATTRIBUTE,
+    SPACE_EVENT,
+    SPACE_PROPERTY,
+    SPACE_SEGMENT,
+    SPACE_LIST,
+    SPACE_CHANNEL,
+    SPACE_TOPIC,
+    SPACE_JOURNEY,
+    SPACE_STEP,
+    SPACE_LANE,
+    SPACE_COLLECTION,
+    SPACE_CATALOG,
+    SPACE_VALUE,
+    SPACE_AS,
+    SPACE_VARIABLE
+};
 
 struct expr_symbol {
-    uint16_t id;   /* what the source gets at run time; SPACE_AS: the scope number */
-    uint16_t type; /* enum declared_type for attributes and properties; SPACE_AS: the event type, ID_NONE: any */
-    uint32_t cap;  /* events: the history cap, for the warning about constants beyond it */
+    uint16_t id; /* what the source gets at run time; SPACE_AS: the scope number */
+    uint16_t
+        type; /* enum declared_type for attributes and properties; SPACE_AS: the event type, ID_NONE: any */
+    uint32_t cap;          /* events: the history cap, for the warning about constants beyond it */
     struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
 };
 
 /* What names mean where this expression stands. `resolve` answers false for an unknown name; `nearest` suggests. */
 struct expr_scope {
     void *self;
-    bool (*resolve)(void *self, enum expr_space space, uint32_t within /* event type of a property */, struct slice name,
-                    struct expr_symbol *out);
-    struct slice (*nearest)(void *self, enum expr_space space, uint32_t within, struct slice name); /* empty: none */
-    uint16_t event;    /* type of `e` here: a type id, ID_NONE: no event at hand */
-    uint16_t trigger;  /* type of `trigger`, ID_NONE: none or not an event */
-    bool any_event;    /* `e` exists, of unknown type: its properties are dynamic */
-    bool conformance;  /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
-    bool unchecked;    /* types, names and overloads are found out at run time only: tests only */
+    bool (*resolve)(void *self, enum expr_space space, uint32_t within /* event type of a property */,
+                    struct slice name, struct expr_symbol *out);
+    struct slice (*nearest)(void *self, enum expr_space space, uint32_t within,
+                            struct slice name); /* empty: none */
+    uint16_t event;                             /* type of `e` here: a type id, ID_NONE: no event at hand */
+    uint16_t trigger;                           /* type of `trigger`, ID_NONE: none or not an event */
+    bool any_event;                             /* `e` exists, of unknown type: its properties are dynamic */
+    bool
+        conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
+    bool unchecked;  /* types, names and overloads are found out at run time only: tests only */
 };
 
 enum expr_want { WANT_BOOL, WANT_NUMBER, WANT_STRING, WANT_TIME /* date or timestamp */, WANT_ANY };
@@ -43,8 +61,8 @@ enum expr_want { WANT_BOOL, WANT_NUMBER, WANT_STRING, WANT_TIME /* date or times
 struct expr_error {
     uint32_t at, length; /* bytes into the text */
     bool warning;
-    const char *reason;  /* in the pool's arena */
-    const char *fix;     /* "did you mean ..." or NULL */
+    const char *reason; /* in the pool's arena */
+    const char *fix;    /* "did you mean ..." or NULL */
 };
 struct expr_errors {
     uint32_t count, capacity;
@@ -61,30 +79,51 @@ const struct program *expr_compile(struct expr_pool *pool, const struct expr_sco
 
 /* ---- what a program depends on ------------------------------------------------------ */
 
-enum expr_feature { FEATURE_ATTRIBUTE, FEATURE_HISTORY /* id: event type, ID_NONE = "*" */, FEATURE_SEGMENT, FEATURE_LIST,
-                    FEATURE_CONSENT, FEATURE_JOURNEY, FEATURE_SENDS, FEATURE_NOW, FEATURE_EVENT, FEATURE_PROFILE /* first_seen ... */ };
+enum expr_feature {
+    FEATURE_ATTRIBUTE,
+    FEATURE_HISTORY /* id: event type, ID_NONE = "*" */,
+    FEATURE_SEGMENT,
+    FEATURE_LIST,
+    FEATURE_CONSENT,
+    FEATURE_JOURNEY,
+    FEATURE_SENDS,
+    FEATURE_NOW,
+    FEATURE_EVENT,
+    FEATURE_PROFILE /* first_seen ... */
+};
 struct expr_dependency {
     uint8_t feature;
     uint16_t id;
 };
+/* reachable() names its channel only: whoever knows the channel's address adds that attribute. What reads the person's
+ * clock depends on FEATURE_PROFILE, PROFILE_TIMEZONE. */
 const struct expr_dependency *program_dependencies(const struct program *p, uint32_t *count);
-bool program_timed(const struct program *p); /* its value can change without an event */
+bool program_timed(const struct program *p);        /* its value can change without an event */
 uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
 enum expr_want program_result(const struct program *p);
 bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */
 
-enum profile_field { PROFILE_USER_ID, PROFILE_KNOWN, PROFILE_FIRST_SEEN, PROFILE_LAST_SEEN, PROFILE_LANGUAGE, PROFILE_TIMEZONE };
+enum profile_field {
+    PROFILE_USER_ID,
+    PROFILE_KNOWN,
+    PROFILE_FIRST_SEEN,
+    PROFILE_LAST_SEEN,
+    PROFILE_LANGUAGE,
+    PROFILE_TIMEZONE
+};
 enum send_state { SEND_SENT, SEND_DELIVERED, SEND_OPENED, SEND_CLICKED, SEND_REPLIED };
 
 /* Where a running program finds the person. Every function but `self` may be NULL: then the thing is absent. */
 struct expr_source {
     struct value (*attribute)(void *self, uint16_t id);
     struct value (*profile)(void *self, enum profile_field field);
-    bool (*history)(void *self, uint16_t type, struct history_view *out); /* ID_NONE: all types as one lifetime view
+    bool (*history)(void *self, uint16_t type,
+                    struct history_view *out); /* ID_NONE: all types as one lifetime view
                                                                              (times only); false: never happened */
-    struct value (*property)(void *self, uint16_t scope, struct slice name, uint16_t index); /* scope 0: e, 1: trigger, 2+: as-names */
+    struct value (*property)(void *self, uint16_t scope, struct slice name,
+                             uint16_t index); /* scope 0: e, 1: trigger, 2+: as-names */
     struct value (*context)(void *self, uint16_t scope, struct slice path);
     uint32_t (*event_time)(void *self, uint16_t scope); /* e.at, trigger.at; 0: none */
     bool (*segment)(void *self, uint16_t id, uint32_t *entered, uint32_t *left); /* membership; 0: never */
@@ -100,12 +139,12 @@ struct expr_context {
     const struct expr_source *source;
     void *self;
     uint32_t now;
-    const struct zone *zone;   /* the person's */
+    const struct zone *zone; /* the person's */
     const struct week *week;
     struct arena *scratch;
-    uint32_t next_change;      /* out: the earliest second > now at which the result may differ with no new event;
+    uint32_t next_change; /* out: the earliest second > now at which the result may differ with no new event;
                                   UINT32_MAX: never. Only lowered, so one context can run many programs. */
-    uint64_t errors;           /* out: evaluations that ended in an error */
+    uint64_t errors;      /* out: evaluations that ended in an error */
 };
 struct value program_run(const struct program *p, struct expr_context *ctx);
 /* A predicate: an error or a non-bool is false and counted. */

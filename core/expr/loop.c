@@ -90,7 +90,8 @@ struct slot *op_loop(struct machine *m, const struct instr *in, struct slot *top
 {
     struct slot *range = top - 1;
     const struct instr *code = m->program->code;
-    struct loop_run r = {.m = m, .in = in, .body = in + 2, .top = top, .result = {value_bool(in->a == LOOP_ALL), NEVER, 0}};
+    struct loop_run r = {
+        .m = m, .in = in, .body = in + 2, .top = top, .result = {value_bool(in->a == LOOP_ALL), NEVER, 0}};
     r.second = in[1].c ? code + in[1].c : NULL;
     m->next = code + in->c;
     slot_settle(m, range);

@@ -25,7 +25,10 @@ static int64_t part_of(const struct civil *c, struct value v, enum time_part par
 /* A moving clock: while the offset stands, the part changes at the next second, minute, hour or midnight. */
 static uint32_t part_next(const struct machine *m, const struct zone *z, struct value v, enum time_part part)
 {
-    int64_t unit = part == PART_SECONDS || part == PART_MILLISECONDS ? 1 : part == PART_MINUTES ? 60 : part == PART_HOURS ? 3600 : DAY_SECONDS;
+    int64_t unit = part == PART_SECONDS || part == PART_MILLISECONDS ? 1
+                   : part == PART_MINUTES                            ? 60
+                   : part == PART_HOURS                              ? 3600
+                                                                     : DAY_SECONDS;
     int64_t local = v.i + zone_offset(z, v.i), rest = ((local % unit) + unit) % unit;
     int64_t next = v.i + unit - rest, shift = zone_next_transition(z, v.i);
     return as_second(m->ctx->now + ((shift < next ? shift : next) - v.i));
@@ -119,6 +122,7 @@ struct slot *op_age(struct machine *m, const struct instr *in, struct slot *top)
     bool before = before_birthday(&today, &born);
     int32_t next_year = today.year + !before;
     s->v = value_int(today.year - born.year - before);
-    s->change = sooner(s->change, as_second(zone_to_utc(z, civil_days(next_year, born.month, born.day) * DAY_SECONDS)));
+    s->change = sooner(s->change,
+                       as_second(zone_to_utc(z, civil_days(next_year, born.month, born.day) * DAY_SECONDS)));
     return top;
 }

@@ -3,7 +3,8 @@
 
 enum { STEPS_MAX = 16, SCOPE_EVENT = 0, SCOPE_TRIGGER = 1 };
 
-static bool resolve(struct checker *c, enum expr_space space, uint32_t within, struct slice name, struct expr_symbol *out)
+static bool resolve(struct checker *c, enum expr_space space, uint32_t within, struct slice name,
+                    struct expr_symbol *out)
 {
     *out = (struct expr_symbol){0};
     return c->scope->resolve && c->scope->resolve(c->scope->self, space, within, name, out);
@@ -14,7 +15,10 @@ static const struct node *not_yet(struct checker *c, const struct tree *t, const
     return check_fail(c, t, NULL, "not yet: %s", what);
 }
 
-static bool is_name(const struct tree *t, const char *name) { return t->kind == TREE_NAME && slice_is(t->name, name); }
+static bool is_name(const struct tree *t, const char *name)
+{
+    return t->kind == TREE_NAME && slice_is(t->name, name);
+}
 
 static bool is_local(const struct checker *c, struct slice name)
 {
@@ -29,7 +33,8 @@ static bool dotted(const struct tree *t, struct arena *a, struct slice *out)
 {
     if (t->kind == TREE_NAME) return *out = t->name, true;
     if (t->kind != TREE_SELECT || !dotted(t->target, a, out)) return false;
-    *out = slice_str(arena_printf(a, "%.*s.%.*s", (int)out->n, (const char *)out->p, (int)t->name.n, (const char *)t->name.p));
+    *out = slice_str(arena_printf(a, "%.*s.%.*s", (int)out->n, (const char *)out->p, (int)t->name.n,
+                                  (const char *)t->name.p));
     return true;
 }
 
@@ -66,14 +71,16 @@ static const struct node *check_profile(struct checker *c, const struct tree *t,
         like.b = i;
         return check_leaf(c, like, type_basic(own[i].type));
     }
-    if (!resolve(c, SPACE_ATTRIBUTE, 0, t->name, &s)) return check_undeclared(c, t, SPACE_ATTRIBUTE, 0, t->name);
+    if (!resolve(c, SPACE_ATTRIBUTE, 0, t->name, &s))
+        return check_undeclared(c, t, SPACE_ATTRIBUTE, 0, t->name);
     like.op = OP_ATTRIBUTE;
     like.b = s.id;
     return check_leaf(c, like, type_declared(s.type));
 }
 
 /* A field of an event: type ID_NONE means that any name may be there. */
-static const struct node *check_property(struct checker *c, const struct tree *t, uint16_t scope, uint16_t type, bool probe)
+static const struct node *check_property(struct checker *c, const struct tree *t, uint16_t scope,
+                                         uint16_t type, bool probe)
 {
     struct node like = {.op = OP_PROPERTY, .a = probe ? SMALL_PROBE : 0, .b = scope, .c = ID_NONE};
     struct expr_symbol s;
@@ -93,7 +100,8 @@ static const struct node *check_entry_field(struct checker *c, const struct tree
 {
     struct expr_symbol s;
     if (c->event == ID_NONE || !resolve(c, SPACE_PROPERTY, c->event, t->name, &s)) {
-        if (slice_is(t->name, "at")) return check_leaf(c, (struct node){.op = OP_CELL_AT}, type_basic(TYPE_TIME));
+        if (slice_is(t->name, "at"))
+            return check_leaf(c, (struct node){.op = OP_CELL_AT}, type_basic(TYPE_TIME));
         if (c->event == ID_NONE) return check_fail(c, t, NULL, "history of \"*\" has no properties");
         return check_undeclared(c, t, SPACE_PROPERTY, c->event, t->name);
     }
@@ -115,7 +123,8 @@ static const struct node *check_context(struct checker *c, const struct tree *t,
     if (c->in_entry) return check_fail(c, t, NULL, "history does not hold an event's context");
     if (c->event == ID_NONE && !c->any_event) return check_fail(c, t, NULL, "there is no event at hand here");
     struct slice inner = slice_of(path.p + sizeof "context", path.n - sizeof "context");
-    struct node like = {.op = OP_CONTEXT, .a = probe ? SMALL_PROBE : 0, .b = SCOPE_EVENT, .value = value_string(inner)};
+    struct node like = {
+        .op = OP_CONTEXT, .a = probe ? SMALL_PROBE : 0, .b = SCOPE_EVENT, .value = value_string(inner)};
     return check_leaf(c, like, type_basic(TYPE_DYN));
 }
 
@@ -132,7 +141,8 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
     if (is_name(of, "rfm")) return not_yet(c, t, "rfm");
     if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs");
     if (is_name(of, "trigger")) {
-        if (c->scope->trigger == ID_NONE) return check_fail(c, t, NULL, "no event started this: there is no trigger");
+        if (c->scope->trigger == ID_NONE)
+            return check_fail(c, t, NULL, "no event started this: there is no trigger");
         return check_property(c, t, SCOPE_TRIGGER, c->scope->trigger, probe);
     }
     if (resolve(c, SPACE_AS, 0, of->name, &s)) return check_property(c, t, s.id, s.type, probe);
@@ -142,7 +152,8 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
 const struct node *check_name(struct checker *c, const struct tree *t)
 {
     static const char *const bare[] = {"profile", "context", "e", "trigger", "rfm"};
-    static const char *const types[] = {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn"};
+    static const char *const types[] = {"bool", "int", "uint",      "double", "string", "bytes",
+                                        "list", "map", "null_type", "type",   "dyn"};
     struct expr_symbol s;
     if (c->scope->conformance) {
         const struct node *n = check_variable(c, t, false);
@@ -152,7 +163,8 @@ const struct node *check_name(struct checker *c, const struct tree *t)
     }
     if (slice_is(t->name, "now")) return check_leaf(c, (struct node){.op = OP_NOW}, type_basic(TYPE_TIME));
     for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
-        if (slice_is(t->name, bare[i])) return check_fail(c, t, NULL, "'%s' needs a field: %s.name", bare[i], bare[i]);
+        if (slice_is(t->name, bare[i]))
+            return check_fail(c, t, NULL, "'%s' needs a field: %s.name", bare[i], bare[i]);
     if (resolve(c, SPACE_COLLECTION, 0, t->name, &s)) return not_yet(c, t, "collections");
     return NULL;
 }
@@ -172,8 +184,9 @@ static const struct node *error_node(struct checker *c)
     return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("a name")}, type_basic(TYPE_ERROR));
 }
 
-/* A quoted name of a space; NULL in *failed when it is known. */
-static bool named(struct checker *c, const struct tree *t, enum expr_space space, const char *what, struct expr_symbol *s)
+/* A quoted name that the space knows; false: reported. */
+static bool named(struct checker *c, const struct tree *t, enum expr_space space, const char *what,
+                  struct expr_symbol *s)
 {
     struct slice name;
     if (!quoted(c, t, what, &name)) return false;
@@ -185,7 +198,8 @@ static bool named(struct checker *c, const struct tree *t, enum expr_space space
 static bool event_named(struct checker *c, const struct tree *t, struct expr_symbol *s)
 {
     *s = (struct expr_symbol){.id = ID_NONE};
-    if (t->kind == TREE_VALUE && t->value.kind == V_STRING && slice_is(value_text(t->value), "*")) return true;
+    if (t->kind == TREE_VALUE && t->value.kind == V_STRING && slice_is(value_text(t->value), "*"))
+        return true;
     return named(c, t, SPACE_EVENT, "an event", s);
 }
 
@@ -201,8 +215,11 @@ static const struct node *check_window(struct checker *c, const struct tree *t)
 {
     const struct node *n = check(c, t);
     if (n->type->kind == TYPE_WINDOW || n->type->kind == TYPE_ERROR) return n;
-    if (n->type->kind != TYPE_DURATION) return check_fail(c, t, NULL, "a window is days(n), hours(n), minutes(n), since(T) or calendar(\"day\")");
-    if (n->op == OP_CONST && nanoseconds(n->value) <= 0) return check_fail(c, t, NULL, "a window must be longer than nothing");
+    if (n->type->kind != TYPE_DURATION)
+        return check_fail(c, t, NULL,
+                          "a window is days(n), hours(n), minutes(n), since(T) or calendar(\"day\")");
+    if (n->op == OP_CONST && nanoseconds(n->value) <= 0)
+        return check_fail(c, t, NULL, "a window must be longer than nothing");
     return check_node(c, (struct node){.op = OP_SLIDING}, type_basic(TYPE_WINDOW), &n, 1);
 }
 
@@ -223,7 +240,8 @@ static const struct node *check_where(struct checker *c, const struct tree *t, u
 {
     const struct node *n = check_in_entry(c, t, event);
     if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
-    if (n->type->kind == TYPE_DURATION) return check_fail(c, t, NULL, "a window comes before the filter and is written as days(n)");
+    if (n->type->kind == TYPE_DURATION)
+        return check_fail(c, t, NULL, "a window comes before the filter and is written as days(n)");
     return check_fail(c, t, NULL, "a filter is true or false, not %s", type_text(c->pool->arena, n->type));
 }
 
@@ -246,7 +264,9 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
     if (needs_value) {
         const struct node *value = check_in_entry(c, t->args[1], event.id);
         bool any = what >= TALLY_MIN || type_is_number(value->type) || type_is_open(value->type);
-        if (!any) value = check_fail(c, t->args[1], NULL, "'%.*s' needs a number, not %s", (int)t->name.n, (const char *)t->name.p, type_text(c->pool->arena, value->type));
+        if (!any)
+            value = check_fail(c, t->args[1], NULL, "'%.*s' needs a number, not %s", (int)t->name.n,
+                               (const char *)t->name.p, type_text(c->pool->arena, value->type));
         parts[n++] = value;
         like.a |= TALLY_VALUE;
     }
@@ -254,8 +274,11 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
         parts[n++] = check_where(c, t->args[at++], event.id);
         like.a |= TALLY_WHERE;
     }
-    if (at < t->count) return check_fail(c, t->args[at], NULL, "unexpected argument: the order is event, value, window, filter");
-    const struct type *type = type_basic(what == TALLY_COUNT || what == TALLY_DISTINCT ? TYPE_INT : TYPE_DOUBLE);
+    if (at < t->count)
+        return check_fail(c, t->args[at], NULL,
+                          "unexpected argument: the order is event, value, window, filter");
+    const struct type *type =
+        type_basic(what == TALLY_COUNT || what == TALLY_DISTINCT ? TYPE_INT : TYPE_DOUBLE);
     if (what == TALLY_MIN || what == TALLY_MAX) type = parts[(like.a & TALLY_WINDOW) != 0]->type;
     return check_node(c, like, type, parts, n);
 }
@@ -268,28 +291,58 @@ static const struct node *check_count(struct checker *c, const struct tree *t)
     return check_leaf(c, (struct node){.op = OP_COUNT, .b = event.id}, type_basic(TYPE_INT));
 }
 
-static const struct node *check_sum(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_SUM); }
-static const struct node *check_avg(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_AVG); }
-static const struct node *check_min(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_MIN); }
-static const struct node *check_max(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_MAX); }
-static const struct node *check_distinct(struct checker *c, const struct tree *t) { return check_tally(c, t, TALLY_DISTINCT); }
+static const struct node *check_sum(struct checker *c, const struct tree *t)
+{
+    return check_tally(c, t, TALLY_SUM);
+}
+static const struct node *check_avg(struct checker *c, const struct tree *t)
+{
+    return check_tally(c, t, TALLY_AVG);
+}
+static const struct node *check_min(struct checker *c, const struct tree *t)
+{
+    return check_tally(c, t, TALLY_MIN);
+}
+static const struct node *check_max(struct checker *c, const struct tree *t)
+{
+    return check_tally(c, t, TALLY_MAX);
+}
+static const struct node *check_distinct(struct checker *c, const struct tree *t)
+{
+    return check_tally(c, t, TALLY_DISTINCT);
+}
 
-static const struct node *check_lifetime(struct checker *c, const struct tree *t, enum op op, enum type_kind type)
+static const struct node *check_lifetime(struct checker *c, const struct tree *t, enum op op,
+                                         enum type_kind type)
 {
     struct expr_symbol event;
     if (!event_named(c, t->args[0], &event)) return error_node(c);
     return check_leaf(c, (struct node){.op = (uint8_t)op, .b = event.id}, type_basic(type));
 }
-static const struct node *check_first(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_FIRST, TYPE_TIME); }
-static const struct node *check_last(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_LAST, TYPE_TIME); }
-static const struct node *check_ago(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_AGO, TYPE_DURATION); }
-static const struct node *check_row(struct checker *c, const struct tree *t) { return check_lifetime(c, t, OP_DAYS_IN_ROW, TYPE_INT); }
+static const struct node *check_first(struct checker *c, const struct tree *t)
+{
+    return check_lifetime(c, t, OP_FIRST, TYPE_TIME);
+}
+static const struct node *check_last(struct checker *c, const struct tree *t)
+{
+    return check_lifetime(c, t, OP_LAST, TYPE_TIME);
+}
+static const struct node *check_ago(struct checker *c, const struct tree *t)
+{
+    return check_lifetime(c, t, OP_AGO, TYPE_DURATION);
+}
+static const struct node *check_row(struct checker *c, const struct tree *t)
+{
+    return check_lifetime(c, t, OP_DAYS_IN_ROW, TYPE_INT);
+}
 
 static const struct node *check_since(struct checker *c, const struct tree *t)
 {
     const struct node *n = check(c, t->args[0]);
-    if (n->type->kind == TYPE_DATE) n = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &n, 1);
-    if (n->type->kind != TYPE_TIME && !type_is_open(n->type)) return check_fail(c, t->args[0], NULL, "since() takes a timestamp");
+    if (n->type->kind == TYPE_DATE)
+        n = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &n, 1);
+    if (n->type->kind != TYPE_TIME && !type_is_open(n->type))
+        return check_fail(c, t->args[0], NULL, "since() takes a timestamp");
     bool lifetime = n->op == OP_LAST || n->op == OP_FIRST;
     return check_node(c, (struct node){.op = OP_SINCE, .a = lifetime}, type_basic(TYPE_WINDOW), &n, 1);
 }
@@ -300,18 +353,21 @@ static const struct node *check_calendar(struct checker *c, const struct tree *t
     struct slice name;
     if (!quoted(c, t->args[0], "a calendar unit", &name)) return error_node(c);
     for (uint8_t i = 0; i < 3; i++)
-        if (slice_is(name, units[i])) return check_leaf(c, (struct node){.op = OP_CALENDAR, .a = i}, type_basic(TYPE_WINDOW));
+        if (slice_is(name, units[i]))
+            return check_leaf(c, (struct node){.op = OP_CALENDAR, .a = i}, type_basic(TYPE_WINDOW));
     return check_fail(c, t->args[0], NULL, "calendar() takes \"day\", \"week\" or \"month\"");
 }
 
 static const struct node *check_step(struct checker *c, const struct tree *t)
 {
-    bool filtered = t->kind == TREE_CALL && !t->target && slice_is(t->name, "ev") && (t->count == 1 || t->count == 2);
+    bool filtered =
+        t->kind == TREE_CALL && !t->target && slice_is(t->name, "ev") && (t->count == 1 || t->count == 2);
     const struct tree *event_tree = filtered ? t->args[0] : t;
     struct expr_symbol event;
     if (!event_named(c, event_tree, &event)) return error_node(c);
     const struct node *where = filtered && t->count == 2 ? check_where(c, t->args[1], event.id) : NULL;
-    return check_node(c, (struct node){.op = OP_STEP, .b = event.id}, type_basic(TYPE_BOOL), &where, where != NULL);
+    return check_node(c, (struct node){.op = OP_STEP, .b = event.id}, type_basic(TYPE_BOOL), &where,
+                      where != NULL);
 }
 
 static const struct node *check_sequence(struct checker *c, const struct tree *t)
@@ -335,8 +391,8 @@ static const struct node *check_ev(struct checker *c, const struct tree *t)
 
 /* ---- membership, consent, journeys ------------------------------------------------------------------------------- */
 
-static const struct node *check_fact(struct checker *c, const struct tree *t, struct node like, enum expr_space space,
-                                     const char *what, enum type_kind type)
+static const struct node *check_fact(struct checker *c, const struct tree *t, struct node like,
+                                     enum expr_space space, const char *what, enum type_kind type)
 {
     struct expr_symbol s;
     if (!named(c, t->args[0], space, what, &s)) return error_node(c);
@@ -345,9 +401,9 @@ static const struct node *check_fact(struct checker *c, const struct tree *t, st
 }
 
 #define FACT(function, small_op, small_a, space, what, type)                                                 \
-    static const struct node *function(struct checker *c, const struct tree *t)                             \
+    static const struct node *function(struct checker *c, const struct tree *t)                              \
     {                                                                                                        \
-        return check_fact(c, t, (struct node){.op = small_op, .a = small_a}, space, what, type);            \
+        return check_fact(c, t, (struct node){.op = small_op, .a = small_a}, space, what, type);             \
     }
 FACT(check_segment, OP_SEGMENT, 0, SPACE_SEGMENT, "a segment", TYPE_BOOL)
 FACT(check_entered, OP_ENTERED, 0, SPACE_SEGMENT, "a segment", TYPE_TIME)
@@ -385,7 +441,8 @@ static const struct node *check_age(struct checker *c, const struct tree *t)
 {
     const struct node *n = check(c, t->args[0]);
     bool date = n->type->kind == TYPE_DATE;
-    if (!date && n->type->kind != TYPE_TIME && !type_is_open(n->type)) return check_fail(c, t->args[0], NULL, "age() takes a date");
+    if (!date && n->type->kind != TYPE_TIME && !type_is_open(n->type))
+        return check_fail(c, t->args[0], NULL, "age() takes a date");
     return check_node(c, (struct node){.op = OP_AGE, .a = date}, type_basic(TYPE_INT), &n, 1);
 }
 
@@ -450,7 +507,8 @@ const char *check_nearest_special(struct slice name)
 {
     for (uint32_t distance = 1; distance <= 2; distance++)
         for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
-            if (text_distance(name, slice_str(specials[i].name), distance) <= distance) return specials[i].name;
+            if (text_distance(name, slice_str(specials[i].name), distance) <= distance)
+                return specials[i].name;
     return NULL;
 }
 
@@ -460,7 +518,8 @@ const struct node *check_special(struct checker *c, const struct tree *t)
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
         const struct special *s = &specials[i];
         if (!slice_is(t->name, s->name)) continue;
-        if (t->count < s->least || t->count > s->most) return check_fail(c, t, NULL, "it is written %s", s->usage);
+        if (t->count < s->least || t->count > s->most)
+            return check_fail(c, t, NULL, "it is written %s", s->usage);
         return s->check(c, t);
     }
     return NULL;

@@ -19,7 +19,10 @@ static bool is_number(struct value v) { return v.kind >= V_INT && v.kind <= V_DO
 static int order_i128(__int128 a, __int128 b) { return a < b ? -1 : a > b; }
 
 static __int128 whole_of(struct value v) { return v.kind == V_INT ? (__int128)v.i : (__int128)v.u; }
-static double as_double(struct value v) { return v.kind == V_DOUBLE ? v.d : v.kind == V_INT ? (double)v.i : (double)v.u; }
+static double as_double(struct value v)
+{
+    return v.kind == V_DOUBLE ? v.d : v.kind == V_INT ? (double)v.i : (double)v.u;
+}
 
 /* A whole number next to a double is rounded to one, as the conformance tests have it. */
 static int order_numbers(struct value a, struct value b)
@@ -134,7 +137,8 @@ static struct value compare_slow(struct machine *m, enum op op, struct value a, 
     if (b.kind == V_ERROR) return b;
     if (op == OP_EQ || op == OP_NE) {
         bool text = a.kind == V_STRING && b.kind == V_STRING;
-        return value_bool((text ? slice_eq(value_text(a), value_text(b)) : value_equal(m, a, b)) == (op == OP_EQ));
+        return value_bool((text ? slice_eq(value_text(a), value_text(b)) : value_equal(m, a, b)) ==
+                          (op == OP_EQ));
     }
     int order = value_order(a, b);
     return order == INCOMPARABLE ? NO_OVERLOAD : value_bool(order_holds(op, order));
@@ -160,7 +164,8 @@ struct slot *op_compare(struct machine *m, const struct instr *in, struct slot *
 
 struct value duration_of(__int128 ns)
 {
-    if (ns > duration_most * second || ns < -duration_most * second) return value_fail("duration out of range");
+    if (ns > duration_most * second || ns < -duration_most * second)
+        return value_fail("duration out of range");
     struct value v = value_duration((int64_t)(ns / second));
     v.n = (uint32_t)(int32_t)(ns % second);
     return v;
@@ -168,7 +173,8 @@ struct value duration_of(__int128 ns)
 
 struct value time_of(__int128 ns)
 {
-    if (ns < time_first * second || ns >= (time_last + 1) * second) return value_fail("timestamp out of range");
+    if (ns < time_first * second || ns >= (time_last + 1) * second)
+        return value_fail("timestamp out of range");
     int64_t s = (int64_t)(ns / second) - (ns % second < 0);
     struct value v = value_time(s);
     v.n = (uint32_t)(ns - s * second);
@@ -389,7 +395,8 @@ struct slot *op_select(struct machine *m, const struct instr *in, struct slot *t
 static struct value list_at(struct value list, struct value index)
 {
     double d = index.kind == V_DOUBLE ? index.d : 0;
-    if (index.kind == V_DOUBLE && !(d >= 0 && d < 0x1p32 && d == trunc(d))) return value_fail("invalid list index");
+    if (index.kind == V_DOUBLE && !(d >= 0 && d < 0x1p32 && d == trunc(d)))
+        return value_fail("invalid list index");
     if (!is_number(index)) return value_fail("invalid list index");
     int64_t i = index.kind == V_DOUBLE ? (int64_t)d : index.i;
     if (i < 0 || i >= list.n) return value_fail("index out of bounds");
@@ -435,7 +442,8 @@ static struct value is_in(struct machine *m, struct value item, struct value of)
 {
     if (item.kind == V_ERROR) return item;
     if (of.kind == V_ERROR) return of;
-    if (item.kind == V_STRING && of.kind == V_RAW && of.n && (of.s[0] >> 4 == 9 || of.s[0] == 0xdc || of.s[0] == 0xdd))
+    if (item.kind == V_STRING && of.kind == V_RAW && of.n &&
+        (of.s[0] >> 4 == 9 || of.s[0] == 0xdc || of.s[0] == 0xdd))
         return text_in_raw(item, of);
     of = value_unfold(m, of);
     if (of.kind == V_MAP) return value_bool(map_find(m, of, item) != NULL);

@@ -21,9 +21,18 @@ struct binary {
     const char *name;
 };
 static const struct binary binaries[] = {
-    {SIGN2('|', '|'), 1, "_||_"}, {SIGN2('&', '&'), 2, "_&&_"}, {SIGN2('=', '='), 3, "_==_"}, {SIGN2('!', '='), 3, "_!=_"},
-    {'<', 3, "_<_"},              {SIGN2('<', '='), 3, "_<=_"}, {'>', 3, "_>_"},              {SIGN2('>', '='), 3, "_>=_"},
-    {'+', 4, "_+_"},              {'-', 4, "_-_"},              {'*', 5, "_*_"},              {'/', 5, "_/_"},
+    {SIGN2('|', '|'), 1, "_||_"},
+    {SIGN2('&', '&'), 2, "_&&_"},
+    {SIGN2('=', '='), 3, "_==_"},
+    {SIGN2('!', '='), 3, "_!=_"},
+    {'<', 3, "_<_"},
+    {SIGN2('<', '='), 3, "_<=_"},
+    {'>', 3, "_>_"},
+    {SIGN2('>', '='), 3, "_>=_"},
+    {'+', 4, "_+_"},
+    {'-', 4, "_-_"},
+    {'*', 5, "_*_"},
+    {'/', 5, "_/_"},
     {'%', 5, "_%_"},
 };
 
@@ -41,7 +50,9 @@ void expr_error_add(struct arena *a, struct expr_errors *errors, struct expr_err
 
 static void fail(struct parser *p, uint32_t at, uint32_t length, const char *reason)
 {
-    if (!p->quiet) expr_error_add(p->arena, p->errors, (struct expr_error){.at = at, .length = length, .reason = reason});
+    if (!p->quiet)
+        expr_error_add(p->arena, p->errors,
+                       (struct expr_error){.at = at, .length = length, .reason = reason});
     p->quiet = true;
 }
 
@@ -52,7 +63,8 @@ static void fail_here(struct parser *p, const char *expected)
         fail(p, t->at, 1, arena_printf(p->arena, "the text ends where %s should follow", expected));
     else
         fail(p, t->at, t->length,
-             arena_printf(p->arena, "unexpected '%.*s', expected %s", (int)t->text.n, (const char *)t->text.p, expected));
+             arena_printf(p->arena, "unexpected '%.*s', expected %s", (int)t->text.n, (const char *)t->text.p,
+                          expected));
 }
 
 static void advance_signed(struct parser *p, bool minus)
@@ -64,12 +76,19 @@ static void advance_signed(struct parser *p, bool minus)
 }
 static void advance(struct parser *p) { advance_signed(p, false); }
 
-static bool at_sign(const struct parser *p, uint16_t sign) { return p->now.kind == TOKEN_SIGN && p->now.sign == sign; }
-static bool at_name(const struct parser *p, const char *name) { return p->now.kind == TOKEN_NAME && slice_is(p->now.text, name); }
+static bool at_sign(const struct parser *p, uint16_t sign)
+{
+    return p->now.kind == TOKEN_SIGN && p->now.sign == sign;
+}
+static bool at_name(const struct parser *p, const char *name)
+{
+    return p->now.kind == TOKEN_NAME && slice_is(p->now.text, name);
+}
 
 static bool at_closer(const struct parser *p)
 {
-    return p->now.kind == TOKEN_END || at_sign(p, ')') || at_sign(p, ']') || at_sign(p, '}') || at_sign(p, ',');
+    return p->now.kind == TOKEN_END || at_sign(p, ')') || at_sign(p, ']') || at_sign(p, '}') ||
+           at_sign(p, ',');
 }
 
 /* To the next , or closing bracket that belongs to the bracket we are in. */
@@ -102,8 +121,8 @@ static struct tree *make(struct parser *p, enum tree_kind kind, uint32_t at, uin
     return t;
 }
 
-static struct tree *call(struct parser *p, const char *name, uint32_t at, uint32_t length, struct tree *a, struct tree *b,
-                         struct tree *c)
+static struct tree *call(struct parser *p, const char *name, uint32_t at, uint32_t length, struct tree *a,
+                         struct tree *b, struct tree *c)
 {
     struct tree *t = make(p, TREE_CALL, at, length);
     t->name = slice_str(name);
@@ -148,8 +167,9 @@ static void arguments(struct parser *p, struct tree *into, uint16_t closing, boo
 
 static bool is_reserved(struct slice name)
 {
-    static const char *const words[] = {"as", "break", "const", "continue", "else", "for", "function", "if", "import",
-                                        "let", "loop", "package", "namespace", "return", "var", "void", "while", "in"};
+    static const char *const words[] = {"as",        "break",  "const",  "continue", "else",  "for",
+                                        "function",  "if",     "import", "let",      "loop",  "package",
+                                        "namespace", "return", "var",    "void",     "while", "in"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (slice_is(name, words[i])) return true;
     return false;
@@ -168,7 +188,8 @@ static struct tree *name(struct parser *p)
         made->kind = at_sign(p, '(') ? TREE_CALL : TREE_NAME;
         made->name = t.text;
         if (is_reserved(t.text))
-            fail(p, t.at, t.length, arena_printf(p->arena, "reserved word '%.*s'", (int)t.text.n, (const char *)t.text.p));
+            fail(p, t.at, t.length,
+                 arena_printf(p->arena, "reserved word '%.*s'", (int)t.text.n, (const char *)t.text.p));
         if (made->kind == TREE_CALL) {
             advance(p);
             arguments(p, made, ')', false, false);
@@ -219,8 +240,7 @@ static struct tree *member(struct parser *p)
         } else if (at_sign(p, '.')) {
             advance(p);
             if (p->now.kind != TOKEN_NAME) {
-                if (at_sign(p, '?'))
-                    fail(p, p->now.at, 1, "optional fields are not supported");
+                if (at_sign(p, '?')) fail(p, p->now.at, 1, "optional fields are not supported");
                 fail_here(p, "a field name");
                 return t;
             }

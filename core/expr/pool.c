@@ -31,7 +31,8 @@ static uint64_t value_hash(struct value v)
         for (uint32_t i = 0; i < v.n; i++) h = mix(h, value_hash(v.list[i]));
         return h;
     case V_MAP:
-        for (uint32_t i = 0; i < v.n; i++) h = mix(mix(h, value_hash(v.map[i].key)), value_hash(v.map[i].value));
+        for (uint32_t i = 0; i < v.n; i++)
+            h = mix(mix(h, value_hash(v.map[i].key)), value_hash(v.map[i].value));
         return h;
     case V_BOOL: return mix(h, v.b);
     default: return mix(h, v.u);
@@ -40,14 +41,16 @@ static uint64_t value_hash(struct value v)
 
 static uint64_t node_hash(const struct node *n)
 {
-    uint64_t h = mix((uint64_t)n->op << 56 | (uint64_t)n->a << 48 | (uint64_t)n->b << 32 | n->c, value_hash(n->value));
+    uint64_t h =
+        mix((uint64_t)n->op << 56 | (uint64_t)n->a << 48 | (uint64_t)n->b << 32 | n->c, value_hash(n->value));
     for (uint32_t i = 0; i < n->count; i++) h = mix(h, n->child[i]->hash);
     return mix(h, n->type->kind);
 }
 
 static bool node_equal(const struct node *a, const struct node *b)
 {
-    if (a->hash != b->hash || a->op != b->op || a->a != b->a || a->b != b->b || a->c != b->c || a->count != b->count)
+    if (a->hash != b->hash || a->op != b->op || a->a != b->a || a->b != b->b || a->c != b->c ||
+        a->count != b->count)
         return false;
     for (uint32_t i = 0; i < a->count; i++)
         if (a->child[i] != b->child[i]) return false;
@@ -87,7 +90,8 @@ static bool op_timed(const struct node *n)
 
 static bool op_fallible(const struct node *n)
 {
-    bool numbers = n->count == 2 && n->child[0]->type->kind == TYPE_DOUBLE && n->child[1]->type->kind == TYPE_DOUBLE;
+    bool numbers =
+        n->count == 2 && n->child[0]->type->kind == TYPE_DOUBLE && n->child[1]->type->kind == TYPE_DOUBLE;
     switch (n->op) {
     case OP_HAS: return false;
     case OP_ATTRIBUTE:
@@ -135,7 +139,8 @@ static void derive(struct node *n)
     for (uint32_t i = 0; i < n->count; i++) {
         const struct node *c = n->child[i];
         n->timed |= c->timed;
-        n->fallible |= (c->fallible && shows_errors(n, i)) || (type_is_open(c->type) && n->op != OP_HAS && n->op != OP_LIST);
+        n->fallible |= (c->fallible && shows_errors(n, i)) ||
+                       (type_is_open(c->type) && n->op != OP_HAS && n->op != OP_LIST);
         bound |= c->bound;
     }
     n->bound = bound;
@@ -207,7 +212,8 @@ static const struct node *intern(struct expr_pool *pool, struct node *n)
     return made;
 }
 
-const struct node *node_make(struct expr_pool *pool, struct node like, const struct node *const *child, uint32_t count)
+const struct node *node_make(struct expr_pool *pool, struct node like, const struct node *const *child,
+                             uint32_t count)
 {
     CHECK(count <= UINT16_MAX);
     like.child = child;

@@ -24,8 +24,8 @@ struct instr {
 /* What does not fit into an instruction of a tally; blocks follow the instruction. */
 struct tally {
     uint8_t what, flags;
-    uint8_t compare;       /* OP_EQ .. OP_GE: the tally is compared with the slot below the window; 0: not */
-    bool entries_only;     /* folded days don't help: they have lost the order of their events */
+    uint8_t compare;   /* OP_EQ .. OP_GE: the tally is compared with the slot below the window; 0: not */
+    bool entries_only; /* folded days don't help: they have lost the order of their events */
     uint16_t type;
     int32_t value_property; /* the value is just this number property of the entry; -1: look at the block */
     uint32_t value_at, where_at, next; /* instruction indices */
@@ -94,7 +94,10 @@ static inline void slot_settle(struct machine *m, struct slot *s)
     s->slope = 0;
 }
 static inline bool slot_is(const struct slot *s, bool b) { return s->v.kind == V_BOOL && s->v.b == b; }
-static inline const struct zone *machine_zone(const struct machine *m) { return m->ctx->zone ? m->ctx->zone : zone_utc(); }
+static inline const struct zone *machine_zone(const struct machine *m)
+{
+    return m->ctx->zone ? m->ctx->zone : zone_utc();
+}
 
 /* Numbers of a message are doubles (CEL's JSON mapping), wherever they stand. */
 static inline struct value value_adopt(struct value v)
@@ -110,16 +113,18 @@ bool value_equal(struct machine *m, struct value a, struct value b);
 enum { UNORDERED = 2, INCOMPARABLE = 3 };
 int value_order(struct value a, struct value b); /* -1 0 1, UNORDERED (NaN), INCOMPARABLE */
 bool order_holds(enum op op, int order);
-struct value duration_of(__int128 nanoseconds);  /* V_ERROR out of range */
+struct value duration_of(__int128 nanoseconds); /* V_ERROR out of range */
 struct value time_of(__int128 nanoseconds);
 static inline __int128 nanoseconds(struct value v) { return (__int128)v.i * 1000000000 + (int32_t)v.n; }
 
 /* ---- handlers, by file ---------------------------------------------------------------------- */
-handler op_list, op_map, op_select, op_index, op_in, op_negate, op_arithmetic, op_compare, op_to_double;          /* operate.c */
-handler op_count, op_first, op_last, op_ago, op_days_in_row, op_tally, op_sequence, op_sliding, op_since, op_calendar; /* behaviour.c */
-handler op_age, op_access, op_local_date;                                                                         /* moment.c */
-handler op_call;                                                                                                  /* functions.c */
-handler op_matches;                                                                                               /* regex.c */
-handler op_loop;                                                                                                  /* loop.c */
+handler op_list, op_map, op_select, op_index, op_in, op_negate, op_arithmetic, op_compare,
+    op_to_double; /* operate.c */
+handler op_count, op_first, op_last, op_ago, op_days_in_row, op_tally, op_sequence, op_sliding, op_since,
+    op_calendar;                          /* behaviour.c */
+handler op_age, op_access, op_local_date; /* moment.c */
+handler op_call;                          /* functions.c */
+handler op_matches;                       /* regex.c */
+handler op_loop;                          /* loop.c */
 
 #endif

@@ -22,11 +22,15 @@ static const char *bad_escape(uint8_t c)
 /* Behind "(?": flags, a non-capturing group, or a named one; nothing that looks around, recurses or decides. */
 static const char *bad_group(struct slice s, uint32_t at)
 {
-    if (at < s.n && s.p[at] == 'P') return at + 1 < s.n && s.p[at + 1] == '<' ? NULL : "only (?P<name>...) of the (?P groups is supported";
+    if (at < s.n && s.p[at] == 'P')
+        return at + 1 < s.n && s.p[at + 1] == '<' ? NULL
+                                                  : "only (?P<name>...) of the (?P groups is supported";
     if (at < s.n && s.p[at] == '<')
-        return at + 1 < s.n && s.p[at + 1] != '=' && s.p[at + 1] != '!' ? NULL : "look-behind is not supported";
+        return at + 1 < s.n && s.p[at + 1] != '=' && s.p[at + 1] != '!' ? NULL
+                                                                        : "look-behind is not supported";
     for (; at < s.n && s.p[at] != ':' && s.p[at] != ')'; at++)
-        if (!strchr("imsU-", s.p[at])) return "this group is not part of RE2's syntax (no look-around, recursion, conditions)";
+        if (!strchr("imsU-", s.p[at]))
+            return "this group is not part of RE2's syntax (no look-around, recursion, conditions)";
     return NULL;
 }
 
@@ -88,7 +92,8 @@ const struct pattern *pattern_compile(struct arena *a, struct slice text, const 
     if (limits) pcre2_set_parens_nest_limit(limits, 100);
     pcre2_code *code = NULL;
     uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE;
-    if (limits) code = pcre2_compile(text.p ? text.p : (const uint8_t *)"", text.n, options, &error, &at, limits);
+    if (limits)
+        code = pcre2_compile(text.p ? text.p : (const uint8_t *)"", text.n, options, &error, &at, limits);
     struct pattern *p = code ? arena_alloc(a, sizeof *p) : NULL;
     if (p) {
         p->code = code;
@@ -111,8 +116,8 @@ struct value pattern_match(const struct pattern *p, struct slice text, struct ar
     pcre2_set_match_limit(limits, MATCH_LIMIT);
     pcre2_set_depth_limit(limits, DEPTH_LIMIT);
     pcre2_set_heap_limit(limits, 0);
-    int r = pcre2_dfa_match(p->code, text.p ? text.p : (const uint8_t *)"", text.n, 0, PCRE2_DFA_SHORTEST, data, limits, workspace,
-                            WORKSPACE_INTS);
+    int r = pcre2_dfa_match(p->code, text.p ? text.p : (const uint8_t *)"", text.n, 0, PCRE2_DFA_SHORTEST,
+                            data, limits, workspace, WORKSPACE_INTS);
     if (r >= 0) return value_bool(true);
     return r == PCRE2_ERROR_NOMATCH ? value_bool(false) : value_fail("a match took too much");
 }

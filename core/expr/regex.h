@@ -8,6 +8,7 @@
 
 struct pattern;
 const struct pattern *pattern_compile(struct arena *a, struct slice text, const char **reason);
-struct value pattern_match(const struct pattern *p, struct slice text, struct arena *scratch); /* bool or V_ERROR */
+struct value pattern_match(const struct pattern *p, struct slice text,
+                           struct arena *scratch); /* bool or V_ERROR */
 
 #endif

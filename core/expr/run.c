@@ -105,7 +105,9 @@ static struct slot *op_fact(struct machine *m, const struct instr *in, struct sl
     case OP_REACHABLE: b = s->reachable && s->reachable(self, in->b); break;
     case OP_IN_JOURNEY: b = s->in_journey && s->in_journey(self, in->b); break;
     case OP_SEND: b = s->send_state && s->send_state(self, in->b, in->a); break;
-    case OP_CONSENT: b = s->consent && s->consent(self, in->b, value_text(m->program->constants[in->c])); break;
+    case OP_CONSENT:
+        b = s->consent && s->consent(self, in->b, value_text(m->program->constants[in->c]));
+        break;
     default: CHECK(!"a fact");
     }
     return slot_push(top, value_bool(b));
@@ -154,8 +156,14 @@ static struct slot *combine(struct slot *top, bool decides)
     return top - 1;
 }
 
-static struct slot *op_and(struct machine *m, const struct instr *in, struct slot *top) { return combine(top, false); }
-static struct slot *op_or(struct machine *m, const struct instr *in, struct slot *top) { return combine(top, true); }
+static struct slot *op_and(struct machine *m, const struct instr *in, struct slot *top)
+{
+    return combine(top, false);
+}
+static struct slot *op_or(struct machine *m, const struct instr *in, struct slot *top)
+{
+    return combine(top, true);
+}
 
 static struct slot *op_jump(struct machine *m, const struct instr *in, struct slot *top)
 {
@@ -199,27 +207,69 @@ static struct slot *op_pick(struct machine *m, const struct instr *in, struct sl
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static handler *const handlers[OP_COUNT_OPS] = {
-    [OP_CONST] = op_const,         [OP_FAIL] = op_const,           [OP_ATTRIBUTE] = op_attribute,
-    [OP_PROFILE] = op_profile,     [OP_PROPERTY] = op_property,    [OP_CELL] = op_cell,
-    [OP_CONTEXT] = op_context,     [OP_EVENT_AT] = op_event_at,    [OP_CELL_AT] = op_cell_at,
-    [OP_VARIABLE] = op_variable,   [OP_LOCAL] = op_local,          [OP_NOW] = op_now,
-    [OP_SEGMENT] = op_segment,     [OP_ENTERED] = op_segment,      [OP_LEFT] = op_segment,
-    [OP_IN_LIST] = op_fact,        [OP_REACHABLE] = op_fact,       [OP_IN_JOURNEY] = op_fact,
-    [OP_CONSENT] = op_fact,        [OP_SEND] = op_fact,            [OP_COUNT] = op_count,
-    [OP_FIRST] = op_first,         [OP_LAST] = op_last,            [OP_AGO] = op_ago,
-    [OP_DAYS_IN_ROW] = op_days_in_row, [OP_TALLY] = op_tally,      [OP_SEQUENCE] = op_sequence,
-    [OP_SLIDING] = op_sliding,     [OP_SINCE] = op_since,          [OP_CALENDAR] = op_calendar,
-    [OP_AGE] = op_age,             [OP_HAS] = op_has,              [OP_SELECT] = op_select,
-    [OP_INDEX] = op_index,         [OP_IN] = op_in,                [OP_LIST] = op_list,
-    [OP_MAP] = op_map,             [OP_NOT] = op_not,              [OP_NEGATE] = op_negate,
-    [OP_ADD] = op_arithmetic,      [OP_SUBTRACT] = op_arithmetic,  [OP_MULTIPLY] = op_arithmetic,
-    [OP_DIVIDE] = op_arithmetic,   [OP_MODULO] = op_arithmetic,    [OP_EQ] = op_compare,
-    [OP_NE] = op_compare,          [OP_LT] = op_compare,           [OP_LE] = op_compare,
-    [OP_GT] = op_compare,          [OP_GE] = op_compare,           [OP_AND] = op_and,
-    [OP_OR] = op_or,               [OP_TO_DOUBLE] = op_to_double,  [OP_LOCAL_DATE] = op_local_date,
-    [OP_CALL] = op_call,           [OP_MATCHES] = op_matches,      [OP_ACCESS] = op_access,
-    [OP_LOOP] = op_loop,           [OP_JUMP] = op_jump,            [OP_JUMP_FALSE] = op_jump_false,
-    [OP_JUMP_TRUE] = op_jump_true, [OP_BRANCH] = op_branch,        [OP_PICK] = op_pick,
+    [OP_CONST] = op_const,
+    [OP_FAIL] = op_const,
+    [OP_ATTRIBUTE] = op_attribute,
+    [OP_PROFILE] = op_profile,
+    [OP_PROPERTY] = op_property,
+    [OP_CELL] = op_cell,
+    [OP_CONTEXT] = op_context,
+    [OP_EVENT_AT] = op_event_at,
+    [OP_CELL_AT] = op_cell_at,
+    [OP_VARIABLE] = op_variable,
+    [OP_LOCAL] = op_local,
+    [OP_NOW] = op_now,
+    [OP_SEGMENT] = op_segment,
+    [OP_ENTERED] = op_segment,
+    [OP_LEFT] = op_segment,
+    [OP_IN_LIST] = op_fact,
+    [OP_REACHABLE] = op_fact,
+    [OP_IN_JOURNEY] = op_fact,
+    [OP_CONSENT] = op_fact,
+    [OP_SEND] = op_fact,
+    [OP_COUNT] = op_count,
+    [OP_FIRST] = op_first,
+    [OP_LAST] = op_last,
+    [OP_AGO] = op_ago,
+    [OP_DAYS_IN_ROW] = op_days_in_row,
+    [OP_TALLY] = op_tally,
+    [OP_SEQUENCE] = op_sequence,
+    [OP_SLIDING] = op_sliding,
+    [OP_SINCE] = op_since,
+    [OP_CALENDAR] = op_calendar,
+    [OP_AGE] = op_age,
+    [OP_HAS] = op_has,
+    [OP_SELECT] = op_select,
+    [OP_INDEX] = op_index,
+    [OP_IN] = op_in,
+    [OP_LIST] = op_list,
+    [OP_MAP] = op_map,
+    [OP_NOT] = op_not,
+    [OP_NEGATE] = op_negate,
+    [OP_ADD] = op_arithmetic,
+    [OP_SUBTRACT] = op_arithmetic,
+    [OP_MULTIPLY] = op_arithmetic,
+    [OP_DIVIDE] = op_arithmetic,
+    [OP_MODULO] = op_arithmetic,
+    [OP_EQ] = op_compare,
+    [OP_NE] = op_compare,
+    [OP_LT] = op_compare,
+    [OP_LE] = op_compare,
+    [OP_GT] = op_compare,
+    [OP_GE] = op_compare,
+    [OP_AND] = op_and,
+    [OP_OR] = op_or,
+    [OP_TO_DOUBLE] = op_to_double,
+    [OP_LOCAL_DATE] = op_local_date,
+    [OP_CALL] = op_call,
+    [OP_MATCHES] = op_matches,
+    [OP_ACCESS] = op_access,
+    [OP_LOOP] = op_loop,
+    [OP_JUMP] = op_jump,
+    [OP_JUMP_FALSE] = op_jump_false,
+    [OP_JUMP_TRUE] = op_jump_true,
+    [OP_BRANCH] = op_branch,
+    [OP_PICK] = op_pick,
 };
 
 struct slot *machine_run(struct machine *m, const struct instr *at, struct slot *top)

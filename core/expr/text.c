@@ -34,7 +34,10 @@ static struct value made(uint8_t *p, size_t n) { return value_string(slice_of(p,
 
 /* ---- asking --------------------------------------------------------------------------------------- */
 
-struct value text_size(struct machine *m, const struct value *args) { return value_int(runes(value_text(args[0]))); }
+struct value text_size(struct machine *m, const struct value *args)
+{
+    return value_int(runes(value_text(args[0])));
+}
 
 struct value list_size(struct machine *m, const struct value *args)
 {
@@ -55,13 +58,15 @@ struct value text_contains(struct machine *m, const struct value *args)
 
 struct value text_starts(struct machine *m, const struct value *args)
 {
-    return value_bool(args[1].n == 0 || (args[0].n >= args[1].n && memcmp(args[0].s, args[1].s, args[1].n) == 0));
+    return value_bool(args[1].n == 0 ||
+                      (args[0].n >= args[1].n && memcmp(args[0].s, args[1].s, args[1].n) == 0));
 }
 
 struct value text_ends(struct machine *m, const struct value *args)
 {
     uint32_t skip = args[0].n - args[1].n;
-    return value_bool(args[1].n == 0 || (args[0].n >= args[1].n && memcmp(args[0].s + skip, args[1].s, args[1].n) == 0));
+    return value_bool(args[1].n == 0 ||
+                      (args[0].n >= args[1].n && memcmp(args[0].s + skip, args[1].s, args[1].n) == 0));
 }
 
 /* ---- letters ---------------------------------------------------------------------------------------- */
@@ -73,7 +78,8 @@ static uint32_t rune_lower(uint32_t c)
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         const struct lower_run *r = &lower_runs[middle];
-        if (c >= r->first && c <= r->last) return (c - r->first) % r->step ? c : (uint32_t)((int32_t)c + r->delta);
+        if (c >= r->first && c <= r->last)
+            return (c - r->first) % r->step ? c : (uint32_t)((int32_t)c + r->delta);
         if (c < r->first)
             high = middle;
         else
@@ -115,11 +121,18 @@ static struct value map_ascii(struct machine *m, struct value v, uint8_t from, u
 {
     uint8_t *out = arena_alloc(m->ctx->scratch, v.n);
     if (!out) return NO_ROOM;
-    for (uint32_t i = 0; i < v.n; i++) out[i] = (uint8_t)(v.s[i] >= from && v.s[i] <= to ? v.s[i] + move : v.s[i]);
+    for (uint32_t i = 0; i < v.n; i++)
+        out[i] = (uint8_t)(v.s[i] >= from && v.s[i] <= to ? v.s[i] + move : v.s[i]);
     return made(out, v.n);
 }
-struct value text_lower_ascii(struct machine *m, const struct value *args) { return map_ascii(m, args[0], 'A', 'Z', 32); }
-struct value text_upper_ascii(struct machine *m, const struct value *args) { return map_ascii(m, args[0], 'a', 'z', -32); }
+struct value text_lower_ascii(struct machine *m, const struct value *args)
+{
+    return map_ascii(m, args[0], 'A', 'Z', 32);
+}
+struct value text_upper_ascii(struct machine *m, const struct value *args)
+{
+    return map_ascii(m, args[0], 'a', 'z', -32);
+}
 
 struct value text_reverse(struct machine *m, const struct value *args)
 {
@@ -135,8 +148,9 @@ struct value text_reverse(struct machine *m, const struct value *args)
 
 static bool is_space(uint32_t c)
 {
-    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+           c == 0x3000;
 }
 
 struct value text_trim(struct machine *m, const struct value *args)

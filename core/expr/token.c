@@ -6,7 +6,10 @@
 
 enum { NUMBER_BYTES_MAX = 400 };
 
-static int peek(const struct lexer *l, uint32_t ahead) { return l->at + ahead < l->text.n ? l->text.p[l->at + ahead] : -1; }
+static int peek(const struct lexer *l, uint32_t ahead)
+{
+    return l->at + ahead < l->text.n ? l->text.p[l->at + ahead] : -1;
+}
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
 static bool is_letter(int c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -56,11 +59,13 @@ static struct token integer(struct lexer *l, uint32_t from, bool hex, bool minus
     }
     if (peek(l, 0) == 'u' || peek(l, 0) == 'U') {
         l->at++;
-        if (over || minus) return bad(l, from, over ? "unsigned integer is too large" : "an unsigned integer has no sign");
+        if (over || minus)
+            return bad(l, from, over ? "unsigned integer is too large" : "an unsigned integer has no sign");
         return finish(l, from, (struct token){.kind = TOKEN_VALUE, .value = {.kind = V_UINT, .u = n}});
     }
     if (over || n > (uint64_t)INT64_MAX + minus) return bad(l, from, "integer is too large");
-    return finish(l, from, (struct token){.kind = TOKEN_VALUE, .value = value_int((int64_t)(minus ? 0 - n : n))});
+    return finish(l, from,
+                  (struct token){.kind = TOKEN_VALUE, .value = value_int((int64_t)(minus ? 0 - n : n))});
 }
 
 static struct token floating(struct lexer *l, uint32_t from, bool minus)
@@ -161,7 +166,8 @@ static struct token string(struct lexer *l, uint32_t from, bool raw, bool bytes)
     const char *reason = NULL;
     for (;;) {
         int c = peek(l, 0);
-        if (c < 0 || (!triple && (c == '\n' || c == '\r'))) return bad(l, from, "a string without its closing quote");
+        if (c < 0 || (!triple && (c == '\n' || c == '\r')))
+            return bad(l, from, "a string without its closing quote");
         if (c == quote && (!triple || (peek(l, 1) == quote && peek(l, 2) == quote))) break;
         l->at++;
         if (c != '\\' || raw)
@@ -204,10 +210,13 @@ static struct token sign(struct lexer *l)
         return finish(l, from, (struct token){.kind = TOKEN_SIGN, .sign = SIGN2(c, d)});
     }
     l->at++;
-    if (c > 0 && strchr("()[]{}.,:?+-*/%!<>", c)) return finish(l, from, (struct token){.kind = TOKEN_SIGN, .sign = (uint16_t)c});
+    if (c > 0 && strchr("()[]{}.,:?+-*/%!<>", c))
+        return finish(l, from, (struct token){.kind = TOKEN_SIGN, .sign = (uint16_t)c});
     while (peek(l, 0) >= 0x80 && c >= 0x80) l->at++; /* one report for a whole foreign word */
-    static const char *const meant[][2] = {{"=", "a single '=': compare with '=='"}, {"&", "a single '&': write '&&'"},
-                                           {"|", "a single '|': write '||'"}, {"`", "quoted field names are not supported"}};
+    static const char *const meant[][2] = {{"=", "a single '=': compare with '=='"},
+                                           {"&", "a single '&': write '&&'"},
+                                           {"|", "a single '|': write '||'"},
+                                           {"`", "quoted field names are not supported"}};
     for (size_t i = 0; i < sizeof meant / sizeof *meant; i++)
         if (meant[i][0][0] == c) return bad(l, from, meant[i][1]);
     return bad(l, from, "unexpected character");

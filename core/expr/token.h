@@ -8,10 +8,10 @@
 
 enum token_kind {
     TOKEN_END,
-    TOKEN_BAD,     /* reason says why */
-    TOKEN_NAME,    /* text */
-    TOKEN_VALUE,   /* int, uint, double, string literal: value */
-    TOKEN_SIGN,    /* operator or bracket: sign holds up to two characters, as in SIGN2('&', '&') */
+    TOKEN_BAD,   /* reason says why */
+    TOKEN_NAME,  /* text */
+    TOKEN_VALUE, /* int, uint, double, string literal: value */
+    TOKEN_SIGN,  /* operator or bracket: sign holds up to two characters, as in SIGN2('&', '&') */
 };
 #define SIGN2(a, b) ((uint16_t)((a) | (b) << 8))
 

@@ -10,11 +10,11 @@ enum tree_kind { TREE_BAD, TREE_VALUE, TREE_NAME, TREE_SELECT, TREE_CALL, TREE_L
 
 struct tree {
     uint8_t kind;
-    uint32_t at, length;   /* the part of the text that an error here points to */
-    struct slice name;     /* NAME, SELECT: the field, CALL: the function */
-    struct value value;    /* VALUE */
-    struct tree *target;   /* SELECT; CALL: the receiver or NULL */
-    struct tree **args;    /* CALL, LIST; MAP: key, value, key, value ... */
+    uint32_t at, length; /* the part of the text that an error here points to */
+    struct slice name;   /* NAME, SELECT: the field, CALL: the function */
+    struct value value;  /* VALUE */
+    struct tree *target; /* SELECT; CALL: the receiver or NULL */
+    struct tree **args;  /* CALL, LIST; MAP: key, value, key, value ... */
     uint32_t count;
 };
 

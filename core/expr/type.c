@@ -2,8 +2,18 @@
 
 static const struct type basics[TYPE_KINDS] = {
 #define BASIC(k) [k] = {k, NULL, NULL}
-    BASIC(TYPE_ERROR),  BASIC(TYPE_DYN),    BASIC(TYPE_NULL), BASIC(TYPE_BOOL), BASIC(TYPE_INT),      BASIC(TYPE_UINT),
-    BASIC(TYPE_DOUBLE), BASIC(TYPE_STRING), BASIC(TYPE_TIME), BASIC(TYPE_DATE), BASIC(TYPE_DURATION), BASIC(TYPE_WINDOW),
+    BASIC(TYPE_ERROR),
+    BASIC(TYPE_DYN),
+    BASIC(TYPE_NULL),
+    BASIC(TYPE_BOOL),
+    BASIC(TYPE_INT),
+    BASIC(TYPE_UINT),
+    BASIC(TYPE_DOUBLE),
+    BASIC(TYPE_STRING),
+    BASIC(TYPE_TIME),
+    BASIC(TYPE_DATE),
+    BASIC(TYPE_DURATION),
+    BASIC(TYPE_WINDOW),
     [TYPE_LIST] = {TYPE_LIST, NULL, &basics[TYPE_DYN]},
     [TYPE_MAP] = {TYPE_MAP, &basics[TYPE_DYN], &basics[TYPE_DYN]},
 };
@@ -48,11 +58,13 @@ bool type_agrees(const struct type *a, const struct type *b)
 const char *type_text(struct arena *a, const struct type *t)
 {
     static const char *const names[TYPE_KINDS] = {
-        [TYPE_ERROR] = "dyn",      [TYPE_DYN] = "dyn",       [TYPE_NULL] = "null", [TYPE_BOOL] = "bool",
-        [TYPE_INT] = "int",        [TYPE_UINT] = "uint",     [TYPE_DOUBLE] = "double", [TYPE_STRING] = "string",
-        [TYPE_TIME] = "timestamp", [TYPE_DATE] = "date",     [TYPE_DURATION] = "duration", [TYPE_WINDOW] = "window"};
+        [TYPE_ERROR] = "dyn",     [TYPE_DYN] = "dyn",           [TYPE_NULL] = "null",
+        [TYPE_BOOL] = "bool",     [TYPE_INT] = "int",           [TYPE_UINT] = "uint",
+        [TYPE_DOUBLE] = "double", [TYPE_STRING] = "string",     [TYPE_TIME] = "timestamp",
+        [TYPE_DATE] = "date",     [TYPE_DURATION] = "duration", [TYPE_WINDOW] = "window"};
     if (t->kind == TYPE_LIST) return arena_printf(a, "list(%s)", type_text(a, t->item));
-    if (t->kind == TYPE_MAP) return arena_printf(a, "map(%s, %s)", type_text(a, t->key), type_text(a, t->item));
+    if (t->kind == TYPE_MAP)
+        return arena_printf(a, "map(%s, %s)", type_text(a, t->key), type_text(a, t->item));
     return names[t->kind];
 }
 

@@ -15,7 +15,7 @@ enum type_kind {
     TYPE_DOUBLE,
     TYPE_STRING,
     TYPE_TIME,
-    TYPE_DATE,   /* a V_TIME at midnight UTC of a civil day; becomes the person's midnight next to a timestamp */
+    TYPE_DATE, /* a V_TIME at midnight UTC of a civil day; becomes the person's midnight next to a timestamp */
     TYPE_DURATION,
     TYPE_LIST,
     TYPE_MAP,

@@ -97,11 +97,17 @@ static uint32_t open_map(struct parse *p, struct mp *m)
     return n;
 }
 
+static bool is_map(struct slice item)
+{
+    struct mp m = mp_of(item);
+    return mp_peek(&m) == MP_MAP;
+}
+
 /* The map that was just read; what stood for an empty one is no map. */
 static struct slice map_slice(const struct mp *m, const uint8_t *from)
 {
-    bool empty = m->err || *from == 0xc0 || *from == 0x90;
-    return slice_of(from, empty ? 0 : (size_t)(m->p - from));
+    struct slice item = slice_of(from, m->err ? 0 : (size_t)(m->p - from));
+    return is_map(item) ? item : (struct slice){0};
 }
 
 static inline struct slice read_key(struct parse *p, struct mp *m)
@@ -348,12 +354,12 @@ static void pick_from_context(struct parse *p)
 
 static void take_raw_map(struct parse *p, struct mp *m, struct slice *out, uint32_t levels)
 {
-    enum mp_type type = mp_peek(m);
-    *out = mp_item_within(m, levels);
-    if (type == MP_NIL || (type == MP_ARRAY && out->n == 1 && out->p[0] == 0x90))
-        *out = (struct slice){0};
-    else if (type != MP_MAP && going(p, m))
-        fail(p, REJECT_MALFORMED);
+    struct slice item = mp_item_within(m, levels);
+    struct mp inside = mp_of(item);
+    if (!going(p, m)) return;
+    open_map(p, &inside);
+    if (inside.err) fail(p, REJECT_MALFORMED);
+    if (is_map(item)) *out = item;
 }
 
 enum context_field { CONTEXT_TRAITS = 1, CONTEXT_ACTIVE = 2, CONTEXT_LOCALE = 4, CONTEXT_TIMEZONE = 8 };
@@ -435,17 +441,11 @@ static void take_trait(struct parse *p, struct mp *m, const struct schema_attrib
     if (attribute->identifies && text.n && !id_is_good(text)) fail(p, REJECT_BAD_ID);
 }
 
-static bool is_map(struct value raw)
-{
-    struct mp m = mp_of(value_text(raw));
-    return mp_peek(&m) == MP_MAP;
-}
-
 static void take_consent(struct parse *p, struct mp *m)
 {
     struct value v = value_read_within(m, LEVELS_INNER);
     if (v.kind == V_NULL || v.kind == V_ERROR || p->e->consent.kind != V_NONE) return;
-    if (v.kind == V_RAW && is_map(v))
+    if (v.kind == V_RAW && is_map(value_text(v)))
         p->e->consent = v;
     else
         p->e->dropped_props++;

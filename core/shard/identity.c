@@ -98,6 +98,17 @@ void shard_park(struct shard *s, row_t row, const struct record *record, struct 
     else
         merge->first = handle;
     merge->last = handle;
+    merge->count++;
+}
+
+uint32_t shard_parked_for(struct shard *s, const struct record *answer)
+{
+    struct key user;
+    if (answer->payload.n < MESSAGE_HEADER_BYTES + 16) return 0;
+    if (load_le16(answer->payload.p + 2) != MESSAGE_MERGE_DATA) return 0;
+    memcpy(&user, answer->payload.p + MESSAGE_HEADER_BYTES, 16);
+    const struct pending_merge *merge = shard_pending(s, user);
+    return merge ? merge->count : 0;
 }
 
 static void begin_merge(struct shard *s, row_t row, struct key other)
@@ -171,7 +182,7 @@ bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct 
     struct turn turn = {.row = row};
     join_half(s, row, status, buf_slice(half), &turn);
     if (status != HALF_CONFLICT) remember_alias(s, row, other_id);
-    shard_settle(s, &turn, false);
+    shard_settle(s, &turn);
     return false;
 }
 
@@ -203,10 +214,11 @@ static void answer_pull(struct shard *s, struct key user, struct key other)
 }
 
 /* Replays what was parked; a record may begin the next merge: then the rest waits behind it. */
-static void unpark(struct shard *s, row_t row, uint32_t at)
+static void unpark(struct shard *s, row_t row, uint32_t at, uint32_t left)
 {
     struct heap *heap = &s->store.heap;
     while (at) {
+        left--;
         struct parked *p = heap_at(heap, at);
         struct record record = {.kind = p->kind,
                                 .shard = s->config.index,
@@ -235,6 +247,7 @@ static void unpark(struct shard *s, row_t row, uint32_t at)
             while (((struct parked *)heap_at(heap, at))->next)
                 at = ((struct parked *)heap_at(heap, at))->next;
             merge->last = at;
+            merge->count += left;
             return;
         }
     }
@@ -250,11 +263,11 @@ static void finish_merge(struct shard *s, struct key user, struct key other, uin
     struct turn turn = {.row = row};
     join_half(s, row, status, half, &turn);
     if (!merge || !key_eq(merge->other, other)) { /* not asked for: a trait's half came by itself */
-        shard_settle(s, &turn, false);
+        shard_settle(s, &turn);
         return;
     }
     store_row(&s->store, row)->flags &= (uint16_t)~ROW_MERGING;
-    uint32_t first = merge->first;
+    uint32_t first = merge->first, count = merge->count;
     struct pending_merge *list = (struct pending_merge *)s->merges.base;
     *merge = list[--s->merge_count];
     s->merges.used = s->merge_count * sizeof *list;
@@ -265,9 +278,9 @@ static void finish_merge(struct shard *s, struct key user, struct key other, uin
     if (status != HALF_CONFLICT)
         remember_alias(
             s, row, event.call == CALL_ALIAS && event.previous_id.n ? event.previous_id : event.anonymous_id);
-    shard_settle(s, &turn, false);
+    shard_settle(s, &turn);
     s->joined = status == HALF_CONFLICT ? other : (struct key){0};
-    unpark(s, row, first);
+    unpark(s, row, first, count);
     s->joined = (struct key){0};
 }
 

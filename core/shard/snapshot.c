@@ -242,6 +242,7 @@ static void read_parked(struct shard *s, struct reader *in, struct pending_merge
         else
             merge->first = handle;
         merge->last = handle;
+        merge->count++;
     }
 }
 

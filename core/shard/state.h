@@ -31,7 +31,8 @@ struct
 
 struct pending_merge {
     struct key user, other;
-    uint32_t first, last; /* parked records, heap handles */
+    uint32_t first, last, count; /* parked records, heap handles */
+    uint32_t spare;
 };
 
 struct undeclared_name {
@@ -96,14 +97,20 @@ struct turn {
     row_t row;
     const struct event *event; /* NULL: none */
     uint32_t event_at;
-    bool late;   /* starts nothing */
-    bool silent; /* import, backfill: no journey starts, nothing is sent */
-    bool merged; /* two halves were just joined */
+    bool late;    /* starts nothing */
+    bool silent;  /* import, backfill: no journey starts, nothing is sent */
+    bool merged;  /* two halves were just joined */
+    bool due;     /* a wake-up, armed for `armed` */
+    bool command; /* an operator's, about `command_journey` */
+    uint16_t command_kind, command_journey;
+    uint32_t armed;
+    const struct attribute_change *changes;
+    uint32_t change_count;
     struct touched touched;
 };
 bool shard_use_definitions(struct shard *s,
-                           const struct defset *set); /* schema, columns, counters; not the people */
-void shard_settle(struct shard *s, struct turn *turn, bool due); /* segments, journeys, next wake-up */
+                           const struct defset *set);  /* schema, columns, counters; not the people */
+void shard_settle(struct shard *s, struct turn *turn); /* segments, journeys, next wake-up */
 void shard_apply_person(struct shard *s, row_t row, const struct event *event, const struct record *record);
 void shard_apply_record(struct shard *s, struct batch_item *item);
 /* True: it is done; false: it was parked, its cookie is kept. */
@@ -112,6 +119,8 @@ void shard_done(struct shard *s, uint64_t cookie, uint64_t lsn);
 struct effect *shard_effect(struct shard *s, enum effect_kind kind);
 void shard_count_reject(struct shard *s, enum reject reason, struct slice raw);
 enum reject shard_decode(struct shard *s, const struct record *r, struct arena *scratch, struct event *out);
+
+bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes);
 
 /* time.c */
 void shard_arm(struct shard *s, row_t row, uint32_t due); /* earlier wins; later touches nothing */
@@ -127,6 +136,8 @@ bool shard_pair(struct shard *s, row_t row, const struct event *event, const str
 void shard_park(struct shard *s, row_t row, const struct record *record, struct slice payload);
 void shard_link_trait(struct shard *s, row_t row, uint16_t attribute, struct slice text);
 struct pending_merge *shard_pending(struct shard *s, struct key user);
+uint32_t shard_parked_for(struct shard *s,
+                          const struct record *answer); /* records that this message will release */
 
 /* snapshot.c */
 void shard_before_change(void *self, row_t row);

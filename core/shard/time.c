@@ -63,23 +63,22 @@ static bool gone(struct shard *s, row_t row)
 
 void shard_run_wake(struct shard *s, row_t row)
 {
+    uint32_t armed = store_row(&s->store, row)->next_wake;
     store_touch(&s->store, row)->next_wake = 0;
     s->counters.timers_fired++;
     if (gone(s, row)) {
         store_remove(&s->store, row);
         return;
     }
-    struct turn turn = {.row = row};
-    shard_settle(s, &turn, true);
+    struct turn turn = {.row = row, .due = true, .armed = armed};
+    shard_settle(s, &turn);
 }
 
 bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)
 {
     s->effects = out;
     uint32_t due = (uint32_t)wheel_entries(s->wheel);
-    return store_reserve(&s->store, quota, (size_t)quota * 8192) && wheel_reserve(s->wheel, 4 * quota) &&
-           shard_reserve_ready(s, due + 4 * quota) &&
-           outbox_reserve(s->outbox, 16 * quota, (size_t)quota * 32768);
+    return shard_reserve_records(s, quota, 0) && shard_reserve_ready(s, due + 4 * quota);
 }
 
 static void collect_due(struct shard *s)

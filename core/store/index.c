@@ -247,3 +247,30 @@ uint32_t index_guess(const struct index *ix, struct key key)
     uint32_t fit = matches(b, tag_of(key));
     return fit ? b->values[__builtin_ctz(fit)] : INDEX_NONE;
 }
+
+static bool segment_valid(const struct index *ix, const struct bucket *segment, uint32_t *entries)
+{
+    uint32_t spilled[INDEX_SEGMENT_BUCKETS] = {0},
+             number = (uint32_t)(segment - segment_at(ix, 0)) / INDEX_SEGMENT_BUCKETS;
+    for (uint32_t at = 0; at < INDEX_SEGMENT_BUCKETS; at++)
+        for (uint32_t used = segment[at].used; used; used &= used - 1, ++*entries) {
+            int slot = __builtin_ctz(used);
+            struct key key = key_of(ix, segment[at].values[slot]);
+            uint32_t home = home_of(key);
+            if (at != home && at != next_of(home)) return false;
+            if (segment[at].tags[slot] != tag_of(key) || directory_of(ix)[entry_of(ix, key)] != number)
+                return false;
+            spilled[home] += at != home;
+        }
+    for (uint32_t at = 0; at < INDEX_SEGMENT_BUCKETS; at++)
+        if (segment[at].spilled != spilled[at]) return false;
+    return segment->depth <= ix->depth;
+}
+
+bool index_valid(const struct index *ix)
+{
+    uint32_t entries = 0;
+    for (uint32_t i = 0; i < ix->segment_count; i++)
+        if (!segment_valid(ix, segment_at(ix, i), &entries)) return false;
+    return entries == ix->count;
+}

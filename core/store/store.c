@@ -76,7 +76,9 @@ static size_t heap_bound(const struct store *s, uint32_t events, size_t bytes)
     return worst <= half ? worst : least > half ? least : half;
 }
 
-bool store_reserve(struct store *s, uint32_t events, size_t bytes)
+bool store_reserve(struct store *s, uint32_t events, size_t bytes) { return store_reserve_more(s, events, bytes, 0); }
+
+bool store_reserve_more(struct store *s, uint32_t events, size_t bytes, size_t more)
 {
     struct store_parts *p = s->parts;
     uint32_t rows = 2 * events; /* the person, and one that comes with a merge */
@@ -84,7 +86,7 @@ bool store_reserve(struct store *s, uint32_t events, size_t bytes)
            region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) &&
            links_reserve(&p->links, rows + (uint32_t)(bytes / 8)) &&
            index_reserve(&p->index, 2 * rows + (uint32_t)(bytes / 8)) && window_reserve(&p->window, rows) &&
-           heap_reserve(&s->heap, heap_bound(s, events, bytes));
+           heap_reserve(&s->heap, heap_bound(s, events, bytes) + more);
 }
 
 /* ---- finding people ------------------------------------------------------------------ */

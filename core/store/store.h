@@ -67,6 +67,8 @@ bool store_create(struct store *s, const struct schema *schema);
 void store_destroy(struct store *s);
 /* Room for `events` more events of at most `bytes` payload together, whatever they do. */
 bool store_reserve(struct store *s, uint32_t events, size_t bytes);
+/* And `more` bytes of the heap for what others keep there: one heap is asked for once, as requests do not add up. */
+bool store_reserve_more(struct store *s, uint32_t events, size_t bytes, size_t more);
 /* New definitions: columns and histories of added attributes and properties; old ones stay readable. */
 void store_set_schema(struct store *s, const struct schema *schema);
 /* How many segment ids there are, so that store_reserve counts with their pages (256 until this is called). */

@@ -7,7 +7,15 @@
 #include "core/base/check.h"
 #include "core/expr/expr.h"
 
-enum { ORDER = TYPE_DECLARED_BASE, VIEW, TYPES = 2, DEEDS_MAX = 64, PROPS = 3, ATTRIBUTES = 6, RING = DEEDS_MAX };
+enum {
+    ORDER = TYPE_DECLARED_BASE,
+    VIEW,
+    TYPES = 2,
+    DEEDS_MAX = 64,
+    PROPS = 3,
+    ATTRIBUTES = 6,
+    RING = DEEDS_MAX
+};
 enum { CITY, PLAN, VIP, BIRTHDAY, EXPIRES, TAGS };
 
 struct deed {
@@ -18,7 +26,7 @@ struct person {
     struct deed deeds[TYPES][DEEDS_MAX]; /* ascending by time */
     uint32_t count[TYPES];
     struct value attribute[ATTRIBUTES];
-    struct value at_hand[PROPS];         /* of the event at hand, an Order */
+    struct value at_hand[PROPS]; /* of the event at hand, an Order */
     uint32_t event_at;
     bool member, listed, consents, reachable, inside, opened;
     uint32_t entered, left;
@@ -32,24 +40,34 @@ struct person {
     uint32_t folded; /* events in the buckets, of ORDER */
 };
 
-static const struct schema_prop person_props[PROPS] = {{.name = {(const uint8_t *)"total", 5}, .type = T_NUMBER},
-                                                       {.name = {(const uint8_t *)"city", 4}, .type = T_STRING},
-                                                       {.name = {(const uint8_t *)"ok", 2}, .type = T_BOOL}};
-static const struct schema_event person_types[TYPES] = {
-    {.name = {(const uint8_t *)"Order", 5}, .id = ORDER, .prop_count = PROPS, .props = (struct schema_prop *)person_props, .cap = 50},
-    {.name = {(const uint8_t *)"View", 4}, .id = VIEW, .prop_count = PROPS, .props = (struct schema_prop *)person_props, .cap = 50}};
+static const struct schema_prop person_props[PROPS] = {
+    {.name = {(const uint8_t *)"total", 5}, .type = T_NUMBER},
+    {.name = {(const uint8_t *)"city", 4}, .type = T_STRING},
+    {.name = {(const uint8_t *)"ok", 2}, .type = T_BOOL}};
+static const struct schema_event person_types[TYPES] = {{.name = {(const uint8_t *)"Order", 5},
+                                                         .id = ORDER,
+                                                         .prop_count = PROPS,
+                                                         .props = (struct schema_prop *)person_props,
+                                                         .cap = 50},
+                                                        {.name = {(const uint8_t *)"View", 4},
+                                                         .id = VIEW,
+                                                         .prop_count = PROPS,
+                                                         .props = (struct schema_prop *)person_props,
+                                                         .cap = 50}};
 static struct heap person_heap;
 
 static inline void person_seal(struct person *p, uint32_t head)
 {
-    if (!person_heap.region.base) CHECK(heap_create(&person_heap, 64 << 20) && heap_reserve(&person_heap, 16 << 20));
+    if (!person_heap.region.base)
+        CHECK(heap_create(&person_heap, 64 << 20) && heap_reserve(&person_heap, 16 << 20));
     p->head = head % RING;
     for (uint32_t t = 0; t < TYPES; t++)
         for (uint32_t i = 0; i < p->count[t]; i++) {
             uint32_t at = (p->head + i) % RING;
             p->times[t][at] = p->deeds[t][i].time;
             for (uint32_t k = 0; k < PROPS; k++)
-                p->cells[t][at * PROPS + k] = cell_make(p->deeds[t][i].prop[k], person_props[k].type, &person_heap);
+                p->cells[t][at * PROPS + k] =
+                    cell_make(p->deeds[t][i].prop[k], person_props[k].type, &person_heap);
         }
     uint32_t n = 0;
     for (uint32_t a = 0, b = 0; a < p->count[0] || b < p->count[1];) {
@@ -63,12 +81,16 @@ static inline void person_unseal(struct person *p)
     for (uint32_t t = 0; t < TYPES; t++)
         for (uint32_t i = 0; i < p->count[t]; i++)
             for (uint32_t k = 0; k < PROPS; k++)
-                cell_release(p->cells[t][((p->head + i) % RING) * PROPS + k], person_props[k].type, &person_heap);
+                cell_release(p->cells[t][((p->head + i) % RING) * PROPS + k], person_props[k].type,
+                             &person_heap);
 }
 
 /* ---- the source ---------------------------------------------------------------------------------- */
 
-static inline struct value person_attribute(void *self, uint16_t id) { return ((struct person *)self)->attribute[id]; }
+static inline struct value person_attribute(void *self, uint16_t id)
+{
+    return ((struct person *)self)->attribute[id];
+}
 
 static inline struct value person_profile(void *self, enum profile_field f)
 {
@@ -112,7 +134,10 @@ static inline struct value person_context(void *self, uint16_t scope, struct sli
     if (slice_is(path, "campaign.source")) return value_string(SLICE("mail"));
     return slice_is(path, "screen") ? value_int(3) : value_none();
 }
-static inline uint32_t person_event_time(void *self, uint16_t scope) { return ((struct person *)self)->event_at; }
+static inline uint32_t person_event_time(void *self, uint16_t scope)
+{
+    return ((struct person *)self)->event_at;
+}
 static inline bool person_segment(void *self, uint16_t id, uint32_t *entered, uint32_t *left)
 {
     struct person *p = self;
@@ -125,17 +150,28 @@ static inline bool person_consent(void *self, uint16_t channel, struct slice top
 {
     return topic.n == 0 && ((struct person *)self)->consents;
 }
-static inline bool person_reachable(void *self, uint16_t channel) { return ((struct person *)self)->reachable; }
+static inline bool person_reachable(void *self, uint16_t channel)
+{
+    return ((struct person *)self)->reachable;
+}
 static inline bool person_journey(void *self, uint16_t id) { return ((struct person *)self)->inside; }
 static inline bool person_send(void *self, uint16_t step, enum send_state what)
 {
     return what == SEND_SENT || (what == SEND_OPENED && ((struct person *)self)->opened);
 }
 
-static const struct expr_source person_source = {
-    .attribute = person_attribute, .profile = person_profile,     .history = person_history,     .property = person_property,
-    .context = person_context,     .event_time = person_event_time, .segment = person_segment,   .in_list = person_list,
-    .consent = person_consent,     .reachable = person_reachable, .in_journey = person_journey, .send_state = person_send};
+static const struct expr_source person_source = {.attribute = person_attribute,
+                                                 .profile = person_profile,
+                                                 .history = person_history,
+                                                 .property = person_property,
+                                                 .context = person_context,
+                                                 .event_time = person_event_time,
+                                                 .segment = person_segment,
+                                                 .in_list = person_list,
+                                                 .consent = person_consent,
+                                                 .reachable = person_reachable,
+                                                 .in_journey = person_journey,
+                                                 .send_state = person_send};
 
 /* ---- the scope ------------------------------------------------------------------------------------- */
 
@@ -144,36 +180,50 @@ static const struct {
     const char *name;
     struct expr_symbol symbol;
 } person_names[] = {
-    {SPACE_ATTRIBUTE, "city", {.id = CITY, .type = T_STRING}},     {SPACE_ATTRIBUTE, "plan", {.id = PLAN, .type = T_NUMBER}},
-    {SPACE_ATTRIBUTE, "vip", {.id = VIP, .type = T_BOOL}},         {SPACE_ATTRIBUTE, "birthday", {.id = BIRTHDAY, .type = T_DATE}},
-    {SPACE_ATTRIBUTE, "expires", {.id = EXPIRES, .type = T_TIME}}, {SPACE_ATTRIBUTE, "tags", {.id = TAGS, .type = T_STRINGS}},
-    {SPACE_EVENT, "Order", {.id = ORDER, .cap = 50}},              {SPACE_EVENT, "View", {.id = VIEW, .cap = 50}},
-    {SPACE_PROPERTY, "total", {.id = 0, .type = T_NUMBER}},        {SPACE_PROPERTY, "city", {.id = 1, .type = T_STRING}},
-    {SPACE_PROPERTY, "ok", {.id = 2, .type = T_BOOL}},             {SPACE_SEGMENT, "vips", {.id = 7}},
-    {SPACE_LIST, "staff", {.id = 2}},                              {SPACE_CHANNEL, "email", {.id = 1}},
-    {SPACE_JOURNEY, "cart", {.id = 3}},                            {SPACE_STEP, "m1", {.id = 4}},
-    {SPACE_TOPIC, "news", {.id = 1}},                              {SPACE_LANE, "main", {.id = 1}},
-    {SPACE_COLLECTION, "cart", {.id = 1}},                         {SPACE_CATALOG, "products", {.id = 1}},
+    {SPACE_ATTRIBUTE, "city", {.id = CITY, .type = T_STRING}},
+    {SPACE_ATTRIBUTE, "plan", {.id = PLAN, .type = T_NUMBER}},
+    {SPACE_ATTRIBUTE, "vip", {.id = VIP, .type = T_BOOL}},
+    {SPACE_ATTRIBUTE, "birthday", {.id = BIRTHDAY, .type = T_DATE}},
+    {SPACE_ATTRIBUTE, "expires", {.id = EXPIRES, .type = T_TIME}},
+    {SPACE_ATTRIBUTE, "tags", {.id = TAGS, .type = T_STRINGS}},
+    {SPACE_EVENT, "Order", {.id = ORDER, .cap = 50}},
+    {SPACE_EVENT, "View", {.id = VIEW, .cap = 50}},
+    {SPACE_PROPERTY, "total", {.id = 0, .type = T_NUMBER}},
+    {SPACE_PROPERTY, "city", {.id = 1, .type = T_STRING}},
+    {SPACE_PROPERTY, "ok", {.id = 2, .type = T_BOOL}},
+    {SPACE_SEGMENT, "vips", {.id = 7}},
+    {SPACE_LIST, "staff", {.id = 2}},
+    {SPACE_CHANNEL, "email", {.id = 1}},
+    {SPACE_JOURNEY, "cart", {.id = 3}},
+    {SPACE_STEP, "m1", {.id = 4}},
+    {SPACE_TOPIC, "news", {.id = 1}},
+    {SPACE_LANE, "main", {.id = 1}},
+    {SPACE_COLLECTION, "cart", {.id = 1}},
+    {SPACE_CATALOG, "products", {.id = 1}},
     {SPACE_AS, "bought", {.id = 2, .type = VIEW}},
 };
 
-static inline bool person_resolve(void *self, enum expr_space space, uint32_t within, struct slice name, struct expr_symbol *out)
+static inline bool person_resolve(void *self, enum expr_space space, uint32_t within, struct slice name,
+                                  struct expr_symbol *out)
 {
     if (space == SPACE_VALUE && slice_is(name, "avg_cheque")) {
         *out = (struct expr_symbol){.constant = value_double(4200)};
         return true;
     }
     for (size_t i = 0; i < sizeof person_names / sizeof *person_names; i++)
-        if (person_names[i].space == space && slice_is(name, person_names[i].name)) return *out = person_names[i].symbol, true;
+        if (person_names[i].space == space && slice_is(name, person_names[i].name))
+            return *out = person_names[i].symbol, true;
     return false;
 }
 
-static inline struct slice person_nearest(void *self, enum expr_space space, uint32_t within, struct slice name)
+static inline struct slice person_nearest(void *self, enum expr_space space, uint32_t within,
+                                          struct slice name)
 {
     struct slice best = {0};
     uint32_t distance = 3;
     for (size_t i = 0; i < sizeof person_names / sizeof *person_names; i++) {
-        uint32_t d = person_names[i].space == space ? text_distance(name, slice_str(person_names[i].name), 2) : 3;
+        uint32_t d =
+            person_names[i].space == space ? text_distance(name, slice_str(person_names[i].name), 2) : 3;
         if (d < distance) distance = d, best = slice_str(person_names[i].name);
     }
     return best;

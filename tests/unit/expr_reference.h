@@ -34,7 +34,8 @@ static int ref_order(struct value a, struct value b)
 {
     if (a.kind == V_INT && b.kind == V_INT) return a.i < b.i ? -1 : a.i > b.i;
     if (ref_number(a) && ref_number(b) && (isnan(ref_double(a)) || isnan(ref_double(b)))) return 8;
-    if (ref_number(a) && ref_number(b)) return ref_double(a) < ref_double(b) ? -1 : ref_double(a) > ref_double(b);
+    if (ref_number(a) && ref_number(b))
+        return ref_double(a) < ref_double(b) ? -1 : ref_double(a) > ref_double(b);
     if (a.kind != b.kind) return 9;
     if (a.kind == V_BOOL) return (int)a.b - (int)b.b;
     if (a.kind == V_TIME || a.kind == V_DURATION) return a.i < b.i ? -1 : a.i > b.i;
@@ -92,7 +93,8 @@ static struct value ref_compare(struct slice op, struct value a, struct value b)
 static struct value ref_logic(struct ref *r, const struct tree *t, bool decides)
 {
     struct value a = ref_eval(r, t->args[0]), b = ref_eval(r, t->args[1]);
-    if ((a.kind == V_BOOL && a.b == decides) || (b.kind == V_BOOL && b.b == decides)) return value_bool(decides);
+    if ((a.kind == V_BOOL && a.b == decides) || (b.kind == V_BOOL && b.b == decides))
+        return value_bool(decides);
     return a.kind == V_BOOL && b.kind == V_BOOL ? value_bool(!decides) : ref_error;
 }
 
@@ -111,13 +113,15 @@ static struct value ref_operator(struct ref *r, const struct tree *t)
     struct value a = ref_eval(r, t->args[0]);
     if (slice_is(t->name, "_?_:_")) return a.kind == V_BOOL ? ref_eval(r, t->args[a.b ? 1 : 2]) : ref_error;
     if (slice_is(t->name, "!_")) return a.kind == V_BOOL ? value_bool(!a.b) : ref_error;
-    if (slice_is(t->name, "-_")) return a.kind == V_INT ? value_int(-a.i) : a.kind == V_DOUBLE ? value_double(-a.d) : ref_error;
+    if (slice_is(t->name, "-_"))
+        return a.kind == V_INT ? value_int(-a.i) : a.kind == V_DOUBLE ? value_double(-a.d) : ref_error;
     struct value b = ref_eval(r, t->args[1]);
     if (ref_bad(a) || ref_bad(b)) return ref_error;
     if (slice_is(t->name, "@in")) return ref_in(a, b);
     if (strchr("=!<>", t->name.p[1])) return ref_compare(t->name, a, b);
     if (t->name.p[1] == '+' && a.kind == V_STRING && b.kind == V_STRING)
-        return value_string(slice_str(arena_printf(r->arena, "%.*s%.*s", (int)a.n, (const char *)a.s, (int)b.n, (const char *)b.s)));
+        return value_string(slice_str(
+            arena_printf(r->arena, "%.*s%.*s", (int)a.n, (const char *)a.s, (int)b.n, (const char *)b.s)));
     return ref_arithmetic((char)t->name.p[1], a, b);
 }
 
@@ -138,7 +142,10 @@ static struct value ref_field(struct ref *r, const struct tree *t)
 
 /* A civil date is, next to the clock, the person's midnight: `expires_at` of the generator is a timestamp, so that only
  * birthday needs it. */
-static bool ref_is_date(const struct tree *t) { return t->kind == TREE_SELECT && slice_is(t->name, "birthday"); }
+static bool ref_is_date(const struct tree *t)
+{
+    return t->kind == TREE_SELECT && slice_is(t->name, "birthday");
+}
 
 /* ---- history --------------------------------------------------------------------------------------------- */
 
@@ -150,7 +157,8 @@ static bool ref_inside(struct ref *r, const struct tree *w, int64_t time, bool *
     if (!w) return true;
     if (slice_is(w->name, "since")) {
         struct value from = ref_eval(r, w->args[0]);
-        bool lifetime = w->args[0]->kind == TREE_CALL && (slice_is(w->args[0]->name, "last") || slice_is(w->args[0]->name, "first"));
+        bool lifetime = w->args[0]->kind == TREE_CALL &&
+                        (slice_is(w->args[0]->name, "last") || slice_is(w->args[0]->name, "first"));
         if (ref_bad(from) && !lifetime) *error = true;
         return time <= r->now && (ref_bad(from) || time >= from.i);
     }
@@ -158,9 +166,12 @@ static bool ref_inside(struct ref *r, const struct tree *w, int64_t time, bool *
         struct civil now, then;
         zone_civil(r->p->zone, r->now, &now);
         zone_civil(r->p->zone, time, &then);
-        int64_t today = civil_days(now.year, now.month, now.day), day = civil_days(then.year, then.month, then.day);
+        int64_t today = civil_days(now.year, now.month, now.day),
+                day = civil_days(then.year, then.month, then.day);
         struct slice unit = value_text(w->args[0]->value);
-        int64_t first = slice_is(unit, "day") ? today : slice_is(unit, "week") ? today - (now.weekday + 6) % 7 : civil_days(now.year, now.month, 1);
+        int64_t first = slice_is(unit, "day")    ? today
+                        : slice_is(unit, "week") ? today - (now.weekday + 6) % 7
+                                                 : civil_days(now.year, now.month, 1);
         return time <= r->now && day >= first;
     }
     struct value length = ref_eval(r, w);
@@ -221,8 +232,8 @@ static struct value ref_tally(struct ref *r, const struct tree *t)
 }
 
 /* All ways to pick the steps; there are few deeds. */
-static bool ref_steps(struct ref *r, const struct tree *list, uint32_t step, uint32_t not_before, const uint32_t *from,
-                      const struct tree *window)
+static bool ref_steps(struct ref *r, const struct tree *list, uint32_t step, uint32_t not_before,
+                      const uint32_t *from, const struct tree *window)
 {
     if (step == list->count) return true;
     const struct tree *s = list->args[step];
@@ -262,7 +273,8 @@ static struct value ref_days_in_row(struct ref *r, uint32_t type)
 static struct value ref_lifetime(struct ref *r, const struct tree *t, uint32_t type)
 {
     uint32_t n = r->p->count[type];
-    if (slice_is(t->name, "ago")) return value_duration(n ? r->now - r->p->deeds[type][n - 1].time : 315576000000);
+    if (slice_is(t->name, "ago"))
+        return value_duration(n ? r->now - r->p->deeds[type][n - 1].time : 315576000000);
     if (!n) return ref_error;
     return value_time(r->p->deeds[type][slice_is(t->name, "first") ? 0 : n - 1].time);
 }
@@ -294,7 +306,8 @@ static struct value ref_loop(struct ref *r, const struct tree *t)
     }
     r->locals--;
     if (slice_is(t->name, "exists")) return yes ? value_bool(true) : errors ? ref_error : value_bool(false);
-    if (slice_is(t->name, "all")) return yes + errors < list.n ? value_bool(false) : errors ? ref_error : value_bool(true);
+    if (slice_is(t->name, "all"))
+        return yes + errors < list.n ? value_bool(false) : errors ? ref_error : value_bool(true);
     return errors ? ref_error : value_bool(yes == 1);
 }
 
@@ -304,13 +317,16 @@ static struct value ref_text_call(struct ref *r, const struct tree *t)
     if (a.kind == V_TIME) {
         struct civil c;
         zone_civil(r->p->zone, a.i, &c);
-        return value_int(slice_is(t->name, "getHours") ? c.hour : slice_is(t->name, "getMinutes") ? c.minute : c.weekday);
+        return value_int(slice_is(t->name, "getHours")     ? c.hour
+                         : slice_is(t->name, "getMinutes") ? c.minute
+                                                           : c.weekday);
     }
     if (a.kind != V_STRING || (t->count && b.kind != V_STRING)) return ref_error;
     if (slice_is(t->name, "size")) return value_int(a.n);
     for (uint32_t at = 0; at + b.n <= a.n; at++) {
         bool here = b.n == 0 || memcmp(a.s + at, b.s, b.n) == 0;
-        if (here && (slice_is(t->name, "contains") || (slice_is(t->name, "startsWith") && at == 0) || (slice_is(t->name, "endsWith") && at + b.n == a.n)))
+        if (here && (slice_is(t->name, "contains") || (slice_is(t->name, "startsWith") && at == 0) ||
+                     (slice_is(t->name, "endsWith") && at + b.n == a.n)))
             return value_bool(true);
     }
     return value_bool(false);
@@ -330,11 +346,13 @@ static struct value ref_call(struct ref *r, const struct tree *t)
     if (slice_is(t->name, "days")) return value_duration(t->args[0]->value.i * 86400);
     if (slice_is(t->name, "hours")) return value_duration(t->args[0]->value.i * 3600);
     if (slice_is(t->name, "minutes")) return value_duration(t->args[0]->value.i * 60);
-    if (slice_is(t->name, "duration")) return value_duration(atoi((const char *)value_text(t->args[0]->value).p));
+    if (slice_is(t->name, "duration"))
+        return value_duration(atoi((const char *)value_text(t->args[0]->value).p));
     if (slice_is(t->name, "segment")) return value_bool(r->p->member);
     if (slice_is(t->name, "age")) return ref_age(r, t->args[0]);
     if (slice_is(t->name, "days_in_row")) return ref_days_in_row(r, ref_type(t->args[0]));
-    if (slice_is(t->name, "sequence")) return value_bool(ref_steps(r, t->args[0], 0, 0, (uint32_t[TYPES]){0}, t->args[1]));
+    if (slice_is(t->name, "sequence"))
+        return value_bool(ref_steps(r, t->args[0], 0, 0, (uint32_t[TYPES]){0}, t->args[1]));
     return ref_lifetime(r, t, ref_type(t->args[0]));
 }
 

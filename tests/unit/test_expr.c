@@ -35,7 +35,11 @@ static const struct program *compile_for(const char *text, enum expr_want want)
 static struct expr_context context_at(uint32_t now)
 {
     arena_reset(&scratch);
-    return (struct expr_context){.source = &person_source, .self = &person, .now = now, .zone = person.zone, .scratch = &scratch,
+    return (struct expr_context){.source = &person_source,
+                                 .self = &person,
+                                 .now = now,
+                                 .zone = person.zone,
+                                 .scratch = &scratch,
                                  .next_change = UINT32_MAX};
 }
 
@@ -143,10 +147,12 @@ Test(expr, lists_of_an_attribute_arrive_as_message_bytes)
 
 Test(expr, what_the_engine_knows_is_asked_by_name)
 {
-    cr_assert_not(is_true("segment('vips') || in_list('staff') || consent('email') || reachable('email') || in_journey('cart')"));
+    cr_assert_not(is_true("segment('vips') || in_list('staff') || consent('email') || reachable('email') || "
+                          "in_journey('cart')"));
     person.member = person.listed = person.consents = person.reachable = person.inside = person.opened = true;
     person.entered = NOW - DAY;
-    cr_assert(is_true("segment('vips') && in_list('staff') && consent('email') && reachable('email') && in_journey('cart')"));
+    cr_assert(is_true("segment('vips') && in_list('staff') && consent('email') && reachable('email') && "
+                      "in_journey('cart')"));
     cr_assert_not(is_true("consent('email', 'news')"));
     cr_assert(is_true("sent('m1') && opened('m1') && !clicked('m1') && !delivered('m1') && !replied('m1')"));
     cr_assert(is_true("now - entered('vips') == days(1)"));
@@ -201,7 +207,8 @@ Test(expr, since_and_calendar_windows)
     person.zone = zone_load(NULL, SLICE("+03:00"));
     cr_assert_float_eq(number("count('Order', calendar('day'))"), 3, 0, "23:00 in UTC is 02:00 here");
     person.count[1] = 0;
-    cr_assert_float_eq(number("count('Order', since(last('View')))"), 3, 0, "since what never was: all of it");
+    cr_assert_float_eq(number("count('Order', since(last('View')))"), 3, 0,
+                       "since what never was: all of it");
 }
 
 Test(expr, folded_days_count_as_a_whole)
@@ -216,9 +223,11 @@ Test(expr, folded_days_count_as_a_whole)
     cr_assert_float_eq(number("count('Order', days(30))"), 8, 0);
     cr_assert_float_eq(number("count('Order', days(10))"), 1, 0);
     cr_assert_float_eq(number("sum('Order', e.total, days(30))"), 75, 0);
-    cr_assert_float_eq(number("count('Order', days(30), e.total > 0)"), 1, 0, "a filter cannot see into a day");
+    cr_assert_float_eq(number("count('Order', days(30), e.total > 0)"), 1, 0,
+                       "a filter cannot see into a day");
     cr_assert(is_true("count('Order', days(30)) >= 8"));
-    cr_assert_eq(flips_after("count('Order', days(30)) >= 8"), (int64_t)(NOW / DAY - 20) * DAY + DAY - 1 + 30 * DAY - NOW);
+    cr_assert_eq(flips_after("count('Order', days(30)) >= 8"),
+                 (int64_t)(NOW / DAY - 20) * DAY + DAY - 1 + 30 * DAY - NOW);
 }
 
 Test(expr, days_in_a_row_end_today_or_yesterday)
@@ -310,6 +319,19 @@ Test(expr, a_clock_part_changes_at_its_border)
     cr_assert(is_true("now.getHours() == 12 && now.getHours('UTC') == 9"));
 }
 
+Test(expr, a_day_that_loses_an_hour_is_not_overslept)
+{
+    const struct zone *z = zone_load(NULL, SLICE("America/New_York"));
+    person.zone = z;
+    struct expr_context ctx =
+        context_at(1772949600); /* 2026-03-08, 01:00 in New York; the clock leaps at 02:00 */
+    cr_assert(program_true(compile_for("now.getDayOfWeek() == 0", WANT_BOOL), &ctx));
+    cr_assert_leq(ctx.next_change, 1772949600 + 22 * HOUR);
+    ctx = context_at(1772949600 + 22 * HOUR - 1);
+    cr_assert(program_true(compile_for("now.getDayOfWeek() == 0", WANT_BOOL), &ctx));
+    cr_assert_eq(ctx.next_change, ctx.now + 1);
+}
+
 Test(expr, and_waits_for_the_last_of_its_false_sides)
 {
     add(ORDER, DAY, 1, NULL);
@@ -318,7 +340,8 @@ Test(expr, and_waits_for_the_last_of_its_false_sides)
     cr_assert_eq(flips_after("ago('Order') >= days(10) && ago('View') >= days(1)"), 9 * DAY);
     cr_assert_eq(flips_after("ago('Order') < days(10) && ago('View') < days(20)"), 9 * DAY);
     cr_assert_eq(flips_after("ago('Order') < days(10) || ago('View') < days(20)"), 18 * DAY);
-    cr_assert_eq(flips_after("ago('Order') >= days(10) && has(profile.city)"), -1, "nothing but an event can help");
+    cr_assert_eq(flips_after("ago('Order') >= days(10) && has(profile.city)"), -1,
+                 "nothing but an event can help");
     cr_assert_eq(flips_after("!(ago('Order') >= days(10) && ago('View') >= days(20))"), 18 * DAY);
 }
 
@@ -327,12 +350,15 @@ Test(expr, and_waits_for_the_last_of_its_false_sides)
 Test(expr, equal_expressions_are_one_program)
 {
     const struct program *a = compile_for("count('Order', days(7)) > 2 && has(profile.city)", WANT_BOOL);
-    const struct program *b = compile_for(" count( \"Order\", days( 3+4 ) )>2&&has(profile.city) // same", WANT_BOOL);
+    const struct program *b =
+        compile_for(" count( \"Order\", days( 3+4 ) )>2&&has(profile.city) // same", WANT_BOOL);
     const struct program *c = compile_for("count('Order', days(7)) > 3 && has(profile.city)", WANT_BOOL);
     cr_assert_eq(a, b);
     cr_assert_neq(program_identity(a), program_identity(c));
     struct expr_errors errors = {0};
-    const struct program *other = expr_compile(expr_pool_create(&arena), &person_scope, SLICE("count('Order', days(7)) > 2 && has(profile.city)"), WANT_BOOL, &errors);
+    const struct program *other =
+        expr_compile(expr_pool_create(&arena), &person_scope,
+                     SLICE("count('Order', days(7)) > 2 && has(profile.city)"), WANT_BOOL, &errors);
     cr_assert_eq(program_identity(a), program_identity(other), "in every pool");
 }
 
@@ -356,14 +382,19 @@ Test(expr, dependencies_are_complete)
     cr_assert(depends("sequence(['Order', ev('View', e.ok)], days(1))", FEATURE_HISTORY, VIEW));
     cr_assert(depends("ago('View') > days(1)", FEATURE_HISTORY, VIEW));
     cr_assert(depends("count('Order', since(last('View')))", FEATURE_HISTORY, VIEW));
-    cr_assert(depends("segment('vips')", FEATURE_SEGMENT, 7) && depends("entered('vips')", FEATURE_SEGMENT, 7));
-    cr_assert(depends("in_list('staff')", FEATURE_LIST, 2) && depends("consent('email')", FEATURE_CONSENT, 1));
-    cr_assert(depends("reachable('email')", FEATURE_CONSENT, 1) && depends("in_journey('cart')", FEATURE_JOURNEY, 3));
-    cr_assert(depends("opened('m1')", FEATURE_SENDS, 4) && depends("e.total", FEATURE_EVENT, 0) && depends("trigger.total", FEATURE_EVENT, 1));
+    cr_assert(depends("segment('vips')", FEATURE_SEGMENT, 7) &&
+              depends("entered('vips')", FEATURE_SEGMENT, 7));
+    cr_assert(depends("in_list('staff')", FEATURE_LIST, 2) &&
+              depends("consent('email')", FEATURE_CONSENT, 1));
+    cr_assert(depends("reachable('email')", FEATURE_CONSENT, 1) &&
+              depends("in_journey('cart')", FEATURE_JOURNEY, 3));
+    cr_assert(depends("opened('m1')", FEATURE_SENDS, 4) && depends("e.total", FEATURE_EVENT, 0) &&
+              depends("trigger.total", FEATURE_EVENT, 1));
     cr_assert(depends("profile.known", FEATURE_PROFILE, PROFILE_KNOWN));
     cr_assert(depends("age(profile.birthday)", FEATURE_PROFILE, PROFILE_TIMEZONE));
     cr_assert(program_timed(compile_for("age(profile.birthday)", WANT_ANY)));
-    cr_assert_not(program_timed(compile_for("count('Order') > 3 && profile.expires > first('Order')", WANT_ANY)));
+    cr_assert_not(
+        program_timed(compile_for("count('Order') > 3 && profile.expires > first('Order')", WANT_ANY)));
     cr_assert(program_yields_date(compile_for("profile.birthday", WANT_TIME)));
     cr_assert_not(program_yields_date(compile_for("profile.expires", WANT_TIME)));
 }
@@ -372,20 +403,26 @@ Test(expr, dependencies_are_complete)
 
 Test(expr, errors_use_the_words_of_cel)
 {
-    cr_assert_str_eq(error_of("profile.city > 1.5"), "found no matching overload for '_>_' applied to '(string, double)'");
-    cr_assert_str_eq(error_of("profile.city + 1"), "found no matching overload for '_+_' applied to '(string, int)'");
+    cr_assert_str_eq(error_of("profile.city > 1.5"),
+                     "found no matching overload for '_>_' applied to '(string, double)'");
+    cr_assert_str_eq(error_of("profile.city + 1"),
+                     "found no matching overload for '_+_' applied to '(string, int)'");
     cr_assert_str_eq(error_of("x > 1"), "undeclared reference to 'x'");
     cr_assert_str_eq(error_of("profile.town"), "undeclared reference to 'town'");
     cr_assert_str_eq(error_of("profile.vip && 32"), "expected type 'bool' but found 'int'");
     cr_assert_str_eq(error_of("b'x' == 1"), "bytes are not supported");
-    cr_assert_str_eq(error_of("profile.plan == null"), "found no matching overload for '_==_' applied to '(double, null)'");
-    cr_assert_str_eq(error_of("true ? 'a' : 1"), "found no matching overload for '_?_:_' applied to '(bool, string, int)'");
+    cr_assert_str_eq(error_of("profile.plan == null"),
+                     "found no matching overload for '_==_' applied to '(double, null)'");
+    cr_assert_str_eq(error_of("true ? 'a' : 1"),
+                     "found no matching overload for '_?_:_' applied to '(bool, string, int)'");
     cr_assert_str_eq(error_of("size(cart) == 0"), "not yet: collections");
     cr_assert_str_eq(error_of("revenue(days(30)) > 5"), "not yet: revenue");
     cr_assert_str_eq(error_of("in_lane('main')"), "not yet: in_lane");
-    cr_assert_str_eq(error_of("profile.city.matches('(a')"), "malformed pattern: missing closing parenthesis");
-    cr_assert_str_eq(error_of("profile.city.matches('(?=a)')"),
-                     "malformed pattern: this group is not part of RE2's syntax (no look-around, recursion, conditions)");
+    cr_assert_str_eq(error_of("profile.city.matches('(a')"),
+                     "malformed pattern: missing closing parenthesis");
+    cr_assert_str_eq(
+        error_of("profile.city.matches('(?=a)')"),
+        "malformed pattern: this group is not part of RE2's syntax (no look-around, recursion, conditions)");
     cr_assert_str_eq(error_of("now > timestamp('2026-13-01T00:00:00Z')"),
                      "timestamp() always fails: a timestamp reads \"2026-03-01T10:00:00Z\"");
     cr_assert_str_eq(error_of("[1].all(a, [1].all(b, [1].all(c, true)))"), "macros nest at most 2 deep");
@@ -402,38 +439,80 @@ Test(expr, every_error_of_a_text_is_reported_with_its_place)
     cr_assert_str_eq(errors.list[1].fix, "did you mean 'count'?");
     cr_assert_eq(text[errors.list[2].at], '+');
     struct expr_errors more = {0};
-    cr_assert_null(expr_compile(pool, &person_scope, SLICE("count('Ordr') > 1 && (1 + ) && profile.citi == 'x'"), WANT_BOOL, &more));
+    cr_assert_null(expr_compile(
+        pool, &person_scope, SLICE("count('Ordr') > 1 && (1 + ) && profile.citi == 'x'"), WANT_BOOL, &more));
     cr_assert_eq(more.count, 3, "%u", more.count);
     cr_assert_str_eq(more.list[1].fix ? more.list[1].fix : more.list[2].fix, "did you mean 'Order'?");
 }
 
 Test(expr, broken_texts_of_any_kind_end_in_errors)
 {
-    static const char *texts[] = {"", "(", ")", "1 +", "'abc", "\"\\q\"", "a.", "[1,", "{1:", "1 2", "=", "a = b", "a & b", "99999999999999999999",
-                                  "0x", "1e", "!", "-", "x[", "has(1)", "count()", "count('Order', 5)", "has(profile.city", "e.?x", "if", "`a`",
-                                  "((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
-                                  "((((((((((((((((((((((((((((((((((((((((((1", "count('Order', e.city)", "sequence([], days(1))", "ev('Order')",
-                                  "calendar('year')", "days(1) && true", "\xff", "'\xff'", "min('Order')", "count(profile.city)", "now.getHours('Mars')"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) cr_assert(error_of(texts[i])[0], "%s", texts[i]);
+    static const char *texts[] = {"",
+                                  "(",
+                                  ")",
+                                  "1 +",
+                                  "'abc",
+                                  "\"\\q\"",
+                                  "a.",
+                                  "[1,",
+                                  "{1:",
+                                  "1 2",
+                                  "=",
+                                  "a = b",
+                                  "a & b",
+                                  "99999999999999999999",
+                                  "0x",
+                                  "1e",
+                                  "!",
+                                  "-",
+                                  "x[",
+                                  "has(1)",
+                                  "count()",
+                                  "count('Order', 5)",
+                                  "has(profile.city",
+                                  "e.?x",
+                                  "if",
+                                  "`a`",
+                                  "(((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
+                                  "((((((((((((((((((((((((((((("
+                                  "((((((((((((((((((((((((((((((((((((((((((1",
+                                  "count('Order', e.city)",
+                                  "sequence([], days(1))",
+                                  "ev('Order')",
+                                  "calendar('year')",
+                                  "days(1) && true",
+                                  "\xff",
+                                  "'\xff'",
+                                  "min('Order')",
+                                  "count(profile.city)",
+                                  "now.getHours('Mars')"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        cr_assert(error_of(texts[i])[0], "%s", texts[i]);
 }
 
 Test(expr, warnings_leave_a_program)
 {
     struct expr_errors errors = {0};
-    cr_assert_not_null(expr_compile(pool, &person_scope, SLICE("!(profile.city == 'x')"), WANT_BOOL, &errors));
+    cr_assert_not_null(
+        expr_compile(pool, &person_scope, SLICE("!(profile.city == 'x')"), WANT_BOOL, &errors));
     cr_assert(errors.count == 1 && errors.list[0].warning);
     struct expr_errors cap = {0};
-    cr_assert_not_null(expr_compile(pool, &person_scope, SLICE("count('Order', days(365)) > 100"), WANT_BOOL, &cap));
+    cr_assert_not_null(
+        expr_compile(pool, &person_scope, SLICE("count('Order', days(365)) > 100"), WANT_BOOL, &cap));
     cr_assert(cap.count == 1 && cap.list[0].warning);
     struct expr_errors none = {0};
-    cr_assert_not_null(expr_compile(pool, &person_scope, SLICE("!has(profile.city) && !(count('Order', days(1)) > 3)"), WANT_BOOL, &none));
+    cr_assert_not_null(expr_compile(pool, &person_scope,
+                                    SLICE("!has(profile.city) && !(count('Order', days(1)) > 3)"), WANT_BOOL,
+                                    &none));
     cr_assert_eq(none.count, 0);
 }
 
 Test(expr, unicode_is_lowered_and_counted_in_letters)
 {
-    cr_assert(is_true("'ПРИВЕТ, Ёж'.lower() == 'привет, ёж' && 'ÀÉÎ'.lower() == 'àéî' && 'ΑΣ'.lower() == 'ας' || 'ΑΣ'.lower() == 'ασ'"));
-    cr_assert(is_true("size('Ёжик') == 4 && 'Ёжик'.reverse() == 'кижЁ' && 'a,b'.split(',').join('-') == 'a-b'"));
+    cr_assert(is_true("'ПРИВЕТ, Ёж'.lower() == 'привет, ёж' && 'ÀÉÎ'.lower() == 'àéî' && 'ΑΣ'.lower() == "
+                      "'ας' || 'ΑΣ'.lower() == 'ασ'"));
+    cr_assert(
+        is_true("size('Ёжик') == 4 && 'Ёжик'.reverse() == 'кижЁ' && 'a,b'.split(',').join('-') == 'a-b'"));
 }
 
 Test(expr, a_hostile_pattern_ends)

@@ -10,7 +10,8 @@ enum { BASE = 1772355600, STEPS = 600 };
 
 /* Where clocks do something within the next ten minutes: midnight of a month in UTC, in Moscow, in New York; New York's
  * leap forward and back; a week's end in Kolkata. */
-static const uint32_t bases[] = {1772322900, 1780260900, 1772340900, 1772952900, 1793512500, 1774203900, BASE};
+static const uint32_t bases[] = {1772322900, 1780260900, 1772340900, 1772952900,
+                                 1793512500, 1774203900, BASE};
 static uint32_t base = BASE;
 
 static uint64_t state;
@@ -44,7 +45,10 @@ static struct value random_city(void)
     return value_string(slice_str(cities[random_below(4)]));
 }
 
-static struct value random_total(void) { return value_double(random_below(5) ? (double)random_below(400) / 8 : -(double)random_below(10)); }
+static struct value random_total(void)
+{
+    return value_double(random_below(5) ? (double)random_below(400) / 8 : -(double)random_below(10));
+}
 
 static void random_props(struct value *prop)
 {
@@ -59,6 +63,13 @@ static int by_time(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static int64_t thirty_years_ago(uint32_t days_more)
+{
+    struct civil c;
+    civil_from_seconds(base, &c);
+    return civil_days(c.year - 30, c.month, c.day) + days_more - 1;
+}
+
 /* `near`: deeds stand so that windows of a few minutes let go of them within the next STEPS seconds. */
 static void random_person(struct person *p, bool near)
 {
@@ -68,8 +79,10 @@ static void random_person(struct person *p, bool near)
     for (uint32_t t = 0; t < TYPES; t++) {
         p->count[t] = chance(15) ? 0 : random_below(chance(50) ? 5 : 24);
         for (uint32_t i = 0; i < p->count[t]; i++) {
-            int64_t back = near ? (int64_t)random_below(1500) - 400 : (int64_t)random_below(chance(50) ? 30000 : 5000000) - 50;
+            int64_t back = near ? (int64_t)random_below(1500) - 400
+                                : (int64_t)random_below(chance(50) ? 30000 : 5000000) - 50;
             if (near && chance(20)) back = random_below(4) * 3600; /* several in one second */
+            if (near && chance(20)) back = random_below(3) * 86400 + random_below(900);
             p->deeds[t][i].time = (uint32_t)(base - back);
             random_props(p->deeds[t][i].prop);
         }
@@ -79,8 +92,9 @@ static void random_person(struct person *p, bool near)
     if (chance(70)) p->attribute[PLAN] = random_total();
     if (chance(70)) p->attribute[VIP] = value_bool(chance(50));
     if (chance(70)) p->attribute[BIRTHDAY] = value_time((int64_t)random_below(20510) * 86400);
-    if (chance(30)) p->attribute[BIRTHDAY] = value_time(((int64_t)base / 86400 + random_below(2)) * 86400 - 36525LL / 4 * 3 * 86400);
-    if (chance(70)) p->attribute[EXPIRES] = value_time(base + (int64_t)random_below(near ? 900 : 9000000) - 200);
+    if (chance(40)) p->attribute[BIRTHDAY] = value_time(thirty_years_ago(random_below(3)) * 86400);
+    if (chance(70))
+        p->attribute[EXPIRES] = value_time(base + (int64_t)random_below(near ? 900 : 9000000) - 200);
     tags[0] = random_city();
     tags[1] = random_city();
     if (chance(70)) p->attribute[TAGS] = (struct value){.kind = V_LIST, .n = random_below(3), .list = tags};
@@ -175,7 +189,23 @@ static const char *number(int depth, bool entry)
     case 5:
     case 6: return depth > 0 ? tally(depth - 1) : "1";
     case 7: return chance(50) ? "age(profile.birthday)" : TEXT("days_in_row(%s)", event());
-    default: return TEXT("(%s %s %s)", number(depth - 1, entry), signs[random_below(4)], number(depth - 1, entry));
+    default:
+        return TEXT("(%s %s %s)", number(depth - 1, entry), signs[random_below(4)], number(depth - 1, entry));
+    }
+}
+
+/* A comparison that is likely to flip soon. */
+static const char *timely(int depth, const char *sign)
+{
+    struct civil c;
+    civil_from_seconds(base, &c);
+    switch (random_below(6)) {
+    case 0: return TEXT("count(%s, %s) %s %u", event(), duration(), sign, random_below(5));
+    case 1: return TEXT("%u %s count(%s, %s, e.ok)", random_below(3), sign, event(), window(depth));
+    case 2: return TEXT("age(profile.birthday) %s %u", sign, 29 + random_below(3));
+    case 3: return TEXT("days_in_row(%s) %s %u", event(), sign, random_below(3));
+    case 4: return TEXT("now.%s %s %u", chance(50) ? "getHours()" : "getDayOfWeek()", sign, random_below(24));
+    default: return TEXT("sum(%s, e.total, %s) %s %u", event(), window(depth), sign, random_below(60));
     }
 }
 
@@ -183,11 +213,17 @@ static const char *comparison(int depth, bool entry)
 {
     static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="};
     const char *sign = signs[random_below(6)];
+    if (near_windows && chance(40)) return timely(depth, sign);
     switch (random_below(6)) {
     case 0: return TEXT("%s %s %s", text(depth, entry), sign, text(depth, entry));
-    case 1: return TEXT("%s %s %s", moment(depth, entry), sign, chance(15) ? "profile.birthday" : moment(depth, entry));
+    case 1:
+        return TEXT("%s %s %s", moment(depth, entry), sign,
+                    chance(15) ? "profile.birthday" : moment(depth, entry));
     case 2: return TEXT("%s %s %s", length(depth, entry), sign, length(depth, entry));
-    case 3: return TEXT("now.%s() %s %u", (const char *[]){"getHours", "getMinutes", "getDayOfWeek"}[random_below(3)], sign, random_below(24));
+    case 3:
+        return TEXT("now.%s() %s %u",
+                    (const char *[]){"getHours", "getMinutes", "getDayOfWeek"}[random_below(3)], sign,
+                    random_below(24));
     default: return TEXT("%s %s %s", number(depth, entry), sign, number(depth, entry));
     }
 }
@@ -201,9 +237,15 @@ static const char *atom(int depth, bool entry)
     case 3: return "has(profile.city)";
     case 4: return "has(e.total)";
     case 5: return TEXT("%s in profile.tags", text(0, entry));
-    case 6: return TEXT("%s.%s(%s)", text(0, entry), (const char *[]){"contains", "startsWith", "endsWith"}[random_below(3)], text(0, entry));
-    case 7: return TEXT("profile.tags.%s(x, x != %s)", (const char *[]){"exists", "all", "exists_one"}[random_below(3)], text(0, entry));
-    default: return TEXT("[%s, %s].%s(y, y > %s)", number(depth - 2, entry), number(0, entry), chance(50) ? "exists" : "all", number(depth - 2, entry));
+    case 6:
+        return TEXT("%s.%s(%s)", text(0, entry),
+                    (const char *[]){"contains", "startsWith", "endsWith"}[random_below(3)], text(0, entry));
+    case 7:
+        return TEXT("profile.tags.%s(x, x != %s)",
+                    (const char *[]){"exists", "all", "exists_one"}[random_below(3)], text(0, entry));
+    default:
+        return TEXT("[%s, %s].%s(y, y > %s)", number(depth - 2, entry), number(0, entry),
+                    chance(50) ? "exists" : "all", number(depth - 2, entry));
     }
 }
 
@@ -222,7 +264,9 @@ static const char *boolean(int depth, bool entry)
     case 2:
     case 3: return comparison(depth - 1, entry);
     case 4: return TEXT("!(%s)", boolean(depth - 1, entry));
-    case 5: return TEXT("(%s ? %s : %s)", boolean(depth - 1, entry), boolean(depth - 1, entry), boolean(depth - 1, entry));
+    case 5:
+        return TEXT("(%s ? %s : %s)", boolean(depth - 1, entry), boolean(depth - 1, entry),
+                    boolean(depth - 1, entry));
     case 6: return depth > 1 ? sequence(depth) : "true";
     case 7: return TEXT("(%s && %s)", boolean(depth - 1, entry), boolean(depth - 1, entry));
     default: return TEXT("(%s || %s)", boolean(depth - 1, entry), boolean(depth - 1, entry));
@@ -246,7 +290,8 @@ static bool compile(struct both *b)
     arena_reset(&texts);
     do b->text = boolean(1 + (int)random_below(4), false);
     while (strlen(b->text) > 3000);
-    b->program = expr_compile(expr_pool_create(&arena), &person_scope, slice_str(b->text), WANT_BOOL, &errors);
+    b->program =
+        expr_compile(expr_pool_create(&arena), &person_scope, slice_str(b->text), WANT_BOOL, &errors);
     struct expr_errors none = {0};
     b->tree = expr_parse(&arena, slice_str(b->text), &none);
     for (uint32_t i = 0; !b->program && i < errors.count; i++)
@@ -257,7 +302,12 @@ static bool compile(struct both *b)
 static struct value run(const struct both *b, struct person *p, uint32_t now, uint32_t *next)
 {
     arena_reset(&scratch);
-    struct expr_context ctx = {.source = &person_source, .self = p, .now = now, .zone = p->zone, .scratch = &scratch, .next_change = UINT32_MAX};
+    struct expr_context ctx = {.source = &person_source,
+                               .self = p,
+                               .now = now,
+                               .zone = p->zone,
+                               .scratch = &scratch,
+                               .next_change = UINT32_MAX};
     struct value v = program_run(b->program, &ctx);
     *next = ctx.next_change;
     return v;
@@ -296,11 +346,12 @@ Test(expr_random, the_machine_agrees_with_the_reference, .init = set_up)
         compile(&b);
         struct person *p = &people[random_below(16)];
         int got = truth(run(&b, p, BASE, &next)), wanted = truth(reference(&b, p, BASE));
-        cr_assert_eq(got, wanted, "expression %llu: %s: %d, not %d", (unsigned long long)i, b.text, got, wanted);
+        cr_assert_eq(got, wanted, "expression %llu: %s: %d, not %d", (unsigned long long)i, b.text, got,
+                     wanted);
         seen[got]++;
     }
-    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors\n", (unsigned long long)seen[0], (unsigned long long)seen[1],
-            (unsigned long long)seen[2]);
+    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors\n", (unsigned long long)seen[0],
+            (unsigned long long)seen[1], (unsigned long long)seen[2]);
     cr_assert(seen[0] > count / 10 && seen[1] > count / 10 && seen[2] > count / 50);
 }
 
@@ -312,16 +363,17 @@ Test(expr_random, no_change_comes_before_it_was_predicted, .init = set_up)
     static struct person p;
     for (uint64_t i = 0; i < count; i++) {
         struct both b;
+        base = bases[random_below(sizeof bases / sizeof *bases)];
         compile(&b);
         if (!program_timed(b.program)) continue;
-        base = bases[random_below(sizeof bases / sizeof *bases)];
         random_person(&p, true);
         uint32_t next;
         int held = truth(run(&b, &p, base, &next));
         for (uint32_t now = base + 1; now <= base + STEPS; now++, seconds++) {
             int real = truth(reference(&b, &p, now));
             if (now < next) {
-                cr_assert_eq(real, held, "%s: at +%u it is %d, but %d was said to last until +%u", b.text, now - base, real, held, next - base);
+                cr_assert_eq(real, held, "%s: at +%u it is %d, but %d was said to last until +%u", b.text,
+                             now - base, real, held, next - base);
                 continue;
             }
             cr_assert_eq(now, next, "a change in the past");
@@ -334,7 +386,7 @@ Test(expr_random, no_change_comes_before_it_was_predicted, .init = set_up)
         }
         person_unseal(&p);
     }
-    fprintf(stderr, "expr_time: %llu seconds, %llu wake-ups, %llu flips\n", (unsigned long long)seconds, (unsigned long long)wakes,
-            (unsigned long long)flips);
+    fprintf(stderr, "expr_time: %llu seconds, %llu wake-ups, %llu flips\n", (unsigned long long)seconds,
+            (unsigned long long)wakes, (unsigned long long)flips);
     cr_assert_gt(flips, count / 20);
 }

@@ -1,6 +1,6 @@
 /* Rows, the index, links, blocks, ids, membership and the window of a store, each beside an obvious model. */
 #include "tests/unit/store_fixture.h"
-#include "core/store/window.h"
+#include "core/store/parts.h"
 
 static struct schema schema;
 static struct store s;
@@ -68,6 +68,7 @@ Test(store, people_and_links_are_found_as_a_plain_array_says)
     for (uint32_t i = 0; i < 100000; i++) {
         random_identity(below(IDS));
         check_id(below(IDS));
+        if (i % 1000 == 0) cr_assert(index_valid(&s.parts->index) && index_valid(&s.parts->links.by_target));
     }
     uint32_t people = 0, links = 0;
     for (uint32_t id = 0; id < IDS; id++) {

@@ -39,6 +39,7 @@ bool shard_use_definitions(struct shard *s, const struct defset *set)
 {
     s->set = set;
     store_set_schema(&s->store, &set->schema);
+    store_set_segments(&s->store, set->segments.count);
     return size_counters(s);
 }
 

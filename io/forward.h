@@ -1,6 +1,6 @@
 /* forward.h - the Fluent Forward protocol v1.5, server side, as a push parser: bytes in, entries out.
- * Owner: a connection. Memory: one assembly buffer per connection, grown to FRAME_BYTES_MAX at most, shrunk when idle;
- * an inflate buffer only while a gzip frame is open. Fails: with a close reason; then nothing of that frame was handed out.
+ * Owner: a connection. Memory: one assembly buffer per connection, which doubles as bytes really come (so below twice
+ * FRAME_BYTES_MAX and a read) and goes when idle; an inflate buffer only while a gzip frame is open. Fails: with a close reason; then nothing of that frame was handed out.
  * All four modes, both entry forms, EventTime, float and integer times, str or bin entries, nil heartbeats.
  * A frame is complete before its first entry is handed out: a broken frame has no effect at all.
  * Source: Forward protocol v1.5; what real clients send is in tests/data/captures. */

@@ -9,7 +9,8 @@
 
 enum loop_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
 struct loop;
-struct loop *loop_create(enum loop_kind kind, struct buf *why_not); /* AUTO falls back to epoll, why_not says why */
+struct loop *loop_create(enum loop_kind kind,
+                         struct buf *why_not); /* AUTO falls back to epoll, why_not says why */
 void loop_destroy(struct loop *l);
 const char *loop_name(const struct loop *l); /* "uring" or "epoll" */
 
@@ -18,17 +19,19 @@ struct loop_socket {
     int fd;
     void *owner;
     void (*on_accept)(struct loop_socket *s, int fd);
-    void (*on_bytes)(struct loop_socket *s, const uint8_t *p, size_t n); /* n == 0: the peer closed or failed */
+    void (*on_bytes)(struct loop_socket *s, const uint8_t *p,
+                     size_t n);                             /* n == 0: the peer closed or failed */
     void (*on_sent)(struct loop_socket *s, int64_t result); /* the one outstanding send */
     void (*on_closed)(struct loop_socket *s);               /* no completion refers to it any more: free it */
     void *impl;
 };
 void loop_listen(struct loop *l, struct loop_socket *s);
 void loop_receive(struct loop *l, struct loop_socket *s);
-void loop_pause(struct loop *l, struct loop_socket *s);    /* stop reading: back-pressure */
+void loop_pause(struct loop *l, struct loop_socket *s); /* stop reading: back-pressure */
 void loop_resume(struct loop *l, struct loop_socket *s);
 /* At most one send outstanding per socket; p stays untouched until on_sent (which may report fewer bytes). */
 void loop_send(struct loop *l, struct loop_socket *s, const uint8_t *p, size_t n);
+/* From here on the only call the socket gets is on_closed; the loop closes the descriptor. */
 void loop_close(struct loop *l, struct loop_socket *s);
 
 /* A durable write into a file opened O_DIRECT|O_DSYNC. */

@@ -202,21 +202,36 @@ uint64_t mp_uint(struct mp *m)
     return x.u;
 }
 
-double mp_double(struct mp *m)
+static double number_as_double(struct mp *m)
 {
-    if (mp_left(m) >= 9 && *m->p == 0xcb) {
-        double d = load_float(m->p + 1, 8);
-        m->p += 9;
-        return d;
-    }
     struct number x = number_read(m, true);
     return x.is_float ? x.d : x.negative ? (double)(int64_t)x.u : (double)x.u;
+}
+
+double mp_double(struct mp *m)
+{
+    if (mp_left(m) < 9) return number_as_double(m); /* else all of the number is there, whatever its form */
+    const uint8_t *p = m->p;
+    switch (*p) {
+    case 0x00 ... 0x7f: m->p += 1; return *p;
+    case 0xcb: m->p += 9; return load_float(p + 1, 8);
+    case 0xcd: m->p += 3; return load_be16(p + 1);
+    case 0xce: m->p += 5; return load_be32(p + 1);
+    case 0xcf: m->p += 9; return (double)load_be64(p + 1);
+    default: return number_as_double(m);
+    }
 }
 
 /* ---- text, extensions, containers ------------------------------------------------------ */
 
 struct slice mp_str_any(struct mp *m)
 {
+    size_t left = mp_left(m);
+    if (left >= 2 && m->p[0] == 0xd9 && m->p[1] + 2u <= left) { /* 32 to 255 bytes: the usual ids */
+        struct slice s = {m->p + 2, m->p[1]};
+        m->p += 2 + s.n;
+        return s;
+    }
     struct head h;
     const uint8_t *body = body_read(m, MP_STR, MP_BIN, &h);
     return body ? slice_of(body, h.count) : (struct slice){0};
@@ -288,9 +303,12 @@ bool mp_skip_long(struct mp *m, uint32_t levels)
         enum mp_err err = step(&at, &items);
         left--;
         if (!err && items != NO_CONTAINER) {
-            if (items > mp_left(&at)) err = MP_SHORT;
-            else if (depth == levels) err = MP_DEEP;
-            else outer[depth++] = left, left = items;
+            if (items > mp_left(&at))
+                err = MP_SHORT;
+            else if (depth == levels)
+                err = MP_DEEP;
+            else
+                outer[depth++] = left, left = items;
         }
         if (err) return mp_fail(m, err), false;
         while (left == 0) {

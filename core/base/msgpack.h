@@ -90,7 +90,8 @@ static inline bool mp_skip_within(struct mp *m, uint32_t levels)
     uint8_t lead = left ? m->p[0] : 0xc1;
     uint32_t text = lead ^ 0xa0u;
     if (text < 32 && text < left) return m->p += 1 + text, true;
-    if ((int8_t)lead >= -32) return m->p += 1, true;
+    if ((int8_t)lead >= -32 || lead == 0xc0 || lead == 0xc2 || lead == 0xc3) return m->p += 1, true;
+    if (lead == 0xcb && left >= 9) return m->p += 9, true;
     return mp_skip_long(m, levels);
 }
 /* One whole item as a slice of its bytes; empty on error. */

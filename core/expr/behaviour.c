@@ -209,7 +209,7 @@ static bool item_add(struct walk *w, uint32_t i, int sign, struct total *to)
         const struct day_bucket *b = &w->h.days[i];
         to->count += sign * (int64_t)b->count;
         to->numbers += sign * (int64_t)b->count;
-        if (summed && b->sums)
+        if (summed && b->sums && w->sum_index < w->h.day_sums)
             to->micros += sign * ((const int64_t *)heap_at(w->h.heap, b->sums))[w->sum_index];
         return true;
     }

@@ -4,14 +4,15 @@
 #include "core/base/check.h"
 #include "core/expr/token.h"
 
-enum { DEPTH_MAX = 120, ARGS_MAX = 4096 };
+/* A chain of operators is as deep a tree as it is long, and the checker walks trees with the C stack. */
+enum { DEPTH_MAX = 120, OPERATORS_MAX = 2000, ARGS_MAX = 4096 };
 
 struct parser {
     struct lexer lexer;
     struct token now;
     struct arena *arena;
     struct expr_errors *errors;
-    uint32_t depth;
+    uint32_t depth, operators;
     bool quiet; /* an error was reported and reading has not yet found its feet again */
 };
 
@@ -227,11 +228,21 @@ static struct tree *primary(struct parser *p)
     return made;
 }
 
+/* Counts one more operator or field; false, and reported: too many. */
+static bool within_limits(struct parser *p)
+{
+    if (++p->operators < OPERATORS_MAX) return true;
+    fail_here(p, "a shorter expression: split it with segment()");
+    find_feet(p);
+    return false;
+}
+
 static struct tree *member(struct parser *p)
 {
     struct tree *t = primary(p);
     for (;;) {
         struct token sign = p->now;
+        if ((at_sign(p, '[') || at_sign(p, '.')) && !within_limits(p)) return t;
         if (at_sign(p, '[')) {
             advance(p);
             struct tree *index = expression(p);
@@ -298,7 +309,7 @@ static struct tree *binary(struct parser *p, uint32_t level)
     p->depth = depth;
     for (;;) {
         const struct binary *op = binary_here(p);
-        if (!op || op->level < level) return left;
+        if (!op || op->level < level || !within_limits(p)) return left;
         struct token sign = p->now;
         advance(p);
         struct tree *right = binary(p, op->level + 1u);

@@ -57,7 +57,7 @@ struct parse {
     const struct schema_event *type;
     struct sent_time timestamp, original, sent_at;
     struct slice context_traits;
-    struct value timezone, locale;
+    struct slice timezone, locale;
     uint32_t trait_capacity;
     uint32_t other_count;
     uint64_t other_keys[MAP_KEYS_MAX]; /* hashes of the keys that the envelope does not know */
@@ -158,9 +158,7 @@ static inline bool read_common(struct parse *p, struct mp *m, enum declared_type
 /* Reads one value and fits it. V_NULL for nil; V_NONE, counted, for a wrong type. */
 static struct value read_fitted(struct parse *p, struct mp *m, enum declared_type type, bool coerce)
 {
-    struct value out;
-    if (read_common(p, m, type, &out)) return out;
-    struct value in = value_read_within(m, LEVELS_INNER);
+    struct value out, in = value_read_within(m, LEVELS_INNER);
     if (in.kind == V_NULL || !going(p, m)) return value_null();
     bool is_time = type == T_TIME || type == T_DATE;
     if (in.kind == V_DOUBLE && !isfinite(in.d) && (is_time || type == T_NUMBER)) fail(p, REJECT_BAD_NUMBER);
@@ -301,11 +299,13 @@ static void resolve_type(struct parse *p)
     p->resolved = true;
 }
 
-static void pick_property(struct parse *p, struct mp *m, uint16_t index)
+static inline void pick_property(struct parse *p, struct mp *m, uint16_t index)
 {
     const struct schema_prop *prop = &p->type->props[index];
-    struct value v = read_fitted(p, m, (enum declared_type)prop->type, prop->coerce);
-    if (v.kind != V_NULL) p->e->props[index] = v;
+    struct value *out = &p->e->props[index];
+    if (read_common(p, m, (enum declared_type)prop->type, out)) return;
+    *out = read_fitted(p, m, (enum declared_type)prop->type, prop->coerce);
+    if (out->kind == V_NULL) *out = value_none();
 }
 
 static void pick_properties(struct parse *p, struct mp *m)
@@ -326,15 +326,27 @@ static void pick_properties(struct parse *p, struct mp *m)
     }
 }
 
+/* A map to be looked into later; what stands for an empty one leaves *out empty. */
+static void take_raw_map(struct parse *p, struct mp *m, struct slice *out, uint32_t levels)
+{
+    struct slice item = mp_item_within(m, levels);
+    struct mp inside = mp_of(item);
+    if (!going(p, m)) return;
+    open_map(p, &inside);
+    if (inside.err) fail(p, REJECT_MALFORMED);
+    if (is_map(item)) *out = item;
+}
+
 static void take_properties(struct parse *p, struct mp *m)
 {
-    const uint8_t *from = m->p;
     bool known = p->has_call && (p->e->call != CALL_TRACK || (p->seen >> EVENT & 1));
-    if (known && !p->resolved) resolve_type(p);
-    if (p->resolved)
-        pick_properties(p, m);
-    else
-        mp_skip_within(m, LEVELS_TOP);
+    if (!known) {
+        take_raw_map(p, m, &p->e->properties, LEVELS_TOP);
+        return;
+    }
+    const uint8_t *from = m->p;
+    resolve_type(p);
+    pick_properties(p, m);
     p->e->properties = map_slice(m, from);
 }
 
@@ -352,16 +364,6 @@ static void pick_from_context(struct parse *p)
 
 /* ---- context and traits ---------------------------------------------------------------------- */
 
-static void take_raw_map(struct parse *p, struct mp *m, struct slice *out, uint32_t levels)
-{
-    struct slice item = mp_item_within(m, levels);
-    struct mp inside = mp_of(item);
-    if (!going(p, m)) return;
-    open_map(p, &inside);
-    if (inside.err) fail(p, REJECT_MALFORMED);
-    if (is_map(item)) *out = item;
-}
-
 enum context_field { CONTEXT_TRAITS = 1, CONTEXT_ACTIVE = 2, CONTEXT_LOCALE = 4, CONTEXT_TIMEZONE = 8 };
 
 static enum context_field context_field(struct slice key)
@@ -374,17 +376,24 @@ static enum context_field context_field(struct slice key)
     return key.n == 8 && IS(key, "timezone") ? CONTEXT_TIMEZONE : 0;
 }
 
+static void take_text(struct mp *m, struct slice *out)
+{
+    if (mp_is_text(m))
+        *out = mp_str(m);
+    else
+        mp_skip_within(m, LEVELS_INNER);
+}
+
 static void take_context_field(struct parse *p, struct mp *m, enum context_field field)
 {
     switch (field) {
     case CONTEXT_TRAITS: take_raw_map(p, m, &p->context_traits, LEVELS_INNER); break;
-    case CONTEXT_ACTIVE: {
-        struct value active = value_read_within(m, LEVELS_INNER);
-        p->e->context_inactive = active.kind == V_BOOL && !active.b;
+    case CONTEXT_ACTIVE:
+        p->e->context_inactive = mp_left(m) && *m->p == 0xc2; /* false */
+        mp_skip_within(m, LEVELS_INNER);
         break;
-    }
-    case CONTEXT_LOCALE: p->locale = value_read_within(m, LEVELS_INNER); break;
-    case CONTEXT_TIMEZONE: p->timezone = value_read_within(m, LEVELS_INNER); break;
+    case CONTEXT_LOCALE: take_text(m, &p->locale); break;
+    case CONTEXT_TIMEZONE: take_text(m, &p->timezone); break;
     }
 }
 
@@ -434,7 +443,8 @@ static void take_trait(struct parse *p, struct mp *m, const struct schema_attrib
         mp_skip_within(m, LEVELS_INNER);
         return;
     }
-    trait->value = read_fitted(p, m, (enum declared_type)attribute->type, false);
+    enum declared_type type = (enum declared_type)attribute->type;
+    if (!read_common(p, m, type, &trait->value)) trait->value = read_fitted(p, m, type, false);
     if (trait->value.kind != V_STRING) return;
     struct slice text = normalized(attribute, value_text(trait->value));
     trait->value = value_string(text);
@@ -481,14 +491,13 @@ static uint32_t map_count(struct slice raw)
     return raw.n && mp_peek(&m) == MP_MAP ? mp_map(&m) : 0;
 }
 
-static void take_context_value(struct parse *p, const char *attribute, struct value v)
+static void take_context_text(struct parse *p, struct slice attribute, struct slice text)
 {
-    if (v.kind != V_STRING || v.n == 0) return;
-    uint16_t id = schema_find(p->schema, NAME_ATTRIBUTE, slice_str(attribute));
+    uint16_t id = text.n ? schema_find(p->schema, NAME_ATTRIBUTE, attribute) : ID_NONE;
     if (id == ID_NONE || p->schema->attributes[id].type != T_STRING) return;
-    if (!utf8_valid(value_text(v))) fail(p, REJECT_BAD_UTF8);
+    if (!utf8_valid(text)) fail(p, REJECT_BAD_UTF8);
     struct event_trait *trait = trait_entry(p, id, p->e->trait_count);
-    if (trait) trait->value = v;
+    if (trait) trait->value = value_string(text);
 }
 
 /* What was dropped for its type held its place, so that a repetition is seen; now it goes. */
@@ -505,15 +514,15 @@ static void take_person(struct parse *p)
     struct event *e = p->e;
     bool has_traits = e->call == CALL_IDENTIFY || e->call == CALL_GROUP;
     struct slice own = has_traits ? e->traits_raw : (struct slice){0};
-    if (!own.n && !p->context_traits.n && p->timezone.kind == V_NONE && p->locale.kind == V_NONE) return;
+    if (!own.n && !p->context_traits.n && !p->timezone.n && !p->locale.n) return;
     uint32_t most = map_count(own) + map_count(p->context_traits) + 2;
     p->trait_capacity = most < p->schema->attribute_count ? most : p->schema->attribute_count;
     if (p->trait_capacity) e->traits = scratch_alloc(p, sizeof *e->traits * p->trait_capacity);
     take_traits(p, own, e->call == CALL_GROUP);
     take_traits(p, p->context_traits, false);
     if (p->trait_capacity) {
-        take_context_value(p, "timezone", p->timezone);
-        take_context_value(p, "language", p->locale);
+        take_context_text(p, SLICE("timezone"), p->timezone);
+        take_context_text(p, SLICE("language"), p->locale);
         drop_empty_traits(e);
     }
     if (!e->traits_raw.n) e->traits_raw = p->context_traits;
@@ -593,6 +602,7 @@ static void walk(struct parse *p, struct mp *m)
             note_other_key(p, key);
         else if (p->seen >> field & 1)
             fail(p, REJECT_MALFORMED);
+        if (p->reject) return;
         p->seen |= 1u << field;
         take_field(p, m, field);
     }

@@ -77,31 +77,9 @@ struct schema *schema_minimal(struct arena *a)
 
 /* ---- finding names ------------------------------------------------------------------------ */
 
-/* A name by its two ends: eight bytes each, overlapping when it is shorter than sixteen; below eight bytes `first` alone
- * holds it. Together with the length that is the whole name up to sixteen bytes.
- * The tables hold only declared names, so a stranger's name costs a probe or two whatever it is, and a cheap hash does. */
-struct ends {
-    uint64_t first, last;
-};
-
-static inline struct ends ends_of(struct slice name)
-{
-    const uint8_t *p = name.p;
-    if (name.n >= 8) return (struct ends){load_le64(p), load_le64(p + name.n - 8)};
-    if (name.n >= 4) return (struct ends){load_le32(p) | (uint64_t)load_le32(p + name.n - 4) << 32, 0};
-    if (name.n) return (struct ends){p[0] | (uint64_t)p[name.n / 2] << 8 | (uint64_t)p[name.n - 1] << 16, 0};
-    return (struct ends){0, 0};
-}
-
-static inline uint32_t ends_hash(struct ends e, uint32_t n, uint32_t salt)
-{
-    uint64_t h = e.first ^ (e.last << 21 | e.last >> 43);
-    return (uint32_t)((h + n + salt) * 0x9e3779b97f4a7c15ull >> 40);
-}
-
 static inline uint32_t name_hash(struct slice name, uint32_t salt)
 {
-    return ends_hash(ends_of(name), name.n, salt);
+    return name_ends_hash(name_ends_of(name), name.n, salt);
 }
 
 static uint32_t table_size(uint32_t names)
@@ -140,8 +118,8 @@ static void index_props(struct schema_event *e, struct arena *a)
             continue;
         }
         struct slice name = e->props[k].name;
-        struct ends ends = ends_of(name);
-        uint32_t i = ends_hash(ends, name.n, 0) & e->prop_mask;
+        struct name_ends ends = name_ends_of(name);
+        uint32_t i = name_ends_hash(ends, name.n, 0) & e->prop_mask;
         while (e->prop_slots[i].prop != ID_NONE) i = (i + 1) & e->prop_mask;
         e->prop_slots[i] = (struct prop_slot){.first = ends.first, .last = ends.last, .n = name.n, .prop = k};
     }
@@ -175,22 +153,9 @@ uint16_t schema_find(const struct schema *s, enum name_kind kind, struct slice n
     return slot->name.p ? slot->id : ID_NONE;
 }
 
-static uint16_t prop_find_slowly(const struct schema_event *e, struct slice name)
+uint16_t schema_prop_find_slowly(const struct schema_event *e, struct slice name)
 {
     for (uint16_t k = 0; k < e->prop_count; k++)
         if (e->props[k].live && !e->props[k].from.n && slice_eq(e->props[k].name, name)) return k;
     return ID_NONE;
-}
-
-uint16_t schema_prop_find(const struct schema_event *e, struct slice name)
-{
-    if (!e->prop_slots) return prop_find_slowly(e, name);
-    struct ends ends = ends_of(name);
-    const struct prop_slot *slot;
-    for (uint32_t i = ends_hash(ends, name.n, 0);; i++) {
-        slot = &e->prop_slots[i & e->prop_mask];
-        if (slot->prop == ID_NONE) return ID_NONE;
-        bool same = slot->first == ends.first && slot->last == ends.last && slot->n == name.n;
-        if (same && (name.n <= 16 || slice_eq(e->props[slot->prop].name, name))) return (uint16_t)slot->prop;
-    }
 }

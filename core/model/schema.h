@@ -110,8 +110,42 @@ struct schema *schema_minimal(struct arena *a);
  * event. Aliases (`also`) are further names of the same event: passed beside the schema. Only what is live is found. */
 void schema_index(struct schema *s, const struct schema_name *also, uint32_t also_count, struct arena *a);
 uint16_t schema_find(const struct schema *s, enum name_kind kind, struct slice name); /* ID_NONE if unknown */
+/* A name by its two ends: eight bytes each, overlapping when it is shorter than sixteen; below eight bytes `first` alone
+ * holds it. Together with the length that is the whole name up to sixteen bytes.
+ * The tables hold only declared names, so a stranger's name costs a probe or two whatever it is, and a cheap hash does. */
+struct name_ends {
+    uint64_t first, last;
+};
+
+static inline struct name_ends name_ends_of(struct slice name)
+{
+    const uint8_t *p = name.p;
+    if (name.n >= 8) return (struct name_ends){load_le64(p), load_le64(p + name.n - 8)};
+    if (name.n >= 4) return (struct name_ends){load_le32(p) | (uint64_t)load_le32(p + name.n - 4) << 32, 0};
+    if (name.n)
+        return (struct name_ends){p[0] | (uint64_t)p[name.n / 2] << 8 | (uint64_t)p[name.n - 1] << 16, 0};
+    return (struct name_ends){0, 0};
+}
+
+static inline uint32_t name_ends_hash(struct name_ends e, uint32_t n, uint32_t salt)
+{
+    uint64_t h = e.first ^ (e.last << 21 | e.last >> 43);
+    return (uint32_t)((h + n + salt) * 0x9e3779b97f4a7c15ull >> 40);
+}
+
+uint16_t schema_prop_find_slowly(const struct schema_event *e, struct slice name);
 /* Index of a live property read from `properties`, ID_NONE if there is none of that name. */
-uint16_t schema_prop_find(const struct schema_event *e, struct slice name);
+static inline uint16_t schema_prop_find(const struct schema_event *e, struct slice name)
+{
+    if (!e->prop_slots) return schema_prop_find_slowly(e, name);
+    struct name_ends ends = name_ends_of(name);
+    for (uint32_t i = name_ends_hash(ends, name.n, 0);; i++) {
+        const struct prop_slot *slot = &e->prop_slots[i & e->prop_mask];
+        if (slot->prop == ID_NONE) return ID_NONE;
+        if (slot->first != ends.first || slot->last != ends.last || slot->n != name.n) continue;
+        if (name.n <= 16 || slice_eq(e->props[slot->prop].name, name)) return (uint16_t)slot->prop;
+    }
+}
 static inline const struct schema_event *schema_event(const struct schema *s, uint32_t type)
 {
     return type < s->event_count && s->events[type].id != ID_NONE ? &s->events[type] : NULL;

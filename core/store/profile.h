@@ -1,5 +1,5 @@
 /* profile.h - the bytes of one profile, version 1: little-endian, determined by content alone (no slots, handles,
- * dictionary codes, capacities). persist/FORMAT.md has the table.
+ * dictionary codes, capacities).
  *   version u8 | key 16 | flags u16 | next_wake, last_seen, first_seen u32
  *   types u16, ascending: type u16 | count, first, last, newest own, lost u32 | entries u16 | own u8
  *     entry: at u32 | own u32 if `own` | hash u32 | cells u8: {property u8, value}

@@ -180,9 +180,14 @@ row_t store_prefetch_row(const struct store *s, struct key key)
 
 void store_prefetch_types(const struct store *s, row_t row)
 {
-    const uint8_t *block = heap_at(&s->heap, s->rows[row.v].block[BLOCK_TYPES]);
-    __builtin_prefetch(block, 1);
-    __builtin_prefetch(block + 64, 1);
+    const struct row *r = &s->rows[row.v];
+    const uint8_t *types = heap_at(&s->heap, r->block[BLOCK_TYPES]);
+    __builtin_prefetch(types, 1);
+    __builtin_prefetch(types + 64, 1);
+    __builtin_prefetch(types + 128, 1);
+    __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_MEMBERS]), 1);
+    __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JOURNEYS]), 1);
+    __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JSTATS]), 1);
 }
 
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)

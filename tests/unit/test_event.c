@@ -685,6 +685,32 @@ Test(reject, every_reason_has_its_own_text)
     cr_assert_str_eq(reject_text(REJECT_COUNT), "unknown");
 }
 
+Test(event, properties_are_found_by_their_whole_name)
+{
+    static char names[PROPS_PER_EVENT_MAX][40];
+    static struct schema_prop props[PROPS_PER_EVENT_MAX];
+    static struct schema_event types[1];
+    for (uint16_t i = 0; i < PROPS_PER_EVENT_MAX;
+         i++) { /* 0 to 31 bytes; the long ones differ in the middle only */
+        uint32_t n = i % 32, middle = n / 2;
+        memset(names[i], 'x', n);
+        if (n) names[i][middle] = (char)('a' + i / 32);
+        props[i] = (struct schema_prop){.name = slice_of(names[i], n), .type = T_NUMBER, .live = n > 0};
+    }
+    types[0] = (struct schema_event){
+        .id = 0, .name = SLICE("t"), .props = props, .prop_count = PROPS_PER_EVENT_MAX, .live = true};
+    struct schema s = {.events = types, .event_count = 1};
+    schema_index(&s, NULL, 0, &arena);
+    for (uint16_t i = 0; i < PROPS_PER_EVENT_MAX; i++) {
+        cr_assert_eq(schema_prop_find(types, props[i].name), props[i].live ? i : ID_NONE, "%u", i);
+        char other[40];
+        memcpy(other, names[i], sizeof other);
+        other[props[i].name.n / 2] = 'z';
+        cr_assert_eq(schema_prop_find(types, slice_of(other, props[i].name.n)), ID_NONE);
+        cr_assert_eq(schema_prop_find_slowly(types, props[i].name), props[i].live ? i : ID_NONE);
+    }
+}
+
 /* Random damage: nothing to compare with, but never a crash, and the same answer twice. */
 Test(event, damaged_records_are_read_or_refused_and_always_alike)
 {

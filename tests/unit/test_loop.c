@@ -46,8 +46,12 @@ static struct probe *probe_new(struct loop *l, int fd)
 {
     struct probe *t = calloc(1, sizeof *t);
     t->loop = l;
-    t->s = (struct loop_socket){
-        .fd = fd, .owner = t, .on_accept = on_accept, .on_bytes = on_bytes, .on_sent = on_sent, .on_closed = on_closed};
+    t->s = (struct loop_socket){.fd = fd,
+                                .owner = t,
+                                .on_accept = on_accept,
+                                .on_bytes = on_bytes,
+                                .on_sent = on_sent,
+                                .on_closed = on_closed};
     return t;
 }
 static void probe_end(struct probe *t)
@@ -274,8 +278,10 @@ BOTH(a_write_completes_later_with_all_its_bytes)
     uint8_t *p = aligned_alloc(4096, 8192);
     memset(p, 'a', 4096);
     memset(p + 4096, 'b', 4096);
-    struct write_probe one = {.w = {.done = on_written, .owner = &one, .fd = fd, .p = p, .n = 4096, .offset = 4096}};
-    struct write_probe two = {.w = {.done = on_written, .owner = &two, .fd = fd, .p = p + 4096, .n = 4096, .offset = 0}};
+    struct write_probe one = {
+        .w = {.done = on_written, .owner = &one, .fd = fd, .p = p, .n = 4096, .offset = 4096}};
+    struct write_probe two = {
+        .w = {.done = on_written, .owner = &two, .fd = fd, .p = p + 4096, .n = 4096, .offset = 0}};
     loop_write(l, &one.w);
     loop_write(l, &two.w);
     cr_assert_eq(one.done + two.done, 0);

@@ -1,0 +1,321 @@
+#include "io/engine.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* A frame with at least this many entries is not copied: its batches are flushed before the parser goes on. */
+enum { BORROW_ENTRIES = BATCH_EVENTS / 2 };
+
+struct conn {
+    struct loop_socket socket;
+    struct worker *worker;
+    struct forward *forward;
+    struct conn *next, *previous; /* all of this worker */
+    struct conn *next_dirty;
+    struct buf out, sending;          /* replies and acks; `sending` belongs to the kernel */
+    uint64_t half_since_us;           /* 0: no half frame */
+    uint64_t cookie;                  /* of the frame being taken in; 0: no ack wanted */
+    uint16_t first_chunk, last_chunk; /* waiting for their acks, in order of arrival */
+    bool copy, dirty, in_flight, paused, closing, told_dropped;
+};
+
+struct conns {
+    struct conn *first;
+    struct conn *dirty;      /* have something to send */
+    uint32_t count, stopped; /* stopped: their parser waits for room */
+    uint64_t next_check_us;
+};
+
+/* ---- sending ------------------------------------------------------------------------------------ */
+
+static void mark_dirty(struct conn *c)
+{
+    struct conns *all = c->worker->conns;
+    if (c->dirty) return;
+    c->dirty = true;
+    c->next_dirty = all->dirty;
+    all->dirty = c;
+}
+
+static void send_out(struct conn *c)
+{
+    if (c->in_flight || c->closing || !c->out.n) return;
+    struct buf idle = c->sending;
+    c->sending = c->out;
+    c->out = idle;
+    buf_clear(&c->out);
+    c->in_flight = true;
+    loop_send(c->worker->loop, &c->socket, c->sending.p, c->sending.n);
+}
+
+static void conn_close(struct conn *c)
+{
+    if (c->closing) return;
+    c->closing = true;
+    if (c->paused) c->worker->conns->stopped--;
+    for (uint16_t slot = c->first_chunk; slot != NO_CHUNK; slot = c->worker->credit.chunks[slot].next)
+        c->worker->credit.chunks[slot].conn = NULL; /* the slot goes when its weight is home */
+    loop_close(c->worker->loop, &c->socket);
+}
+
+static void on_sent(struct loop_socket *s, int64_t result)
+{
+    struct conn *c = s->owner;
+    c->in_flight = false;
+    if (result < 0) {
+        conn_close(c);
+        return;
+    }
+    if ((size_t)result < c->sending.n) { /* the rest goes first */
+        struct buf rest = {0};
+        buf_put(&rest, c->sending.p + result, c->sending.n - (size_t)result);
+        buf_put(&rest, c->out.p, c->out.n);
+        buf_free(&c->out);
+        c->out = rest;
+    }
+    buf_clear(&c->sending);
+    send_out(c);
+}
+
+/* {"ack": id}, echoed in the form it came. */
+static void put_ack(struct conn *c, const struct chunk *k)
+{
+    uint8_t text[16 + CHUNK_ID_BYTES_MAX], *p = text;
+    if (c->out.n + sizeof text > ACK_BYTES_MAX) {
+        c->worker->counters.acks_dropped++;
+        if (!c->told_dropped)
+            log_line(LOG_WARNING, "acks_dropped", "reason=\"a client does not read its acks\"");
+        c->told_dropped = true;
+        return;
+    }
+    p = mpw_map(p, 1);
+    p = mpw_str(p, SLICE("ack"));
+    struct slice id = slice_of(k->id, k->id_bytes);
+    p = k->id_is_bin ? mpw_bin(p, id) : mpw_str(p, id);
+    buf_put(&c->out, text, (size_t)(p - text));
+    mark_dirty(c);
+}
+
+void conn_chunk_complete(struct worker *w, uint16_t slot)
+{
+    struct credit *credit = &w->credit;
+    struct chunk *k = &credit->chunks[slot];
+    struct conn *c = k->conn;
+    if (!c) {
+        chunk_release(credit, slot);
+        return;
+    }
+    k->complete = true;
+    while (c->first_chunk != NO_CHUNK && credit->chunks[c->first_chunk].complete) {
+        uint16_t first = c->first_chunk;
+        k = &credit->chunks[first];
+        latency_add(&w->ack_latency, w->now_us > k->begun_us ? w->now_us - k->begun_us : 0);
+        put_ack(c, k);
+        c->first_chunk = k->next;
+        if (c->first_chunk == NO_CHUNK) c->last_chunk = NO_CHUNK;
+        chunk_release(credit, first);
+    }
+}
+
+/* ---- the parser's sink ---------------------------------------------------------------------------- */
+
+static uint64_t open_chunk(struct conn *c, const struct forward_chunk *f)
+{
+    struct credit *credit = &c->worker->credit;
+    uint16_t slot = chunk_open(credit, c);
+    CHECK(slot != NO_CHUNK &&
+          f->chunk.n <= CHUNK_ID_BYTES_MAX); /* intake_open said so; the parser keeps the limit */
+    struct chunk *k = &credit->chunks[slot];
+    k->begun_us = loop_now_us();
+    k->id_bytes = (uint8_t)f->chunk.n;
+    k->id_is_bin = f->chunk_is_bin;
+    memcpy(k->id, f->chunk.p, f->chunk.n);
+    if (c->last_chunk == NO_CHUNK)
+        c->first_chunk = slot;
+    else
+        credit->chunks[c->last_chunk].next = slot;
+    c->last_chunk = slot;
+    uint64_t cookie = chunk_cookie(credit, c->worker->index, slot);
+    credit_enter(credit, cookie, CREDIT_WHOLE); /* the frame itself is owed until frame_end */
+    return cookie;
+}
+
+static bool frame_begin(void *self, const struct forward_chunk *f)
+{
+    struct conn *c = self;
+    if (!intake_open(c->worker)) return false;
+    c->worker->counters.frames++;
+    c->copy = f->entries < BORROW_ENTRIES;
+    c->cookie = f->chunk.n ? open_chunk(c, f) : 0;
+    return true;
+}
+
+static void on_entry(void *self, const struct forward_entry *e)
+{
+    struct conn *c = self;
+    if (unlikely(e->reject))
+        intake_reject(c->worker, e->record, e->reject, c->cookie);
+    else
+        intake_event(c->worker, e->record, e->time_ms, c->cookie, c->copy);
+}
+
+static void frame_end(void *self, const struct forward_chunk *f)
+{
+    struct conn *c = self;
+    if (!c->copy) intake_settle(c->worker);
+    if (c->cookie) release_done(c->worker, c->cookie);
+}
+
+static void on_reply(void *self, const void *p, size_t n)
+{
+    struct conn *c = self;
+    buf_put(&c->out, p, n);
+    mark_dirty(c);
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------- */
+
+static void after_feed(struct conn *c, enum forward_close why)
+{
+    struct worker *w = c->worker;
+    if (why != FORWARD_CLOSE_NONE) {
+        w->counters.closed_by[why]++;
+        log_line(LOG_WARNING, "connection_closed", "reason=%s", forward_close_text(why));
+        send_out(c); /* a refused handshake gets its answer */
+        conn_close(c);
+        return;
+    }
+    if (forward_idle(c->forward))
+        c->half_since_us = 0;
+    else if (!c->half_since_us)
+        c->half_since_us = w->now_us;
+    bool stopped = forward_stopped(c->forward);
+    if (stopped && !c->paused) {
+        w->conns->stopped++;
+        loop_pause(w->loop, &c->socket);
+    } else if (!stopped && c->paused) {
+        w->conns->stopped--;
+        loop_resume(w->loop, &c->socket);
+    }
+    c->paused = stopped;
+}
+
+static void on_bytes(struct loop_socket *s, const uint8_t *p, size_t n)
+{
+    struct conn *c = s->owner;
+    if (c->closing) return;
+    if (n == 0)
+        conn_close(c);
+    else
+        after_feed(c, forward_feed(c->forward, p, n));
+}
+
+static void on_closed(struct loop_socket *s)
+{
+    struct conn *c = s->owner;
+    struct conns *all = c->worker->conns;
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        all->first = c->next;
+    if (c->next) c->next->previous = c->previous;
+    for (struct conn **at = &all->dirty; c->dirty && *at; at = &(*at)->next_dirty)
+        if (*at == c) {
+            *at = c->next_dirty;
+            break;
+        }
+    all->count--;
+    atomic_fetch_sub(&c->worker->engine->connections, 1);
+    forward_destroy(c->forward);
+    buf_free(&c->out);
+    buf_free(&c->sending);
+    free(c);
+}
+
+void conn_open(struct worker *w, int fd)
+{
+    struct engine *e = w->engine;
+    struct conn *c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on unix sockets, which need none */
+    *c = (struct conn){.worker = w, .first_chunk = NO_CHUNK, .last_chunk = NO_CHUNK};
+    c->socket = (struct loop_socket){
+        .fd = fd, .owner = c, .on_bytes = on_bytes, .on_sent = on_sent, .on_closed = on_closed};
+    struct forward_sink sink = {c, frame_begin, on_entry, frame_end, on_reply};
+    struct forward_security security = {e->shared_key, slice_str(e->hostname)};
+    uint8_t nonce[16];
+    CHECK(getrandom(nonce, sizeof nonce, 0) == sizeof nonce);
+    c->forward = forward_create(&sink, e->shared_key.n ? &security : NULL, nonce);
+    c->next = w->conns->first;
+    if (c->next) c->next->previous = c;
+    w->conns->first = c;
+    w->conns->count++;
+    w->counters.connections++;
+    loop_receive(w->loop, &c->socket);
+    forward_start(c->forward);
+}
+
+/* ---- once per turn ------------------------------------------------------------------------------------ */
+
+static void resume_stopped(struct worker *w)
+{
+    struct conns *all = w->conns;
+    for (struct conn *c = all->first; c && all->stopped && intake_open(w); c = c->next)
+        if (!c->closing && c->paused) after_feed(c, forward_resume(c->forward));
+}
+
+static void check_deadlines(struct worker *w)
+{
+    struct conns *all = w->conns;
+    if (w->now_us < all->next_check_us) return;
+    all->next_check_us = w->now_us + 1000000;
+    for (struct conn *c = all->first; c; c = c->next) {
+        bool late =
+            c->half_since_us && !c->paused && w->now_us - c->half_since_us > HALF_FRAME_S * 1000000ull;
+        if (late && !c->closing) {
+            log_line(LOG_WARNING, "connection_closed", "reason=half_frame");
+            conn_close(c);
+        }
+    }
+}
+
+void conns_turn(struct worker *w)
+{
+    struct conns *all = w->conns;
+    if (all->stopped) resume_stopped(w);
+    while (all->dirty) {
+        struct conn *c = all->dirty;
+        all->dirty = c->next_dirty;
+        c->dirty = false;
+        send_out(c);
+    }
+    if (all->first) check_deadlines(w);
+}
+
+uint32_t conns_patience_us(const struct worker *w)
+{
+    for (const struct conn *c = w->conns->first; c; c = c->next)
+        if (c->half_since_us) return 1000000;
+    return UINT32_MAX;
+}
+
+void conns_close_all(struct worker *w)
+{
+    for (struct conn *c = w->conns->first; c; c = c->next) conn_close(c);
+}
+
+uint32_t conns_count(const struct worker *w) { return w->conns->count; }
+
+struct conns *conns_create(struct worker *w)
+{
+    struct conns *c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    return c;
+}
+
+void conns_destroy(struct conns *c) { free(c); }

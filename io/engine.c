@@ -1,0 +1,259 @@
+#include "io/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32 };
+
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+static bool parse_hex(const char *text, uint8_t *out, uint32_t *bytes)
+{
+    size_t n = strlen(text);
+    if (n % 2 || n / 2 > SEED_BYTES_MAX || n == 0) return false;
+    for (size_t i = 0; i < n / 2; i++) {
+        unsigned value;
+        char two[3] = {text[2 * i], text[2 * i + 1], 0}, end;
+        if (sscanf(two, "%2x%c", &value, &end) != 1 || two[1] == ' ') return false;
+        out[i] = (uint8_t)value;
+    }
+    *bytes = (uint32_t)(n / 2);
+    return true;
+}
+
+static int fail(int code, const char *event, const struct buf *why)
+{
+    log_line(LOG_ERROR, event, "reason=\"%.*s\"", (int)why->n, (const char *)why->p);
+    return code;
+}
+
+static int open_directory(struct engine *e)
+{
+    const struct options *o = e->options;
+    uint8_t seed[SEED_BYTES_MAX], random[32];
+    struct slice fixed = {seed, 0};
+    struct buf error = {0};
+    if (o->hash_secret && !parse_hex(o->hash_secret, seed, &fixed.n)) {
+        buf_put_str(&error, "--hash-secret: 1 to 32 bytes as hex digits");
+        int code = fail(78, "bad_option", &error);
+        buf_free(&error);
+        return code;
+    }
+    CHECK(getrandom(random, sizeof random, 0) == sizeof random);
+    e->disk = disk_posix_open(o->data, true, true, &error);
+    if (!e->disk) {
+        int code = fail(PERSIST_IO, "data_directory", &error);
+        buf_free(&error);
+        return code;
+    }
+    enum persist_status status = datadir_open(&e->dir, e->disk, fixed, random);
+    return status == PERSIST_OK ? 0 : fail(status, "data_directory", &e->dir.error);
+}
+
+static int read_shared_key(struct engine *e)
+{
+    const char *path = e->options->shared_key_file;
+    if (!path) return 0;
+    struct buf why = {0};
+    struct stat st;
+    char *key = malloc(SHARED_KEY_BYTES_MAX);
+    CHECK(key != NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, key, SHARED_KEY_BYTES_MAX);
+    if (n < 0)
+        buf_printf(&why, "%s: %s", path, strerror(errno));
+    else if (fstat(fd, &st) != 0 || (st.st_mode & 077))
+        buf_printf(&why, "%s: must not be readable by others (chmod 600)", path);
+    if (fd >= 0) close(fd);
+    while (n > 0 && (key[n - 1] == '\n' || key[n - 1] == '\r')) n--;
+    if (!why.n && n == 0) buf_printf(&why, "%s: is empty", path);
+    e->shared_key = slice_of(key, n > 0 ? (size_t)n : 0);
+    int code = why.n ? fail(78, "shared_key", &why) : 0;
+    buf_free(&why);
+    return code;
+}
+
+/* ---- recovery -------------------------------------------------------------------------------------------- */
+
+static const struct defset *find_set(void *host, uint32_t version, struct key hash)
+{
+    const struct defset *set = sets_find(((struct engine *)host)->sets, version);
+    return set && (version == 0 || key_eq(set->hash, hash)) ? set : NULL;
+}
+
+static struct shard *recovery_shard(void *self, uint32_t index)
+{
+    return ((struct engine *)self)->shards[index];
+}
+
+static bool recovery_definitions(void *self, uint32_t version, struct key hash, struct slice bundle)
+{
+    struct engine *e = self;
+    if (sets_find(e->sets, version)) return true;
+    struct diagnostics d;
+    diagnostics_init(&d);
+    struct defset *set = defset_from_bundle(bundle, NULL, &d);
+    struct buf text = {0};
+    if (!set) diagnostics_print(&d, &text);
+    if (!set)
+        log_line(LOG_ERROR, "definitions", "version=%u reason=\"%.*s\"", version, (int)text.n,
+                 (char *)text.p);
+    buf_free(&text);
+    diagnostics_free(&d);
+    if (!set) return false;
+    set->version = version;
+    return sets_add(e->sets, set);
+}
+
+static void recovery_progress(void *self, uint64_t done, uint64_t total)
+{
+    (void)self;
+    static uint64_t next_us;
+    uint64_t now = loop_now_us();
+    if (now < next_us) return;
+    if (next_us)
+        log_line(LOG_INFO, "recovering", "done=%llu total=%llu", (unsigned long long)done,
+                 (unsigned long long)total);
+    next_us = now + 1000000;
+}
+
+static bool make_shards(struct engine *e)
+{
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
+        struct shard_config config = {.index = (uint8_t)i,
+                                      .secret = &e->dir.secret,
+                                      .memory_limit = e->options->memory_limit / LOGICAL_SHARDS,
+                                      .outbox_limit = e->options->outbox_limit / LOGICAL_SHARDS,
+                                      .definitions = find_set,
+                                      .host = e};
+        e->shards[i] = shard_create(&config);
+        if (!e->shards[i]) return false;
+    }
+    return true;
+}
+
+static int recover_state(struct engine *e)
+{
+    struct recovery_host host = {e, recovery_shard, recovery_definitions, recovery_progress};
+    enum persist_status status = recover(&e->dir, &host, false, &e->recovered);
+    if (status != PERSIST_OK) return fail(status, "recovery", &e->dir.error);
+    const struct recovered *r = &e->recovered;
+    if (r->cut_bytes)
+        log_line(LOG_WARNING, "torn_tail", "bytes=%llu kept=broken/", (unsigned long long)r->cut_bytes);
+    if (!e->dir.fresh)
+        log_line(LOG_INFO, "recovered", "snapshot_bytes=%llu log_bytes=%llu records=%llu",
+                 (unsigned long long)r->snapshot_bytes, (unsigned long long)r->log_bytes,
+                 (unsigned long long)r->records);
+    return 0;
+}
+
+static int set_clock(struct engine *e)
+{
+    const struct options *o = e->options;
+    uint32_t second, newest = e->recovered.newest_second;
+    clock_init(&e->clock);
+    if (o->fake_clock) {
+        if (!clock_parse(o->fake_clock, &second)) {
+            log_line(LOG_ERROR, "bad_option", "reason=\"--fake-clock: a time like 2026-03-01T10:00:00Z\"");
+            return 2;
+        }
+        clock_init_fake(&e->clock, second > newest ? second : newest);
+    } else if (newest > clock_now(&e->clock) + CLOCK_JUMP_MAX_S && !o->accept_clock) {
+        log_line(LOG_ERROR, "clock",
+                 "reason=\"the wall clock is %u s behind the log; correct it or start with --accept-clock\"",
+                 newest - clock_now(&e->clock));
+        return 78;
+    }
+    return 0;
+}
+
+static int engine_load(struct engine *e)
+{
+    int code = open_directory(e);
+    if (code) return code;
+    e->sets = sets_create();
+    if (!make_shards(e)) {
+        log_line(LOG_ERROR, "memory", "reason=\"no room for %d shards\"", LOGICAL_SHARDS);
+        return 1;
+    }
+    code = recover_state(e);
+    return code ? code : set_clock(e);
+}
+
+int engine_open(struct engine *e, const struct options *options)
+{
+    memset(e, 0, sizeof *e);
+    e->options = options;
+    e->started_us = loop_now_us();
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    e->threads = options->shards ? options->shards : cores > 0 ? (uint32_t)cores : 1;
+    if (e->threads > LOGICAL_SHARDS) e->threads = LOGICAL_SHARDS;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->changed, NULL);
+    /* Never equal to what a client calls itself: Fluentd refuses a server that has its own name. */
+    char host[40] = "";
+    gethostname(host, sizeof host - 1);
+    snprintf(e->hostname, sizeof e->hostname, "hourglass.%s", host);
+    int code = read_shared_key(e);
+    return code ? code : engine_load(e);
+}
+
+/* ---- threads ----------------------------------------------------------------------------------------------- */
+
+static void make_workers(struct engine *e)
+{
+    e->workers = aligned_alloc(64, e->threads * ((sizeof *e->workers + 63) & ~(size_t)63));
+    e->mailboxes = aligned_alloc(64, (size_t)e->threads * e->threads * sizeof *e->mailboxes);
+    CHECK(e->workers && e->mailboxes);
+    for (uint32_t i = 0; i < e->threads; i++) worker_create(&e->workers[i], e, i);
+    for (uint32_t i = 0; i < e->threads * e->threads; i++)
+        CHECK(mailbox_create(&e->mailboxes[i], MAILBOX_BYTES));
+}
+
+int engine_start(struct engine *e)
+{
+    make_workers(e);
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) /* what was recovered is durable */
+        atomic_init(&e->action_sequence[i], outbox_last_sequence(shard_outbox(e->shards[i])));
+    for (uint32_t i = 0; i < e->threads; i++) {
+        CHECK(pthread_create(&e->workers[i].thread, NULL, worker_main, &e->workers[i]) == 0);
+        e->workers[i].started = true;
+    }
+    pthread_mutex_lock(&e->lock);
+    while (e->ready < e->threads) pthread_cond_wait(&e->changed, &e->lock);
+    if (!e->failed) e->io_name = loop_name(e->workers[0].loop);
+    e->go = true;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+    return e->failed ? PERSIST_IO : 0;
+}
+
+void engine_join(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->threads; i++) {
+        if (e->workers[i].started) pthread_join(e->workers[i].thread, NULL);
+        e->workers[i].started = false;
+    }
+}
+
+void engine_close(struct engine *e)
+{
+    if (e->workers) {
+        for (uint32_t i = 0; i < e->threads; i++) worker_destroy(&e->workers[i]);
+        for (uint32_t i = 0; i < e->threads * e->threads; i++) mailbox_destroy(&e->mailboxes[i]);
+    }
+    free(e->workers);
+    free(e->mailboxes);
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) shard_destroy(e->shards[i]);
+    sets_destroy(e->sets);
+    if (e->disk) datadir_close(&e->dir);
+    disk_posix_close(e->disk);
+    free((void *)(uintptr_t)e->shared_key.p);
+    pthread_mutex_destroy(&e->lock);
+    pthread_cond_destroy(&e->changed);
+}

@@ -1,0 +1,415 @@
+/* intake.c - records in: from sockets, from other workers, from calls; into batches, the shards and the log.
+ *
+ *   socket ----> event_route --own--> batch of 64 --full, or frame over--> tick, apply, log, effects
+ *   mailbox -/        \--foreign--> outbound                                          |
+ *   local messages <------------------------------------------------------------------/
+ *
+ * 1. A batch is applied and logged in one go: room in the log is asked for first, for the batch and its ticks.
+ * 2. Order is kept: while something lies in `spill` (the log had no room), whatever comes goes behind it.
+ * 3. Messages between two shards of this worker are logged behind their cause in the same log: the log's order is their
+ *    durability. They are taken in before the next batch, in the order they were sent. */
+#include "io/engine.h"
+
+#include <stdlib.h>
+
+enum { TICK_BYTES = 8, TICK_WAKES = 64, MESSAGE_GROUP_BYTES = 1 << 20 };
+
+void intake_create(struct intake *in)
+{
+    memset(in, 0, sizeof *in);
+    arena_init(&in->decode);
+    effects_init(&in->effects);
+}
+
+void intake_destroy(struct intake *in)
+{
+    arena_free(&in->decode);
+    effects_free(&in->effects);
+    queue_free(&in->spill);
+    queue_free(&in->local);
+    queue_free(&in->boxes);
+}
+
+bool intake_open(const struct worker *w)
+{
+    return queue_empty(&w->intake.spill) && w->outbound_bytes < OUTBOUND_BYTES_MAX &&
+           queue_bytes(&w->held) < HELD_BYTES_MAX && w->credit.chunks_used < CHUNKS_MAX &&
+           !wal_disk_full(w->wal) && !w->engine->draining;
+}
+
+bool intake_idle(const struct worker *w)
+{
+    const struct intake *in = &w->intake;
+    return !in->count && queue_empty(&in->spill) && queue_empty(&in->local);
+}
+
+/* ---- time -------------------------------------------------------------------------------- */
+
+bool worker_tick(struct worker *w, struct shard *s, uint32_t quota, uint32_t *ran)
+{
+    struct effects *effects = &w->intake.effects;
+    *ran = 0;
+    if (shard_now(s) > w->now) return true; /* the clock is behind what the log says: time stands still */
+    if (!wal_room(w->wal, 1, TICK_BYTES) || !shard_reserve_tick(s, quota, effects)) return false;
+    uint32_t before = shard_now(s), due = shard_next_due(s);
+    *ran = shard_tick(s, w->now, quota, effects);
+    if (*ran) latency_add(&w->wake_lag, due < w->now ? (uint64_t)(w->now - due) * 1000000 : w->lag_us);
+    if (!*ran && shard_now(s) == before) return true;
+    struct record r = {
+        .kind = RECORD_TICK, .shard = shard_index(s), .head_bytes = TICK_BYTES, .lsn = shard_lsn(s)};
+    store_le32(r.head, w->now);
+    store_le32(r.head + 4, *ran);
+    release_effects(w, wal_append(w->wal, &r));
+    return true;
+}
+
+void worker_wake_due(struct worker *w)
+{
+    uint32_t left = WAKES_PER_TURN, ran;
+    if (w->woken_until == w->now) return;
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        struct shard *s = w->shards[i];
+        if (!shard_overdue(s, w->now) || shard_now(s) > w->now) continue;
+        if (!left || !worker_tick(w, s, left, &ran)) return;
+        left -= ran;
+        if (ran && shard_overdue(s, w->now)) return;
+    }
+    w->woken_until = w->now;
+}
+
+/* A record is applied in the second it came: its shard's time moves first. */
+static void tick_batch(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    for (uint32_t i = 0; i < in->count; i++) {
+        uint32_t ran;
+        if (shard_now(in->items[i].shard) < w->now) worker_tick(w, in->items[i].shard, TICK_WAKES, &ran);
+    }
+}
+
+/* ---- the batch ----------------------------------------------------------------------------- */
+
+static void log_batch(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    for (uint32_t i = 0; i < in->count; i++) {
+        const struct record *r = &in->items[i].record;
+        wal_append(w->wal, r);
+        if (r->kind == RECORD_MESSAGE)
+            release_message_ack(w, (uint8_t)load_le16(r->payload.p), r->shard, load_le64(r->payload.p + 4));
+    }
+}
+
+static bool flush(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    if (!in->count) return true;
+    if (!wal_room(w->wal, in->count + w->shard_count, in->bytes + (size_t)w->shard_count * TICK_BYTES))
+        return false;
+    tick_batch(w);
+    if (!shards_reserve(in->items, in->count, &in->effects)) return false;
+    shards_apply(in->items, in->count, &in->decode, &in->effects);
+    log_batch(w);
+    in->count = 0;
+    in->bytes = 0;
+    in->borrowed = false;
+    arena_reset(&in->decode);
+    release_effects(w, wal_last(w->wal));
+    return true;
+}
+
+static void batch_add(struct worker *w, const struct batch_item *item)
+{
+    struct intake *in = &w->intake;
+    in->bytes += item->record.head_bytes + (size_t)item->record.payload.n;
+    in->count++;
+}
+
+/* Messages that shards of this worker sent each other: a batch of their own, right behind their cause. */
+static bool take_local(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    while (!queue_empty(&in->local)) {
+        if (in->count && !flush(w)) return false;
+        size_t at = 0;
+        uint32_t taken = 0;
+        struct slice entry;
+        while (in->count < BATCH_EVENTS && in->bytes < MESSAGE_GROUP_BYTES &&
+               queue_walk(&in->local, &at, &entry)) {
+            const struct note *n = (const struct note *)entry.p;
+            struct batch_item *item = &in->items[in->count];
+            item->record = (struct record){.kind = RECORD_MESSAGE,
+                                           .shard = n->to,
+                                           .cookie = n->cookie,
+                                           .payload = slice_of(entry.p + sizeof *n, entry.n - sizeof *n)};
+            item->shard = w->engine->shards[n->to];
+            item->decoded = false;
+            item->reject = REJECT_NONE;
+            batch_add(w, item);
+            taken++;
+        }
+        if (!flush(w)) { /* they stay in the queue */
+            in->count = 0;
+            in->bytes = 0;
+            return false;
+        }
+        while (taken--) queue_pop(&in->local); /* flush may have added behind them */
+    }
+    return true;
+}
+
+static bool intake_flush(struct worker *w) { return flush(w) && take_local(w); }
+
+/* Takes over what the batch still borrows. Decoded events point into their bytes: they are decoded anew. */
+static void own_batch(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    for (uint32_t i = 0; i < in->count; i++) {
+        in->items[i].record.payload = arena_slice(&in->decode, in->items[i].record.payload);
+        in->items[i].decoded = false;
+    }
+    in->borrowed = false;
+}
+
+/* ---- where a record goes --------------------------------------------------------------------- */
+
+static void send_record(struct worker *w, uint32_t owner, const struct record *r)
+{
+    struct note n = {
+        .kind = NOTE_RECORD, .to = r->shard, .record_kind = r->kind, .head_bytes = r->head_bytes};
+    memcpy(n.head, r->head, sizeof n.head);
+    if (r->cookie) {
+        n.share = credit_take(&w->credit, r->cookie);
+        n.cookie = n.share ? r->cookie : 0;
+    }
+    outbound_send(w, owner, &n, r->payload);
+    if (r->cookie) release_done(w, r->cookie);
+}
+
+/* There is room in the batch. */
+static void place(struct worker *w, const struct record *r, bool borrowed)
+{
+    struct intake *in = &w->intake;
+    struct batch_item *item = &in->items[in->count];
+    item->record = *r;
+    item->decoded = false;
+    item->reject = REJECT_NONE;
+    if (r->kind == RECORD_EVENT || r->kind == RECORD_IMPORT)
+        event_route(item, worker_schema(w), &w->engine->dir.secret, &in->decode);
+    uint32_t owner = engine_owner(w->engine, item->record.shard);
+    if (owner != w->index) {
+        send_record(w, owner, &item->record);
+        return;
+    }
+    item->shard = w->engine->shards[item->record.shard];
+    in->borrowed |= borrowed;
+    batch_add(w, item);
+}
+
+static void spill(struct worker *w, const struct record *r)
+{
+    struct note n = {.kind = NOTE_RECORD,
+                     .to = r->shard,
+                     .record_kind = r->kind,
+                     .head_bytes = r->head_bytes,
+                     .cookie = r->cookie};
+    memcpy(n.head, r->head, sizeof n.head);
+    uint8_t *p = queue_push(&w->intake.spill, sizeof n + r->payload.n);
+    memcpy(p, &n, sizeof n);
+    if (r->payload.n) memcpy(p + sizeof n, r->payload.p, r->payload.n);
+}
+
+static void take_in(struct worker *w, struct record *r, bool copy)
+{
+    struct intake *in = &w->intake;
+    if (r->cookie) credit_enter(&w->credit, r->cookie, 0);
+    if (!queue_empty(&in->spill) || (in->count == BATCH_EVENTS && !intake_flush(w))) {
+        spill(w, r);
+        return;
+    }
+    if (copy) r->payload = arena_slice(&in->decode, r->payload);
+    place(w, r, !copy);
+}
+
+static void take_spilled(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    struct slice entry;
+    while (queue_front(&in->spill, &entry)) {
+        if (in->count == BATCH_EVENTS && !intake_flush(w)) return;
+        const struct note *n = (const struct note *)entry.p;
+        struct record r = {
+            .kind = n->record_kind, .shard = n->to, .head_bytes = n->head_bytes, .cookie = n->cookie};
+        memcpy(r.head, n->head, sizeof r.head);
+        r.payload = arena_slice(&in->decode, slice_of(entry.p + sizeof *n, entry.n - sizeof *n));
+        queue_pop(&in->spill);
+        place(w, &r, false);
+    }
+}
+
+void intake_event(struct worker *w, struct slice raw, int64_t entry_ms, uint64_t cookie, bool copy)
+{
+    struct record r = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = raw, .cookie = cookie};
+    store_le64(r.head, (uint64_t)entry_ms);
+    w->counters.events_in++;
+    take_in(w, &r, copy);
+}
+
+void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie)
+{
+    uint32_t kept = raw.n < REJECT_BYTES_KEPT ? raw.n : REJECT_BYTES_KEPT;
+    struct record r = {
+        .kind = RECORD_REJECT, .head_bytes = 2, .payload = slice_of(raw.p, kept), .cookie = cookie};
+    r.shard = (uint8_t)(hash64(&w->engine->dir.secret, raw.p, kept) % LOGICAL_SHARDS);
+    store_le16(r.head, (uint16_t)reason);
+    w->counters.events_in++;
+    take_in(w, &r, true);
+}
+
+bool intake_record(struct worker *w, const struct record *r)
+{
+    struct intake *in = &w->intake;
+    take_spilled(w);
+    if (!queue_empty(&in->spill) || !intake_flush(w)) return false;
+    place(w, r, false);
+    if (intake_flush(w)) return true;
+    if (in->count) { /* not logged: the caller tries again */
+        in->count = 0;
+        in->bytes = 0;
+        return false;
+    }
+    return true;
+}
+
+void intake_settle(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    take_spilled(w);
+    if (!intake_flush(w) && in->borrowed) own_batch(w);
+}
+
+/* ---- from other workers -------------------------------------------------------------------------- */
+
+static void on_message(struct worker *w, const struct note *n, struct slice payload)
+{
+    struct shard *to = w->engine->shards[n->to];
+    if (n->cookie) credit_enter(&w->credit, n->cookie, n->share);
+    if (n->sequence <=
+        shard_last_received(to, n->from)) { /* sent again after a restart: it is here already */
+        release_message_ack(w, n->from, n->to, n->sequence);
+        if (n->cookie) release_done(w, n->cookie);
+        return;
+    }
+    struct record r = {.kind = RECORD_MESSAGE, .shard = n->to, .payload = payload, .cookie = n->cookie};
+    place(w, &r, true);
+}
+
+static void on_record(struct worker *w, const struct note *n, struct slice payload)
+{
+    struct record r = {.kind = n->record_kind,
+                       .shard = n->to,
+                       .head_bytes = n->head_bytes,
+                       .payload = payload,
+                       .cookie = n->cookie};
+    memcpy(r.head, n->head, sizeof r.head);
+    if (n->cookie) credit_enter(&w->credit, n->cookie, n->share);
+    place(w, &r, true);
+}
+
+static void on_note(struct worker *w, const struct note *n, struct slice bytes)
+{
+    w->counters.notes_received++;
+    switch (n->kind) {
+    case NOTE_RECORD: on_record(w, n, bytes); break;
+    case NOTE_MESSAGE: on_message(w, n, bytes); break;
+    case NOTE_MESSAGE_ACK: shard_ack_messages(w->engine->shards[n->from], n->to, n->sequence); break;
+    case NOTE_CREDIT: release_credit(w, n->cookie, n->share); break;
+    case NOTE_TAIL: admin_tail(w->engine, bytes); break;
+    default: CHECK(!"a note of unknown kind");
+    }
+}
+
+static struct slice unbox(struct worker *w, struct slice bytes)
+{
+    struct slice box;
+    memcpy(&box, bytes.p, sizeof box);
+    memcpy(queue_push(&w->intake.boxes, sizeof box.p), &box.p, sizeof box.p);
+    return box;
+}
+
+static void free_boxes(struct worker *w)
+{
+    struct slice entry;
+    while (queue_front(&w->intake.boxes, &entry)) {
+        void *p;
+        memcpy(&p, entry.p, sizeof p);
+        free(p);
+        queue_pop(&w->intake.boxes);
+    }
+}
+
+/* While the log has no room the notes stay where they are: that waits for the disk alone, never for another worker. */
+void intake_inbound(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    uint32_t threads = w->engine->threads;
+    bool any = false;
+    for (uint32_t from = 0; from < threads; from++) {
+        struct mailbox *m = engine_mailbox(w->engine, from, w->index);
+        if (from == w->index || mailbox_empty(m)) continue;
+        uint32_t kind;
+        struct slice bytes;
+        any = true;
+        for (uint32_t i = 0; i < INBOUND_PER_TURN && queue_empty(&in->spill); i++) {
+            if (in->count == BATCH_EVENTS && !intake_flush(w)) break;
+            if (!mailbox_next(m, &kind, &bytes)) break;
+            struct note n;
+            memcpy(&n, bytes.p, sizeof n);
+            struct slice rest = slice_of(bytes.p + sizeof n, bytes.n - sizeof n);
+            on_note(w, &n, kind & NOTE_BOXED ? unbox(w, rest) : rest);
+        }
+    }
+    if (!any) return;
+    intake_settle(w);
+    free_boxes(w);
+    for (uint32_t from = 0; from < threads; from++)
+        if (from != w->index) mailbox_release(engine_mailbox(w->engine, from, w->index));
+}
+
+/* ---- after a restart ------------------------------------------------------------------------------- */
+
+struct resend {
+    struct worker *w;
+    uint8_t from;
+};
+
+static void resend_one(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
+{
+    struct resend *r = self;
+    struct note n = {.kind = NOTE_MESSAGE, .from = r->from, .to = to, .sequence = sequence};
+    struct buf payload = {0};
+    buf_put_le16(&payload, r->from);
+    buf_put_le16(&payload, kind);
+    buf_put_le64(&payload, sequence);
+    buf_put_slice(&payload, body);
+    uint32_t owner = engine_owner(r->w->engine, to);
+    if (owner != r->w->index) {
+        outbound_send(r->w, owner, &n, buf_slice(&payload));
+    } else if (sequence <= shard_last_received(r->w->engine->shards[to], r->from)) {
+        release_message_ack(r->w, r->from, to, sequence);
+    } else {
+        uint8_t *p = queue_push(&r->w->intake.local, sizeof n + payload.n);
+        memcpy(p, &n, sizeof n);
+        memcpy(p + sizeof n, payload.p, payload.n);
+    }
+    buf_free(&payload);
+}
+
+void worker_resend(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        struct resend r = {.w = w, .from = shard_index(w->shards[i])};
+        shard_pending_messages(w->shards[i], resend_one, &r);
+    }
+    take_local(w);
+}

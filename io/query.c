@@ -1,0 +1,419 @@
+/* query.c - questions about everybody: segments and ad-hoc counts. Walks go a slice of rows per turn; they see the state as
+ * it is when they pass, and the answer says from when. Programs are the ones that segments run. */
+#include "io/lookup.h"
+
+#include <stdlib.h>
+
+enum { ROWS_PER_SLICE = 4096, MEMBERS_SHOWN = 1000, COLUMNS_MAX = 16 };
+
+/* ---- evaluating a program for one person ---------------------------------------------------------------- */
+
+struct evaluation {
+    struct person person;
+    struct expr_context context;
+};
+
+static void evaluation_begin(struct evaluation *v, struct shard *s, struct arena *scratch, uint32_t now)
+{
+    const struct defset *set = shard_definitions(s);
+    v->person = (struct person){.store = shard_store(s),
+                                .set = &set->journeys,
+                                .schema = &set->schema,
+                                .scratch = scratch,
+                                .now = now};
+    v->context = (struct expr_context){.source = &person_source,
+                                       .self = &v->person,
+                                       .now = now,
+                                       .week = &set->journeys.week,
+                                       .scratch = scratch,
+                                       .next_change = UINT32_MAX};
+}
+
+static void evaluation_turn(struct evaluation *v, row_t row)
+{
+    arena_reset(v->context.scratch);
+    v->person.row = row;
+    v->context.zone = person_zone(&v->person);
+}
+
+static bool evaluate(struct evaluation *v, const struct program *p, row_t row)
+{
+    evaluation_turn(v, row);
+    return program_true(p, &v->context);
+}
+
+/* ---- query.count -------------------------------------------------------------------------------------------- */
+
+struct count {
+    struct request *request;
+    struct arena arena; /* the program */
+    const struct program *program;
+    uint32_t as_of;
+    _Atomic uint64_t matched, of, errors;
+};
+
+static enum call_state count_slice(struct worker *w, struct part *p)
+{
+    struct count *c = p->scatter->owner;
+    if (p->shard == w->shard_count) return CALL_DONE;
+    struct shard *s = w->shards[p->shard];
+    const struct store *store = shard_store(s);
+    struct evaluation v;
+    struct arena scratch;
+    arena_init(&scratch);
+    evaluation_begin(&v, s, &scratch, shard_now(s) > w->now ? shard_now(s) : w->now);
+    uint64_t matched = 0, of = 0;
+    uint32_t until = p->row + ROWS_PER_SLICE < store->row_limit ? p->row + ROWS_PER_SLICE : store->row_limit;
+    for (; p->row < until; p->row++) {
+        if (!(store->rows[p->row].flags & ROW_USED)) continue;
+        of++;
+        matched += evaluate(&v, c->program, (row_t){p->row});
+    }
+    atomic_fetch_add(&c->matched, matched);
+    atomic_fetch_add(&c->of, of);
+    atomic_fetch_add(&c->errors, v.context.errors);
+    arena_free(&scratch);
+    if (p->row >= store->row_limit) {
+        p->shard++;
+        p->row = 0;
+    }
+    return p->shard == w->shard_count ? CALL_DONE : CALL_AGAIN;
+}
+
+static void counted(struct scatter *s)
+{
+    struct count *c = s->owner;
+    struct request *r = c->request;
+    scatter_free(s);
+    pk_map(&r->pack, 4);
+    pk_key_uint(&r->pack, "count", atomic_load(&c->matched));
+    pk_key_uint(&r->pack, "of", atomic_load(&c->of));
+    pk_key_uint(&r->pack, "as_of", c->as_of);
+    pk_key_uint(&r->pack, "errors", atomic_load(&c->errors));
+    arena_free(&c->arena);
+    free(c);
+    request_reply(r);
+}
+
+static void fail_expression(struct request *r, struct slice text, const struct expr_errors *errors)
+{
+    struct buf b = {0};
+    for (uint32_t i = 0; i < errors->count; i++) {
+        const struct expr_error *e = &errors->list[i];
+        if (e->warning) continue;
+        buf_printf(&b, "1:%u: error: %s%s%s\n  %.*s\n  %*s^\n", e->at + 1, e->reason, e->fix ? "; " : "",
+                   e->fix ? e->fix : "", (int)text.n, (const char *)text.p, (int)e->at, "");
+    }
+    request_fail(r, ERROR_WRONG, "bad_expression", "%.*s", (int)b.n, (char *)b.p);
+    buf_free(&b);
+}
+
+void method_query_count(struct request *r)
+{
+    struct slice text;
+    if (!param_text(r, 0, "expression", &text)) {
+        request_bad(r, "expression is a text");
+        return;
+    }
+    struct count *c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    c->request = r;
+    c->as_of = clock_now(&r->engine->clock);
+    arena_init(&c->arena);
+    struct expr_errors errors = {0};
+    c->program = defset_expression(sets_newest(r->engine->sets), text, WANT_BOOL, &c->arena, &errors);
+    if (!c->program) {
+        fail_expression(r, text, &errors);
+        arena_free(&c->arena);
+        free(c);
+        return;
+    }
+    struct scatter *s = scatter_new(r->engine, c);
+    s->run = count_slice;
+    s->done = counted;
+    scatter_start(s);
+}
+
+/* ---- segments -------------------------------------------------------------------------------------------------- */
+
+struct membership_count {
+    struct request *request;
+    const struct defset *set;
+    uint16_t only; /* ID_NONE: all */
+    pthread_mutex_t lock;
+    uint64_t members[];
+};
+
+static enum call_state count_members(struct worker *w, struct part *p)
+{
+    struct membership_count *c = p->scatter->owner;
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        for (uint32_t k = 0; k < c->set->segments.count; k++)
+            if (c->only == ID_NONE || c->only == k)
+                c->members[k] += member_count(shard_store(w->shards[i]), (uint16_t)k);
+    pthread_mutex_unlock(&c->lock);
+    return CALL_HELD;
+}
+
+static void pack_segment(pk_t *pk, const struct segment *s, uint64_t members)
+{
+    pk_map(pk, 4);
+    pk_text(pk, "name");
+    pk_slice(pk, s->name);
+    pk_text(pk, "description");
+    pk_text_or_nil(pk, s->description);
+    pk_key_uint(pk, "members", members);
+    pk_text(pk, "when");
+    pk_slice(pk, s->text);
+}
+
+static void members_counted(struct scatter *s)
+{
+    struct membership_count *c = s->owner;
+    struct request *r = c->request;
+    scatter_free(s);
+    if (c->only != ID_NONE) {
+        pack_segment(&r->pack, &c->set->segments.list[c->only], c->members[c->only]);
+    } else {
+        uint32_t n = 0;
+        size_t at = pk_open(&r->pack, PK_LIST);
+        for (uint32_t i = 0; i < c->set->segments.count; i++) {
+            if (!c->set->segments.list[i].live) continue;
+            pack_segment(&r->pack, &c->set->segments.list[i], c->members[i]);
+            n++;
+        }
+        pk_close(&r->pack, at, n);
+    }
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+    request_reply(r);
+}
+
+static void start_counting(struct request *r, uint16_t only)
+{
+    const struct defset *set = sets_newest(r->engine->sets);
+    struct membership_count *c = calloc(1, sizeof *c + (set->segments.count + 1) * sizeof c->members[0]);
+    CHECK(c != NULL);
+    c->request = r;
+    c->set = set;
+    c->only = only;
+    pthread_mutex_init(&c->lock, NULL);
+    struct scatter *s = scatter_new(r->engine, c);
+    s->run = count_members;
+    s->done = members_counted;
+    scatter_start(s);
+}
+
+/* ID_NONE: the request was answered. */
+static uint16_t named_segment(struct request *r)
+{
+    struct slice name;
+    if (!param_text(r, 0, "name", &name)) {
+        request_bad(r, "name is a text");
+        return ID_NONE;
+    }
+    uint16_t id = defset_segment(sets_newest(r->engine->sets), name);
+    if (id == ID_NONE)
+        request_fail(r, ERROR_NOT_FOUND, "not_found", "there is no segment %.*s", (int)name.n,
+                     (const char *)name.p);
+    return id;
+}
+
+void method_segment_list(struct request *r) { start_counting(r, ID_NONE); }
+
+void method_segment_count(struct request *r)
+{
+    uint16_t id = named_segment(r);
+    if (id != ID_NONE) start_counting(r, id);
+}
+
+/* ---- segment.members: at most `limit` people, in order of shard and slot ------------------------------------------- */
+/* columns: expressions separated by ';', one value each for every member. */
+
+struct members {
+    struct request *request;
+    uint16_t segment;
+    uint32_t limit;
+    struct arena arena; /* of the columns' programs */
+    const struct program *columns[COLUMNS_MAX];
+    uint32_t column_count;
+    struct buf found[LOGICAL_SHARDS]; /* by worker, packed ids */
+    uint32_t count[LOGICAL_SHARDS];
+};
+
+static void pack_columns(pk_t *pk, const struct members *m, struct evaluation *v, row_t row, struct buf *out)
+{
+    pk_text(pk, "columns");
+    pk_list(pk, m->column_count);
+    evaluation_turn(v, row);
+    for (uint32_t i = 0; i < m->column_count; i++) {
+        struct value value = program_run(m->columns[i], &v->context);
+        if (value.kind == V_ERROR)
+            pk_nil(pk);
+        else
+            value_write(value, out);
+    }
+}
+
+static void pack_person(pk_t *pk, const struct members *m, struct evaluation *v, row_t row, struct buf *out)
+{
+    struct slice user = ids_user(v->person.store, row), anonymous;
+    pk_map(pk, m->column_count ? 3 : 2);
+    pk_text(pk, "user_id");
+    pk_text_or_nil(pk, user);
+    pk_text(pk, "anonymous_id");
+    ids_anonymous(v->person.store, row, &anonymous, 1) ? pk_slice(pk, anonymous) : pk_nil(pk);
+    if (m->column_count) pack_columns(pk, m, v, row, out);
+}
+
+static bool take_page(struct members *m, uint32_t worker, struct evaluation *v, uint32_t block)
+{
+    const uint64_t *page = member_page(v->person.store, m->segment, block);
+    pk_t pk;
+    pk_init(&pk, &m->found[worker]);
+    for (uint32_t word = 0; page && word < BLOCK_ROWS / 64; word++)
+        for (uint64_t bits = page[word]; bits; bits &= bits - 1) {
+            if (m->count[worker] == m->limit) return false;
+            pack_person(&pk, m, v, (row_t){block * BLOCK_ROWS + word * 64 + (uint32_t)__builtin_ctzll(bits)},
+                        &m->found[worker]);
+            m->count[worker]++;
+        }
+    return true;
+}
+
+static bool take_shard(struct members *m, struct worker *w, struct shard *s, struct arena *scratch)
+{
+    struct evaluation v;
+    evaluation_begin(&v, s, scratch, shard_now(s) > w->now ? shard_now(s) : w->now);
+    for (uint32_t block = 0; block * BLOCK_ROWS < v.person.store->row_limit; block++)
+        if (!take_page(m, w->index, &v, block)) return false;
+    return true;
+}
+
+static enum call_state find_members(struct worker *w, struct part *p)
+{
+    struct arena scratch;
+    arena_init(&scratch);
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        if (!take_shard(p->scatter->owner, w, w->shards[i], &scratch)) break;
+    arena_free(&scratch);
+    return CALL_HELD;
+}
+
+static void members_found(struct scatter *s)
+{
+    struct members *m = s->owner;
+    struct request *r = m->request;
+    uint32_t total = 0;
+    pk_map(&r->pack, 1);
+    pk_text(&r->pack, "members");
+    size_t at = pk_open(&r->pack, PK_LIST);
+    for (uint32_t i = 0; i < s->count; i++) {
+        pk_raw(&r->pack, buf_slice(&m->found[i]));
+        total += m->count[i];
+        buf_free(&m->found[i]);
+    }
+    pk_close(&r->pack, at, total);
+    scatter_free(s);
+    arena_free(&m->arena);
+    free(m);
+    request_reply(r);
+}
+
+/* "a; b" into m->columns; false: the request was answered. */
+static bool read_columns(struct request *r, struct members *m)
+{
+    struct slice text;
+    if (!param_text(r, 2, "columns", &text)) return true;
+    while (text.n) {
+        const uint8_t *end = memchr(text.p, ';', text.n);
+        struct slice one = end ? slice_of(text.p, (size_t)(end - text.p)) : text;
+        struct expr_errors errors = {0};
+        if (m->column_count == COLUMNS_MAX) {
+            request_bad(r, "at most 16 columns");
+            return false;
+        }
+        m->columns[m->column_count] =
+            defset_expression(sets_newest(r->engine->sets), one, WANT_ANY, &m->arena, &errors);
+        if (!m->columns[m->column_count++]) {
+            fail_expression(r, one, &errors);
+            return false;
+        }
+        text = end ? slice_of(end + 1, text.n - one.n - 1) : slice_of(text.p, 0);
+    }
+    return true;
+}
+
+void method_segment_members(struct request *r)
+{
+    uint16_t id = named_segment(r);
+    uint64_t limit = MEMBERS_SHOWN;
+    if (id == ID_NONE) return;
+    param_uint(r, 1, "limit", &limit);
+    struct members *m = calloc(1, sizeof *m);
+    CHECK(m != NULL);
+    m->request = r;
+    m->segment = id;
+    arena_init(&m->arena);
+    if (!read_columns(r, m)) {
+        arena_free(&m->arena);
+        free(m);
+        return;
+    }
+    m->limit = (uint32_t)(limit < 100000 ? limit : 100000) / r->engine->threads + 1;
+    struct scatter *s = scatter_new(r->engine, m);
+    s->run = find_members;
+    s->done = members_found;
+    scatter_start(s);
+}
+
+/* ---- segment.explain --------------------------------------------------------------------------------------------------- */
+
+static enum call_state explain(struct request *r, const struct person_at *p)
+{
+    struct slice name;
+    const struct defset *set = shard_definitions(p->shard);
+    uint16_t id = param_text(r, 0, "name", &name) ? defset_segment(set, name) : ID_NONE;
+    if (id == ID_NONE) {
+        pk_nil(&r->pack);
+        return CALL_DONE;
+    }
+    struct evaluation v;
+    struct arena scratch;
+    uint32_t entered = 0, left = 0;
+    struct store *store = shard_store(p->shard);
+    arena_init(&scratch);
+    evaluation_begin(&v, p->shard, &scratch,
+                     shard_now(p->shard) > p->worker->now ? shard_now(p->shard) : p->worker->now);
+    bool value = evaluate(&v, set->segments.list[id].when, p->row);
+    member_times(store, p->row, id, &entered, &left);
+    pk_map(&r->pack, 8);
+    pk_text(&r->pack, "name");
+    pk_slice(&r->pack, name);
+    pk_text(&r->pack, "when");
+    pk_slice(&r->pack, set->segments.list[id].text);
+    pk_text(&r->pack, "member");
+    pk_bool(&r->pack, member_get(store, p->row, id));
+    pk_text(&r->pack, "value");
+    pk_bool(&r->pack, value);
+    pk_text(&r->pack, "entered");
+    pk_second(&r->pack, entered);
+    pk_text(&r->pack, "left");
+    pk_second(&r->pack, left);
+    pk_text(&r->pack, "next_change");
+    pk_second(&r->pack, v.context.next_change);
+    pk_key_uint(&r->pack, "errors", v.context.errors);
+    arena_free(&scratch);
+    return CALL_HELD;
+}
+
+void method_segment_explain(struct request *r)
+{
+    struct slice id;
+    if (named_segment(r) == ID_NONE) return;
+    if (param_text(r, 1, "id", &id))
+        lookup_person(r, id, explain);
+    else
+        request_bad(r, "id is a text");
+}

@@ -1,0 +1,146 @@
+/* worker.h - one thread = one loop + its logical shards + its log.
+ * Shard i lives on worker i % threads. Workers share nothing: records travel over mailboxes, questions as calls.
+ * Owner: the thread; fields marked (any) may be read by others. Memory: buffers grow with what waits in them; the limits
+ * below bound that by stopping sockets, never by dropping. */
+#ifndef HG_IO_WORKER_H
+#define HG_IO_WORKER_H
+
+#include "core/shard.h"
+#include "io/call.h"
+#include "io/credit.h"
+#include "io/forward.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "io/queue.h"
+#include "persist/wal.h"
+
+#include <pthread.h>
+
+enum {
+    WAKES_PER_TURN = 256, /* due people per turn, over all shards: events go on between them */
+    MAILBOX_BYTES = 128 << 10,
+    INBOUND_PER_TURN = 512,       /* notes taken from one mailbox per turn */
+    OUTBOUND_BYTES_MAX = 4 << 20, /* queued for other workers: above it sockets are not read */
+    HELD_BYTES_MAX = 64 << 20,    /* waiting for the disk: above it sockets are not read */
+    TAIL_BYTES_MAX =
+        1 << 20, /* waiting for a reader of events.tail: above it lines are dropped and counted */
+};
+
+/* What travels between workers, and what waits for the disk: this head, then the record's bytes.
+ * A message's bytes are the payload of RECORD_MESSAGE: source u16, kind u16, sequence u64, body. */
+enum note_kind {
+    NOTE_RECORD = 1,
+    NOTE_MESSAGE,
+    NOTE_MESSAGE_ACK,
+    NOTE_CREDIT,
+    NOTE_ACTION,
+    NOTE_CALL,
+    NOTE_TAIL,
+    NOTE_BOXED = 0x80
+};
+struct note {
+    uint8_t kind;
+    uint8_t from, to; /* logical shards */
+    uint8_t record_kind, head_bytes;
+    uint8_t head[RECORD_HEAD_MAX];
+    uint64_t sequence;      /* MESSAGE, MESSAGE_ACK, ACTION */
+    uint64_t cookie, share; /* RECORD, MESSAGE, CREDIT */
+    struct call *call;      /* CALL */
+};
+
+struct intake { /* records on their way into the log and the shards; intake.c */
+    struct batch_item items[BATCH_EVENTS];
+    uint32_t count;
+    size_t bytes;
+    bool borrowed;       /* an item's bytes belong to a frame or a mailbox */
+    struct arena decode; /* what decoding made, and copies of small frames */
+    struct effects effects;
+    struct queue spill; /* came while the log had no room: note, bytes */
+    struct queue local; /* messages between shards of this worker: note, payload */
+    struct queue boxes; /* heap blocks to free once their records are taken in */
+};
+
+struct worker_counters { /* volatile */
+    uint64_t events_in, frames, connections, refused, closed_by[FORWARD_CLOSE_COUNT], acks_dropped,
+        tail_dropped;
+    uint64_t notes_sent, notes_received, ring_stalls;
+    uint32_t loop_us_max;
+};
+struct latency { /* quarter powers of two of microseconds */
+    uint64_t buckets[128];
+};
+void latency_add(struct latency *l, uint64_t us);
+uint32_t latency_percentile(const struct latency *l, uint32_t percent);
+
+struct worker {
+    struct engine *engine;
+    uint32_t index;
+    pthread_t thread;
+    struct loop *loop;
+    struct disk *disk;  /* the real one, with this loop's writes */
+    struct datadir dir; /* the engine's, through that disk */
+    struct wal *wal;
+    struct shard *shards[LOGICAL_SHARDS];
+    uint32_t shard_count;
+
+    uint64_t now_us;      /* of this turn */
+    uint32_t now;         /* second of this turn; never goes back */
+    uint32_t lag_us;      /* how far into that second we are */
+    uint32_t woken_until; /* every wake-up due until then has run */
+    uint32_t wal_wait_us;
+
+    struct intake intake;
+    struct credit credit;
+    struct queue held;                     /* ticket u64, note, bytes: waiting for the disk; release.c */
+    struct queue outbound[LOGICAL_SHARDS]; /* by worker: what its mailbox had no room for */
+    size_t outbound_bytes;
+    struct conns *conns;
+    struct snapshotter *snapshotter; /* NULL: none is being written */
+
+    _Atomic uint64_t wal_bytes;      /* (any) written so far */
+    _Atomic(struct call *) inbox;    /* (any) newest first */
+    struct call *calls, **calls_end; /* being run, oldest first */
+    bool calls_busy;
+    bool tailing; /* somebody reads events.tail */
+    bool stop;
+    bool started; /* guarded by the engine's lock */
+    struct worker_counters counters;
+    struct latency ack_latency, wake_lag;
+    uint64_t turns;
+};
+
+void worker_create(struct worker *w, struct engine *engine, uint32_t index);
+void worker_destroy(struct worker *w);
+void *worker_main(void *worker);
+
+/* intake.c: records in */
+void intake_create(struct intake *in);
+void intake_destroy(struct intake *in);
+bool intake_open(const struct worker *w); /* may sockets bring more? */
+/* An event from outside; raw stays good until the next intake_settle, unless `copy`. cookie 0: nobody waits for it. */
+void intake_event(struct worker *w, struct slice raw, int64_t entry_ms, uint64_t cookie, bool copy);
+void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie);
+/* A record for one of this worker's own shards, applied and logged in this turn; false: no room in the log, try again. */
+bool intake_record(struct worker *w, const struct record *r);
+void intake_settle(struct worker *w);  /* nothing borrowed is kept */
+void intake_inbound(struct worker *w); /* from the other workers' mailboxes */
+bool intake_idle(const struct worker *w);
+bool worker_tick(struct worker *w, struct shard *s, uint32_t quota,
+                 uint32_t *ran); /* false: no room in the log */
+void worker_wake_due(struct worker *w);
+void worker_resend(struct worker *w); /* after recovery: what other shards have not acknowledged */
+
+/* release.c: what became durable goes out */
+void release_effects(struct worker *w, uint64_t ticket);
+void release_hold(struct worker *w, uint64_t ticket, const struct note *n, struct slice bytes);
+void release_done(struct worker *w,
+                  uint64_t cookie); /* a record of this chunk is done, as of the last ticket */
+void release_durable(struct worker *w);
+void release_message_ack(struct worker *w, uint8_t sender, uint8_t receiver, uint64_t sequence);
+void release_credit(struct worker *w, uint64_t cookie, uint64_t share);
+
+/* outbound.c: notes to other workers */
+void outbound_send(struct worker *w, uint32_t to, const struct note *n, struct slice bytes);
+void outbound_flush(struct worker *w);
+
+#endif

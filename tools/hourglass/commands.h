@@ -1,0 +1,33 @@
+/* commands.h - one function per subcommand; main.c's table names them. Each returns the exit code. */
+#ifndef HG_TOOLS_COMMANDS_H
+#define HG_TOOLS_COMMANDS_H
+
+#include "tools/hourglass/cli.h"
+
+/* definitions.c - no server */
+int run_check(struct cli *c);
+int run_simulate(struct cli *c);
+int run_test(struct cli *c);
+int run_inspect(struct cli *c);
+/* ingest.c */
+int run_ingest(struct cli *c);
+/* questions.c, live.c */
+int run_stats(struct cli *c);
+int run_top(struct cli *c);
+int run_profile(struct cli *c);
+int run_why(struct cli *c);
+int run_segment(struct cli *c);
+int run_journey(struct cli *c);
+int run_count(struct cli *c);
+int run_tail(struct cli *c);
+int run_health(struct cli *c);
+/* control.c */
+int run_call(struct cli *c);
+int run_snapshot(struct cli *c);
+int run_apply(struct cli *c);
+int run_definitions(struct cli *c);
+/* main.c */
+int run_completion(struct cli *c);
+int run_version(struct cli *c);
+
+#endif

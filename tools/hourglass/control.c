@@ -1,0 +1,111 @@
+/* control.c - commands that change something, and the raw call. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/define/define.h"
+#include "tools/hourglass/commands.h"
+#include "tools/hourglass/json.h"
+#include "tools/hourglass/rpc.h"
+#include "tools/hourglass/view.h"
+
+static int print_reply(struct cli *c, struct slice reply, uint32_t indent)
+{
+    struct buf out = {0};
+    bool whole = json_print(reply, indent, &out);
+    buf_put_u8(&out, '\n');
+    put_out(&out);
+    buf_free(&out);
+    return whole ? EXIT_OK : EXIT_FAILED;
+}
+
+/* Parameters as typed: a list is the parameter list, anything else the only parameter. */
+static void call_params(const char *text, struct buf *out)
+{
+    struct json_error e;
+    if (*text && text[strspn(text, " \t\r\n")] != '[') buf_put_u8(out, 0x91);
+    if (*text == 0)
+        buf_put_u8(out, 0x90);
+    else if (!json_to_msgpack(slice_str(text), 1, out, &e))
+        die(EXIT_USAGE, "parameters:%u:%u: %s", e.line, e.column, e.reason);
+}
+
+int run_call(struct cli *c)
+{
+    struct buf params = {0};
+    struct slice result;
+    struct rpc_error e;
+    call_params(c->argc > 1 ? c->argv[1] : "", &params);
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    if (!rpc_call(rpc, c->argv[0], buf_slice(&params), &result, &e)) {
+        complain("%.*s: %.*s", (int)e.name.n, (const char *)e.name.p, (int)e.message.n,
+                 (const char *)e.message.p);
+        return EXIT_FAILED;
+    }
+    buf_free(&params);
+    int code = print_reply(c, result, c->tty ? 2 : 0);
+    rpc_close(rpc);
+    return code;
+}
+
+int run_snapshot(struct cli *c)
+{
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    int code = print_reply(c, rpc_call_or_die(rpc, "snapshot.start", NULL), 0);
+    rpc_close(rpc);
+    return code;
+}
+
+/* `files: {name: text}`: the server checks what it gets, wherever it runs. */
+static void pack_sources(const char *dir, struct buf *out)
+{
+    struct diagnostics d;
+    struct buf text = {0};
+    uint8_t header[5];
+    uint32_t count = 0;
+    diagnostics_init(&d);
+    struct source_file *files = sources_read(dir, &count, &d);
+    if (!files || d.errors) {
+        diagnostics_print(&d, &text);
+        if (text.n) fwrite(text.p, 1, text.n, stderr);
+        exit(EXIT_CONFIG);
+    }
+    buf_put(out, header, (size_t)(mpw_map(header, count) - header));
+    for (uint32_t i = 0; i < count; i++) {
+        buf_reserve(out, files[i].name.n + files[i].text.n + 64);
+        uint8_t *p = mpw_str(mpw_str(out->p + out->n, files[i].name), files[i].text);
+        out->n = (size_t)(p - out->p);
+    }
+    diagnostics_free(&d);
+    buf_free(&text);
+}
+
+int run_apply(struct cli *c)
+{
+    struct buf files = {0};
+    struct request r = {0};
+    pack_sources(c->argv[0], &files);
+    request_raw(&r, "files", buf_slice(&files));
+    bool dry = cli_option(c, "dry-run") != NULL;
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    int code = print_reply(c, rpc_call_or_die(rpc, dry ? "definitions.check" : "definitions.apply", &r),
+                           c->tty ? 2 : 0);
+    buf_free(&files);
+    rpc_close(rpc);
+    return code;
+}
+
+int run_definitions(struct cli *c)
+{
+    static const char *const COLUMNS[] = {"version", "hash", NULL};
+    struct buf out = {0};
+    if (strcmp(c->argv[0], "history") != 0) die(EXIT_USAGE, "definitions: expected `history`");
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct slice reply = rpc_call_or_die(rpc, "definitions.history", NULL);
+    if (c->json) return print_reply(c, reply, c->tty ? 2 : 0);
+    view_table(reply, COLUMNS, &out);
+    put_out(&out);
+    buf_free(&out);
+    rpc_close(rpc);
+    return EXIT_OK;
+}

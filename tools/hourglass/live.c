@@ -1,0 +1,219 @@
+/* live.c - what is watched: top, tail, health. `top` needs no terminal library: the alternate screen, home, and
+ * clearing to the end of each line. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/hourglass/commands.h"
+#include "tools/hourglass/json.h"
+#include "tools/hourglass/rpc.h"
+#include "tools/hourglass/view.h"
+
+/* ---- top ------------------------------------------------------------------------------------------ */
+
+struct glance { /* what rates are computed from */
+    int64_t received, actions, fired;
+    double at;
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void put_line(struct buf *out, bool live) { buf_put_str(out, live ? "\033[K\n" : "\n"); }
+
+static void put_number(struct buf *out, const char *title, int64_t value)
+{
+    buf_printf(out, "  %s ", title);
+    print_grouped(value, out);
+}
+
+static void put_rate(struct buf *out, const char *title, int64_t now, int64_t before, double seconds)
+{
+    put_number(out, title, now);
+    if (seconds > 0) {
+        buf_put_str(out, " (");
+        print_grouped((int64_t)((double)(now - before) / seconds), out);
+        buf_put_str(out, "/s)");
+    }
+}
+
+static void put_top(struct slice s, const struct glance *before, struct glance *now, bool live,
+                    struct buf *out)
+{
+    *now = (struct glance){view_int(s, "events.received"), view_int(s, "actions.created"),
+                           view_int(s, "timers.fired"), now_s()};
+    double seconds = before->at > 0 ? now->at - before->at : 0;
+    if (live) buf_put_str(out, "\033[H");
+    buf_put_str(out, "events  ");
+    put_rate(out, "received", now->received, before->received, seconds);
+    put_number(out, "duplicate", view_int(s, "events.duplicate"));
+    put_number(out, "rejected", view_int(s, "events.rejected"));
+    put_number(out, "late", view_int(s, "events.late"));
+    put_line(out, live);
+    buf_put_str(out, "people  ");
+    put_number(out, "total", view_int(s, "profiles.total"));
+    put_number(out, "known", view_int(s, "profiles.known"));
+    put_number(out, "merged", view_int(s, "identity.merged"));
+    put_line(out, live);
+    buf_put_str(out, "timers  ");
+    put_number(out, "armed", view_int(s, "timers.armed"));
+    put_rate(out, "fired", now->fired, before->fired, seconds);
+    put_number(out, "overdue", view_int(s, "timers.overdue"));
+    put_line(out, live);
+    buf_put_str(out, "actions ");
+    put_rate(out, "created", now->actions, before->actions, seconds);
+    put_number(out, "confirmed", view_int(s, "actions.confirmed"));
+    put_number(out, "pending", view_int(s, "outbox.pending"));
+    put_line(out, live);
+    buf_put_str(out, "ack us  ");
+    put_number(out, "p50", view_int(s, "latency_us.ack_p50"));
+    put_number(out, "p99", view_int(s, "latency_us.ack_p99"));
+    put_number(out, "sync p99", view_int(s, "wal.sync_us_p99"));
+    put_line(out, live);
+}
+
+static void put_named(struct slice map, const char *title, const char *field, bool live, struct buf *out)
+{
+    uint32_t rows = 0;
+    put_line(out, live);
+    buf_put_str(out, title);
+    put_line(out, live);
+    for (struct items i = items_of(map); items_next(&i) && rows < 12; rows++) {
+        buf_printf(out, "  %-28.*s", (int)i.key.n, (const char *)i.key.p);
+        if (field) {
+            put_number(out, "entered", view_int(i.value, "entered"));
+            put_number(out, "inside", view_int(i.value, "active"));
+            put_number(out, field, view_int(i.value, field));
+        } else {
+            view_print(i.value, out);
+        }
+        put_line(out, live);
+    }
+}
+
+int run_top(struct cli *c)
+{
+    const char *interval = cli_option(c, "interval");
+    struct timespec pause = {.tv_sec = interval ? (time_t)parse_count("interval", interval) : 1};
+    bool live = c->tty && !cli_option(c, "once");
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct glance before = {0}, now;
+    struct buf out = {0};
+    if (live) interrupt_hold();
+    if (live) buf_put_str(&out, "\033[?1049h\033[?25l\033[2J");
+    do {
+        struct slice s = rpc_call_or_die(rpc, "stats.get", NULL);
+        put_top(s, &before, &now, live, &out);
+        put_named(view(s, "segments"), "segments", NULL, live, &out);
+        put_named(view(s, "journeys"), "journeys", "converted", live, &out);
+        if (live) buf_put_str(&out, "\033[J");
+        put_out(&out);
+        before = now;
+    } while (live && nanosleep(&pause, NULL) == 0 && !interrupted);
+    if (live) buf_put_str(&out, "\033[?25h\033[?1049l");
+    put_out(&out);
+    buf_free(&out);
+    rpc_close(rpc);
+    return interrupted ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+/* ---- tail ------------------------------------------------------------------------------------------ */
+
+static const char *tail_kind(const char *word)
+{
+    static const char *const KINDS[] = {"actions", "events", "transitions", "rejects"};
+    for (uint32_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
+        if (strcmp(word, KINDS[i]) == 0) return KINDS[i];
+    die(EXIT_USAGE, "tail: '%s' is none of actions, events, transitions, rejects", word);
+}
+
+static void print_line(struct slice item, struct buf *out)
+{
+    json_print(item, 0, out);
+    buf_put_u8(out, '\n');
+    put_out(out);
+}
+
+/* Actions that wait for a confirmation, oldest first: asked for, not subscribed to, so nothing changes. */
+static int tail_pending(struct rpc *rpc, uint64_t limit, struct buf *out)
+{
+    struct request r = {0};
+    if (limit != UINT64_MAX) request_int(&r, "limit", (int64_t)limit);
+    for (struct items i = items_of(rpc_call_or_die(rpc, "actions.queue", &r)); items_next(&i);)
+        print_line(i.value, out);
+    return EXIT_OK;
+}
+
+static int tail_follow(struct rpc *rpc, const char *kind, uint64_t left, struct buf *out)
+{
+    uint8_t kinds[64], *end = mpw_str(mpw_array(kinds, 1), slice_str(kind));
+    struct request r = {0};
+    struct slice method, params;
+    request_raw(&r, "kinds", slice_of(kinds, (size_t)(end - kinds)));
+    rpc_call_or_die(rpc, "events.tail", &r);
+    interrupt_hold();
+    while (left > 0 && rpc_notification(rpc, &method, &params)) {
+        struct items i = items_of(params);
+        if (!slice_is(method, "tail") || !items_next(&i)) continue;
+        print_line(i.value, out);
+        left--;
+    }
+    return interrupted ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+int run_tail(struct cli *c)
+{
+    const char *kind = tail_kind(c->argv[0]), *limit = cli_option(c, "limit");
+    uint64_t left = limit ? parse_count("limit", limit) : UINT64_MAX;
+    bool pending = cli_option(c, "pending") != NULL;
+    if (pending && strcmp(kind, "actions") != 0) die(EXIT_USAGE, "tail: only actions can be pending");
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct buf out = {0};
+    int code = pending ? tail_pending(rpc, left, &out) : tail_follow(rpc, kind, left, &out);
+    buf_free(&out);
+    rpc_close(rpc);
+    return code;
+}
+
+/* ---- health ----------------------------------------------------------------------------------------- */
+
+enum { NAGIOS_OK, NAGIOS_WARNING, NAGIOS_CRITICAL, NAGIOS_UNKNOWN };
+
+int run_health(struct cli *c)
+{
+    static const char *const WORDS[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+    struct buf error = {0}, why = {0};
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct slice s = rpc_call_or_die(rpc, "stats.get", NULL);
+    int state = NAGIOS_OK;
+    if (view_int(s, "timers.overdue") > 0 && view_int(s, "timers.lag_ms_p99") > 60000) {
+        state = NAGIOS_WARNING;
+        buf_put_str(&why, "timers are late; ");
+    }
+    if (view_int(s, "snapshot.failed") > 0) {
+        state = NAGIOS_WARNING;
+        buf_put_str(&why, "a snapshot failed; ");
+    }
+    if (view_number(s, "clock.offset_s") != 0) {
+        state = NAGIOS_CRITICAL;
+        buf_put_str(&why, "the wall clock jumped and is not followed; ");
+    }
+    struct slice disk = view(s, "disk.free");
+    if (disk.n && view_number(s, "disk.free") < (double)(1ull << 30)) {
+        state = NAGIOS_CRITICAL;
+        buf_put_str(&why, "less than 1 GiB of disk is free; ");
+    }
+    printf("HOURGLASS %s - %.*s%lld people, %lld events, uptime %lld s\n", WORDS[state], (int)why.n,
+           (const char *)why.p, (long long)view_int(s, "profiles.total"),
+           (long long)view_int(s, "events.received"), (long long)view_int(s, "uptime_s"));
+    buf_free(&error);
+    buf_free(&why);
+    rpc_close(rpc);
+    return state;
+}

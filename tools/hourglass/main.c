@@ -1,0 +1,155 @@
+/* main.c - hourglass: the table of subcommands, and who is called. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/shard.h"
+#include "tools/hourglass/commands.h"
+
+static const struct option_row CHECK_OPTIONS[] = {{"strict", NULL, "warnings count as wrong (3)"}, {0}};
+static const struct option_row TEST_OPTIONS[] = {{"only", "TEXT", "run the tests whose name contains TEXT"},
+                                                 {0}};
+static const struct option_row SIMULATE_OPTIONS[] = {
+    {"definitions", "DIR", "what to run"},
+    {"events", "FILE", "Segment messages, one JSON object a line (.gz too, - is stdin)"},
+    {"from", "TIME", "earlier messages are applied, actions are printed from then on"},
+    {"until", "TIME", "let time run on until then (default: the last message)"},
+    {"respond", "SPEC", "people react: '{email: {open: 42%, click: 5%, after: 2h}}'"},
+    {"hash-secret", "HEX", "as the server's, for the same order of equal things"},
+    {0}};
+static const struct option_row INGEST_OPTIONS[] = {
+    {"ingest", "URL", "ingest socket (default tcp://127.0.0.1:24224, or $HOURGLASS_INGEST)"},
+    {"follow-clock", NULL, "advance a test clock to each second before sending its messages"},
+    {"tag", "TAG", "label of the source (default hourglass.ingest)"},
+    {"quiet", NULL, "no progress bar"},
+    {0}};
+static const struct option_row MEMBERS_OPTIONS[] = {
+    {"columns", "LIST", "members: expressions to show, separated by ';'"},
+    {"limit", "N", "members: at most so many"},
+    {0}};
+static const struct option_row TOP_OPTIONS[] = {
+    {"interval", "SECONDS", "between two looks (default 1)"}, {"once", NULL, "one screen, and end"}, {0}};
+static const struct option_row TAIL_OPTIONS[] = {
+    {"limit", "N", "end after so many"},
+    {"pending", NULL, "actions: those that wait for a confirmation now (at most 1000), and end"},
+    {0}};
+static const struct option_row APPLY_OPTIONS[] = {
+    {"dry-run", NULL, "check against the running set, change nothing"}, {0}};
+static const struct option_row INSPECT_OPTIONS[] = {
+    {"find", "TEXT", "only records (of a log) or offsets (elsewhere) that hold TEXT"},
+    {"records", NULL, "every record of a log"},
+    {"repair", NULL,
+     "a damaged log of the last epoch: give up everything from the first damage on; the server is stopped"},
+    {0}};
+
+const struct command COMMANDS[] = {
+    {"check", "DIR", "Checks definitions", run_check, CHECK_OPTIONS, 1, 1, NULL},
+    {"test", "DIR", "Runs the journey tests (*.test.yaml) in virtual time", run_test, TEST_OPTIONS, 1, 1,
+     NULL},
+    {"simulate", "--definitions DIR --events FILE", "Runs messages in virtual time, prints action records",
+     run_simulate, SIMULATE_OPTIONS, 0, 0, NULL},
+    {"inspect", "FILE", "Shows what a file of a data directory holds, and whether it is whole", run_inspect,
+     INSPECT_OPTIONS, 1, 1, NULL},
+    {"ingest", "FILE", "Sends Segment messages with acknowledgements", run_ingest, INGEST_OPTIONS, 1, 1,
+     "FILE has one JSON object a line; .gz is inflated, - is stdin. Sending a file again counts nothing "
+     "twice."},
+    {"stats", "", "Counters, latencies, sizes", run_stats, NULL, 0, 0, NULL},
+    {"top", "", "Live counters", run_top, TOP_OPTIONS, 0, 0, NULL},
+    {"profile", "ID", "One person", run_profile, NULL, 1, 1,
+     "ID is a userId, else an anonymousId, else an identifying trait; user:, anon:, email: ... make it "
+     "exact."},
+    {"why", "ID [JOURNEY]", "Why somebody is or is not in a journey", run_why, NULL, 1, 2, NULL},
+    {"segment", "list | count NAME | members NAME | explain NAME ID | overlap", "Segments and their members",
+     run_segment, MEMBERS_OPTIONS, 1, 3, NULL},
+    {"count", "EXPRESSION", "How many people an expression holds for", run_count, NULL, 1, 1, NULL},
+    {"journey", "list | show NAME", "Journeys and their numbers", run_journey, NULL, 1, 2, NULL},
+    {"tail", "actions | events | transitions | rejects",
+     "What happens, as it happens; never confirms anything", run_tail, TAIL_OPTIONS, 1, 1, NULL},
+    {"health", "", "One line and a Nagios exit code: 0 ok, 1 warning, 2 critical, 3 unknown", run_health,
+     NULL, 0, 0, NULL},
+    {"snapshot", "", "Writes a snapshot now", run_snapshot, NULL, 0, 0, NULL},
+    {"apply", "DIR", "Puts definitions to work, all or nothing", run_apply, APPLY_OPTIONS, 1, 1, NULL},
+    {"definitions", "history", "Versions that were applied", run_definitions, NULL, 1, 1, NULL},
+    {"call", "METHOD [JSON]", "Any admin method; JSON is its parameters (a list, or one value)", run_call,
+     NULL, 1, 2, NULL},
+    {"completion", "bash", "Shell completion: source <(hourglass completion bash)", run_completion, NULL, 1,
+     1, NULL},
+    {"version", "", "Version of this program", run_version, NULL, 0, 0, NULL},
+    {0},
+};
+
+int run_version(struct cli *c)
+{
+    if (c->json)
+        printf("{\"version\":\"%s\",\"core_version\":%d}\n", HG_VERSION, CORE_VERSION);
+    else
+        printf("hourglass %s (core %d)\n", HG_VERSION, CORE_VERSION);
+    return EXIT_OK;
+}
+
+static void complete_options(const struct option_row *o)
+{
+    for (; o && o->name; o++) printf(" --%s", o->name);
+}
+
+int run_completion(struct cli *c)
+{
+    if (strcmp(c->argv[0], "bash") != 0)
+        die(EXIT_USAGE, "completion for '%s' does not exist; there is: bash", c->argv[0]);
+    printf("_hourglass()\n{\n    local word=${COMP_WORDS[COMP_CWORD]} words\n    case ${COMP_WORDS[1]} in\n");
+    for (const struct command *k = COMMANDS; k->name; k++) {
+        printf("    %s) words='", k->name);
+        complete_options(k->options);
+        complete_options(COMMON_OPTIONS);
+        for (const char *p = k->arguments; *p; p++) /* lower-case words of the arguments are literal */
+            if (*p >= 'a' && *p <= 'z' && (p == k->arguments || p[-1] == ' '))
+                printf(" %.*s", (int)strspn(p, "abcdefghijklmnopqrstuvwxyz"), p);
+        printf("' ;;\n");
+    }
+    printf("    *) words='");
+    for (const struct command *k = COMMANDS; k->name; k++) printf("%s%s", k == COMMANDS ? "" : " ", k->name);
+    printf("' ;;\n    esac\n    [ \"$COMP_CWORD\" -eq 1 ] && words='");
+    for (const struct command *k = COMMANDS; k->name; k++) printf("%s%s", k == COMMANDS ? "" : " ", k->name);
+    printf("'\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o default -F _hourglass "
+           "hourglass\n");
+    return EXIT_OK;
+}
+
+static const char *command_name(const void *from, uint32_t i) { return COMMANDS[i].name; }
+
+static const struct command *find(const char *name)
+{
+    for (const struct command *k = COMMANDS; k->name; k++)
+        if (strcmp(k->name, name) == 0) return k;
+    return NULL;
+}
+
+static _Noreturn void unknown_command(const char *given)
+{
+    const char *near = cli_nearest(given, command_name, NULL);
+    if (near) die(EXIT_USAGE, "there is no command '%s'; did you mean '%s'?", given, near);
+    die(EXIT_USAGE, "there is no command '%s'; `hourglass --help` lists them", given);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli c = {0};
+    interrupt_setup();
+    if (argc < 2) {
+        cli_print_overview();
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        const struct command *about = argc > 2 ? find(argv[2]) : NULL;
+        if (about)
+            cli_print_help(about);
+        else
+            cli_print_overview();
+        return EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) return run_version(&c);
+    c.command = find(argv[1]);
+    if (!c.command) unknown_command(argv[1]);
+    cli_parse(&c, argc - 1, argv + 1);
+    return c.command->run(&c);
+}

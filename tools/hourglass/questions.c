@@ -1,0 +1,321 @@
+/* questions.c - commands that ask the server something and print the answer: as a table, or with --json as it came. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "tools/hourglass/commands.h"
+#include "tools/hourglass/json.h"
+#include "tools/hourglass/rpc.h"
+#include "tools/hourglass/view.h"
+
+/* Asks once; the reply stays good, because the program ends after printing it. */
+static struct slice ask(struct cli *c, const char *method, struct request *r)
+{
+    return rpc_call_or_die(rpc_connect(cli_setting(c, "admin")), method, r);
+}
+
+static int print_json(struct cli *c, struct slice reply)
+{
+    struct buf out = {0};
+    bool whole = json_print(reply, c->tty ? 2 : 0, &out);
+    buf_put_u8(&out, '\n');
+    put_out(&out);
+    buf_free(&out);
+    return whole ? EXIT_OK : EXIT_FAILED;
+}
+
+static int print_table(struct cli *c, struct slice reply, struct slice list, const char *const *columns)
+{
+    struct buf out = {0};
+    if (c->json) return print_json(c, reply);
+    view_table(list, columns, &out);
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+/* ---- stats --------------------------------------------------------------------------------------- */
+
+static void print_scalars(struct slice map, const char *title, struct buf *out)
+{
+    if (items_of(map).left == 0) return;
+    buf_printf(out, "%-12s", title);
+    for (struct items i = items_of(map); items_next(&i);) {
+        struct mp m = mp_of(i.value);
+        if (mp_peek(&m) == MP_MAP || mp_peek(&m) == MP_ARRAY) continue;
+        buf_put_str(out, " ");
+        buf_put_slice(out, i.key);
+        buf_put_str(out, " ");
+        view_print(i.value, out);
+    }
+    buf_put_u8(out, '\n');
+}
+
+/* {name: number} with the names below each other. */
+static void print_names(struct slice map, const char *title, struct buf *out)
+{
+    struct items i = items_of(map);
+    if (i.left == 0) return;
+    buf_printf(out, "%s\n", title);
+    while (items_next(&i)) {
+        buf_printf(out, "  %-28.*s ", (int)i.key.n, (const char *)i.key.p);
+        view_print(i.value, out);
+        buf_put_u8(out, '\n');
+    }
+}
+
+static void print_journeys(struct slice map, struct buf *out)
+{
+    static const char *const COLUMNS[] = {"entered", "active",  "completed", "goal",
+                                          "exited",  "timeout", "converted", "revenue"};
+    enum { N = sizeof COLUMNS / sizeof *COLUMNS };
+    struct items i = items_of(map);
+    if (i.left == 0) return;
+    buf_printf(out, "%-24s", "journeys");
+    for (uint32_t k = 0; k < N; k++) buf_printf(out, "%12s", COLUMNS[k]);
+    buf_put_u8(out, '\n');
+    while (items_next(&i)) {
+        buf_printf(out, "  %-22.*s", (int)i.key.n, (const char *)i.key.p);
+        for (uint32_t k = 0; k < N; k++) {
+            struct buf cell = {0};
+            view_print(view(i.value, COLUMNS[k]), &cell);
+            buf_printf(out, "%12.*s", (int)cell.n, (const char *)cell.p);
+            buf_free(&cell);
+        }
+        buf_put_u8(out, '\n');
+    }
+}
+
+int run_stats(struct cli *c)
+{
+    static const char *const GROUPS[] = {"events",   "profiles", "timers",  "actions",    "outbox", "wal",
+                                         "snapshot", "identity", "history", "latency_us", "memory"};
+    struct slice s = ask(c, "stats.get", NULL);
+    struct buf out = {0};
+    if (c->json) return print_json(c, s);
+    for (uint32_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; i++)
+        print_scalars(view(s, GROUPS[i]), GROUPS[i], &out);
+    print_names(view(s, "events.by_name"), "events by name", &out);
+    print_names(view(s, "segments"), "segments", &out);
+    print_names(view(s, "actions.suppressed"), "suppressed", &out);
+    print_journeys(view(s, "journeys"), &out);
+    print_scalars(s, "server", &out);
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+/* ---- one person ------------------------------------------------------------------------------------ */
+
+/* Seconds since 1970 as text; what is no number as it is. */
+static void print_time(struct slice item, struct buf *out)
+{
+    char text[32];
+    struct mp m = mp_of(item);
+    time_t at = item.n && mp_peek(&m) == MP_INT ? (time_t)mp_int(&m) : -1;
+    struct tm tm;
+    if (at < 0) {
+        view_print(item, out);
+        return;
+    }
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", gmtime_r(&at, &tm));
+    buf_put_str(out, at == 0 ? "-" : text);
+}
+
+static void print_person_events(struct slice events, struct buf *out)
+{
+    for (struct items i = items_of(events); items_next(&i);) {
+        buf_printf(out, "  %-24.*s ", (int)i.key.n, (const char *)i.key.p);
+        view_print(view(i.value, "count"), out);
+        buf_put_str(out, " times, first ");
+        print_time(view(i.value, "first"), out);
+        buf_put_str(out, ", last ");
+        print_time(view(i.value, "last"), out);
+        buf_put_u8(out, '\n');
+    }
+}
+
+/* One line per item: its time under `at`, then the fields named. */
+static void print_lines(struct slice list, const char *title, const char *at, const char *const *fields,
+                        struct buf *out)
+{
+    struct items i = items_of(list);
+    if (i.left == 0) return;
+    buf_printf(out, "%s\n", title);
+    while (items_next(&i)) {
+        buf_put_str(out, "  ");
+        print_time(view(i.value, at), out);
+        for (const char *const *f = fields; *f; f++) {
+            struct slice item = view(i.value, *f);
+            if (item.n == 0 || item.p[0] == 0xc0) continue; /* absent, nil */
+            buf_put_str(out, "  ");
+            view_print(item, out);
+        }
+        buf_put_u8(out, '\n');
+    }
+}
+
+static void print_profile(struct slice p, struct buf *out)
+{
+    static const char *const SEGMENT[] = {"name", NULL}, *const JOURNEY[] = {"name", "step", NULL};
+    static const char *const MESSAGE[] = {"channel", "journey", "step", "state", "suppressed_reason", NULL};
+    static const char *const RECENT[] = {"event", "properties", NULL};
+    buf_put_str(out, "user ");
+    view_print(view(p, "user_id"), out);
+    buf_put_str(out, "  anonymous ");
+    view_print(view(p, "anonymous_ids"), out);
+    buf_put_str(out, "\nattributes ");
+    json_print(view(p, "attributes").n ? view(p, "attributes") : SLICE("\x80"), 0, out);
+    buf_put_str(out, "\nevents\n");
+    print_person_events(view(p, "events"), out);
+    print_lines(view(p, "segments"), "segments (since)", "since", SEGMENT, out);
+    print_lines(view(p, "journeys"), "inside journeys (since)", "entered_at", JOURNEY, out);
+    print_lines(view(p, "messages"), "messages", "at", MESSAGE, out);
+    print_lines(view(p, "recent"), "recent events", "at", RECENT, out);
+}
+
+int run_profile(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    request_text(&r, "id", c->argv[0]);
+    struct slice p = ask(c, "profile.get", &r);
+    if (c->json) return print_json(c, p);
+    print_profile(p, &out);
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+int run_why(struct cli *c)
+{
+    static const char *const COLUMNS[] = {"journey", "decision", "at", "entries", "detail", NULL};
+    struct request r = {0};
+    request_text(&r, "id", c->argv[0]);
+    request_text(&r, "journey", c->argc > 1 ? c->argv[1] : NULL);
+    struct slice reply = ask(c, "profile.why", &r);
+    return print_table(c, reply, reply, COLUMNS);
+}
+
+/* ---- segments, journeys, counts --------------------------------------------------------------------- */
+
+static int wrong_words(struct cli *c)
+{
+    complain("%s: expected %s", c->command->name, c->command->arguments);
+    return EXIT_USAGE;
+}
+
+/* user id, else anonymous id, then the columns asked for. */
+static void print_member(struct slice member, struct buf *out)
+{
+    view_print(view_text(member, "user_id").n ? view(member, "user_id") : view(member, "anonymous_id"), out);
+    for (struct items column = items_of(view(member, "columns")); items_next(&column);) {
+        buf_put_u8(out, '\t');
+        view_print(column.value, out);
+    }
+    buf_put_u8(out, '\n');
+}
+
+static int segment_members(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    const char *columns = cli_option(c, "columns"), *limit = cli_option(c, "limit");
+    request_text(&r, "name", c->argv[1]);
+    request_text(&r, "columns", columns);
+    if (limit) request_int(&r, "limit", (int64_t)parse_count("limit", limit));
+    struct slice reply = ask(c, "segment.members", &r);
+    if (c->json) return print_json(c, reply);
+    for (struct items i = items_of(view(reply, "members")); items_next(&i);) print_member(i.value, &out);
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+static int segment_explain(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    request_text(&r, "name", c->argv[1]);
+    request_text(&r, "id", c->argv[2]);
+    struct slice reply = ask(c, "segment.explain", &r);
+    if (c->json) return print_json(c, reply);
+    json_print(reply, 2, &out);
+    buf_put_u8(&out, '\n');
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+static int print_count(struct cli *c, struct slice reply, const char *field)
+{
+    struct buf out = {0};
+    if (c->json) return print_json(c, reply);
+    view_print(view(reply, field), &out);
+    buf_put_u8(&out, '\n');
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+int run_segment(struct cli *c)
+{
+    static const char *const LIST[] = {"name", "members", "description", NULL}, *const OVERLAP[] = {
+                                                                                    "a", "b", "count", NULL};
+    const char *what = c->argv[0];
+    struct request r = {0};
+    if (strcmp(what, "list") == 0 && c->argc == 1) {
+        struct slice reply = ask(c, "segment.list", NULL);
+        return print_table(c, reply, reply, LIST);
+    }
+    if (strcmp(what, "overlap") == 0 && c->argc == 1) {
+        struct slice reply = ask(c, "segment.overlap", NULL);
+        return print_table(c, reply, reply, OVERLAP);
+    }
+    if (strcmp(what, "count") == 0 && c->argc == 2) {
+        request_text(&r, "name", c->argv[1]);
+        return print_count(c, ask(c, "segment.count", &r), "members");
+    }
+    if (strcmp(what, "members") == 0 && c->argc == 2) return segment_members(c);
+    if (strcmp(what, "explain") == 0 && c->argc == 3) return segment_explain(c);
+    return wrong_words(c);
+}
+
+int run_count(struct cli *c)
+{
+    struct request r = {0};
+    request_text(&r, "expression", c->argv[0]);
+    return print_count(c, ask(c, "query.count", &r), "count");
+}
+
+int run_journey(struct cli *c)
+{
+    static const char *const LIST[] = {"name",
+                                       "state",
+                                       "version",
+                                       "counters.entered=entered",
+                                       "counters.active=inside",
+                                       "counters.goal=goal",
+                                       "counters.exited=exited",
+                                       "counters.timeout=timeout",
+                                       "counters.completed=completed",
+                                       "counters.converted=converted",
+                                       "counters.revenue=revenue",
+                                       "counters.held_out.entered=held out",
+                                       NULL};
+    struct request r = {0};
+    struct buf out = {0};
+    if (strcmp(c->argv[0], "list") == 0 && c->argc == 1) {
+        struct slice reply = ask(c, "journey.list", NULL);
+        return print_table(c, reply, reply, LIST);
+    }
+    if (strcmp(c->argv[0], "show") != 0 || c->argc != 2) return wrong_words(c);
+    request_text(&r, "name", c->argv[1]);
+    struct slice reply = ask(c, "journey.show", &r);
+    if (c->json) return print_json(c, reply);
+    json_print(reply, 2, &out);
+    buf_put_u8(&out, '\n');
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}

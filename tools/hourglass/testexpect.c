@@ -1,0 +1,303 @@
+/* testexpect.c - `expect` against what happened. The first difference of each kind is said in one line; the timeline
+ * follows once. Values are compared as JSON prints them, so that 10 and 10.0 are the same. */
+#include <stdio.h>
+
+#include "core/define/scalar.h"
+#include "tools/hourglass/json.h"
+#include "tools/hourglass/testrun.h"
+#include "tools/hourglass/view.h"
+
+struct expecting {
+    struct test_run *run;
+    struct buf *report;
+    uint32_t differences;
+};
+
+static void print_offset(uint32_t seconds, struct buf *out)
+{
+    if (seconds >= 86400) buf_printf(out, "%ud", seconds / 86400);
+    if (seconds % 86400 >= 3600) buf_printf(out, "%uh", seconds % 86400 / 3600);
+    if (seconds % 3600 >= 60) buf_printf(out, "%um", seconds % 3600 / 60);
+    if (seconds % 60 || seconds == 0) buf_printf(out, "%us", seconds % 60);
+}
+
+static struct buf *differ(struct expecting *x, const struct node *at)
+{
+    x->differences++;
+    buf_printf(x->report, "  line %u: ", line_of(at->file, at->at));
+    return x->report;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------- */
+
+static bool same_value(struct slice got, const struct node *expected)
+{
+    struct buf packed = {0}, a = {0}, b = {0};
+    node_pack(expected, &packed);
+    json_print(buf_slice(&packed), 0, &a);
+    if (got.n)
+        json_print(got, 0, &b);
+    else
+        buf_put_str(&b, "null");
+    bool same = slice_eq(buf_slice(&a), buf_slice(&b));
+    buf_free(&packed);
+    buf_free(&a);
+    buf_free(&b);
+    return same;
+}
+
+static void say_value(struct expecting *x, const struct node *at, struct slice name,
+                      const struct node *expected, struct slice got)
+{
+    struct buf packed = {0}, *out = differ(x, at);
+    buf_printf(out, "%.*s: expected ", SHOWN(name));
+    node_pack(expected, &packed);
+    json_print(buf_slice(&packed), 0, out);
+    buf_put_str(out, ", found ");
+    if (got.n)
+        json_print(got, 0, out);
+    else
+        buf_put_str(out, "nothing");
+    buf_put_u8(out, '\n');
+    buf_free(&packed);
+}
+
+/* ---- lists: actions, suppressed, deferred -------------------------------------------------------------- */
+
+static struct slice member(struct slice map, struct slice key)
+{
+    for (struct items i = items_of(map); items_next(&i);)
+        if (slice_eq(i.key, key)) return i.value;
+    return (struct slice){0};
+}
+
+static bool field_matches(struct expecting *x, const struct notice *n, struct slice key,
+                          const struct node *value)
+{
+    int64_t after;
+    if (slice_is(key, "after"))
+        return parse_duration(value->text, &after) && n->at == x->run->test->at + after;
+    if (slice_is(key, "user")) return slice_eq(n->user, value->text);
+    if (slice_is(key, "journey")) return slice_eq(n->journey, value->text);
+    if (slice_is(key, "step")) return slice_eq(n->step, value->text);
+    if (slice_is(key, "reason")) return slice_eq(n->reason, value->text);
+    if (!slice_is(key, "vars") || value->kind != NODE_MAPPING)
+        return same_value(member(n->content, key), value);
+    for (uint32_t i = 0; i < value->count; i++) /* vars: those named here; there may be more */
+        if (!same_value(member(view(n->content, "vars"), node_key(value, i)->text), node_value(value, i)))
+            return false;
+    return true;
+}
+
+static void say_notice(struct expecting *x, const struct notice *n, struct buf *out)
+{
+    buf_put_str(out, "after ");
+    print_offset(n->at - x->run->test->at, out);
+    buf_printf(out, " %.*s %.*s.%.*s", SHOWN(n->user), SHOWN(n->journey), SHOWN(n->step));
+    if (n->reason.n) buf_printf(out, " (%.*s)", SHOWN(n->reason));
+    if (view(n->content, "vars").n) {
+        buf_put_u8(out, ' ');
+        json_print(view(n->content, "vars"), 0, out);
+    }
+    buf_put_u8(out, '\n');
+}
+
+static bool entry_matches(struct expecting *x, const struct notice *n, const struct node *entry)
+{
+    for (uint32_t i = 0; i < entry->count; i++) {
+        struct slice key = node_key(entry, i)->text;
+        if (field_matches(x, n, key, node_value(entry, i))) continue;
+        struct buf *out = differ(x, node_value(entry, i));
+        buf_printf(out, "`%.*s` is not as expected; found ", SHOWN(key));
+        say_notice(x, n, out);
+        return false;
+    }
+    return true;
+}
+
+static void expect_list(struct expecting *x, const char *what, const struct notices *list,
+                        const struct node *expected)
+{
+    const struct notice *n = list->first;
+    for (uint32_t i = 0; i < expected->count; i++, n = n->next) {
+        if (!n) {
+            buf_printf(differ(x, expected->list[i]), "%s %u did not happen\n", what, i + 1);
+            return;
+        }
+        if (!entry_matches(x, n, expected->list[i])) return;
+    }
+    if (!n) return;
+    struct buf *out = differ(x, expected);
+    buf_printf(out, "one %s too many: ", what);
+    say_notice(x, n, out);
+}
+
+/* ---- journeys, segments, profiles ------------------------------------------------------------------------ */
+
+static bool journey_counter(struct test_run *run, uint16_t journey, struct slice name, int64_t *out)
+{
+#define COUNTER(field)                                                                                       \
+    {                                                                                                        \
+#field, offsetof(struct journey_counters, field)                                                     \
+    }
+    static const struct {
+        const char *name;
+        size_t at;
+    } COUNTERS[] = {COUNTER(entered),   COUNTER(active),
+                    COUNTER(completed), COUNTER(goal),
+                    COUNTER(exited),    COUNTER(timeout),
+                    COUNTER(cancelled), COUNTER(moved),
+                    COUNTER(converted), COUNTER(converted_touched),
+                    COUNTER(ignored)};
+#undef COUNTER
+    uint32_t which = 0, n, count;
+    while (which < sizeof COUNTERS / sizeof *COUNTERS && !slice_is(name, COUNTERS[which].name)) which++;
+    if (which == sizeof COUNTERS / sizeof *COUNTERS) return false;
+    for (n = 0, *out = 0; n < LOGICAL_SHARDS; n++) {
+        const struct journey_counters *c = shard_journey_counters(machine_shard(run->machine, n), &count);
+        if (journey < count) *out += *(const int64_t *)((const char *)&c[journey] + COUNTERS[which].at);
+    }
+    return true;
+}
+
+static void expect_journeys(struct expecting *x, const struct node *expected)
+{
+    const struct defset *set = shard_definitions(machine_shard(x->run->machine, 0));
+    for (uint32_t i = 0; i < expected->count; i++) {
+        const struct node *name = node_key(expected, i), *fields = node_value(expected, i);
+        uint16_t id = defset_journey(set, name->text);
+        if (id == ID_NONE) {
+            buf_printf(differ(x, name), "there is no journey '%.*s'\n", SHOWN(name->text));
+            continue;
+        }
+        for (uint32_t k = 0; k < fields->count; k++) {
+            int64_t want, got;
+            const struct node *key = node_key(fields, k), *value = node_value(fields, k);
+            if (!journey_counter(x->run, id, key->text, &got) || !parse_integer(value->text, &want))
+                buf_printf(differ(x, key), "journeys have no counter '%.*s' of that kind\n",
+                           SHOWN(key->text));
+            else if (want != got)
+                buf_printf(differ(x, value), "%.*s.%.*s: expected %lld, found %lld\n", SHOWN(name->text),
+                           SHOWN(key->text), (long long)want, (long long)got);
+        }
+    }
+}
+
+static bool find_person(struct test_run *run, struct slice user, struct store **store, row_t *row)
+{
+    struct hash_secret secret;
+    struct key target;
+    hash_secret_from_seed(&secret, SLICE("test"));
+    for (uint32_t kind = ID_USER; kind <= ID_ANONYMOUS; kind++) {
+        struct key key = hash_id(&secret, kind, user);
+        *store = shard_store(machine_shard(run->machine, key_shard(key)));
+        if (store_find(*store, key, row, &target) == FOUND_ROW) return true;
+    }
+    return false;
+}
+
+static int64_t segment_members(struct test_run *run, uint16_t segment)
+{
+    int64_t n = 0;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        n += member_count(shard_store(machine_shard(run->machine, i)), segment);
+    return n;
+}
+
+/* A list of people who are the members, or how many there are. */
+static void expect_segment(struct expecting *x, const struct node *name, const struct node *who, uint16_t id)
+{
+    int64_t want = who->count, got = segment_members(x->run, id);
+    struct store *store;
+    row_t row;
+    for (uint32_t i = 0; who->kind == NODE_SEQUENCE && i < who->count; i++)
+        if (!find_person(x->run, who->list[i]->text, &store, &row) || !member_get(store, row, id))
+            buf_printf(differ(x, who->list[i]), "%.*s is not in %.*s\n", SHOWN(who->list[i]->text),
+                       SHOWN(name->text));
+    if (who->kind == NODE_SCALAR && !parse_integer(who->text, &want)) want = -1;
+    if (got != want)
+        buf_printf(differ(x, who), "%.*s: expected %lld members, found %lld\n", SHOWN(name->text),
+                   (long long)want, (long long)got);
+}
+
+static void expect_segments(struct expecting *x, const struct node *expected)
+{
+    const struct defset *set = shard_definitions(machine_shard(x->run->machine, 0));
+    for (uint32_t i = 0; i < expected->count; i++) {
+        const struct node *name = node_key(expected, i);
+        uint16_t id = defset_segment(set, name->text);
+        if (id == ID_NONE)
+            buf_printf(differ(x, name), "there is no segment '%.*s'\n", SHOWN(name->text));
+        else
+            expect_segment(x, name, node_value(expected, i), id);
+    }
+}
+
+static void expect_attributes(struct expecting *x, const struct node *user, const struct node *fields)
+{
+    struct test_run *run = x->run;
+    const struct schema *schema = &shard_definitions(machine_shard(run->machine, 0))->schema;
+    struct store *store;
+    row_t row;
+    struct buf got = {0};
+    if (!find_person(run, user->text, &store, &row)) {
+        buf_printf(differ(x, user), "there is no person '%.*s'\n", SHOWN(user->text));
+        return;
+    }
+    for (uint32_t k = 0; k < fields->count; k++) {
+        uint16_t id = schema_find(schema, NAME_ATTRIBUTE, node_key(fields, k)->text);
+        buf_clear(&got);
+        value_write(id == ID_NONE ? value_none() : attribute_get(store, row, id), &got);
+        if (!same_value(buf_slice(&got), node_value(fields, k)))
+            say_value(x, node_value(fields, k), node_key(fields, k)->text, node_value(fields, k),
+                      buf_slice(&got));
+    }
+    buf_free(&got);
+}
+
+/* {u1: {city: Sochi}}: attributes at the end. */
+static void expect_profiles(struct expecting *x, const struct node *expected)
+{
+    for (uint32_t i = 0; i < expected->count; i++)
+        expect_attributes(x, node_key(expected, i), node_value(expected, i));
+}
+
+/* ---- all together ---------------------------------------------------------------------------------------- */
+
+static void expect_key(struct expecting *x, const struct node *key, const struct node *value)
+{
+    if (slice_is(key->text, "actions"))
+        expect_list(x, "action", &x->run->actions, value);
+    else if (slice_is(key->text, "suppressed"))
+        expect_list(x, "suppressed send", &x->run->suppressed, value);
+    else if (slice_is(key->text, "deferred"))
+        expect_list(x, "deferred send", &x->run->deferred, value);
+    else if (slice_is(key->text, "journeys"))
+        expect_journeys(x, value);
+    else if (slice_is(key->text, "segments"))
+        expect_segments(x, value);
+    else if (slice_is(key->text, "profile"))
+        expect_profiles(x, value);
+    else
+        buf_printf(differ(x, key),
+                   "nothing is known about '%.*s'; expect actions, suppressed, deferred, journeys, segments, "
+                   "profile\n",
+                   SHOWN(key->text));
+}
+
+bool expectations_met(struct test_run *run, struct buf *report)
+{
+    struct expecting x = {.run = run, .report = report};
+    const struct node *expect = run->test->expect;
+    for (uint32_t i = 0; expect && i < expect->count; i++)
+        expect_key(&x, node_key(expect, i), node_value(expect, i));
+    if (x.differences == 0) return true;
+    buf_put_str(report, "  what happened:\n");
+    for (const struct happened *h = run->first; h; h = h->next) {
+        struct buf offset = {0};
+        print_offset(h->at - run->test->at, &offset);
+        buf_printf(report, "  %12.*s  %.*s\n", (int)offset.n, (const char *)offset.p, SHOWN(h->text));
+        buf_free(&offset);
+    }
+    return false;
+}

@@ -1,0 +1,37 @@
+/* testfile.h - journey tests as they are written: *.test.yaml beside the definitions.
+ * Owner: one arena for all files of a run. Fails: mistakes in a test file are diagnostics, and the run ends. */
+#ifndef HG_TOOLS_TESTFILE_H
+#define HG_TOOLS_TESTFILE_H
+
+#include "core/define/yaml.h"
+
+struct test_event {
+    uint32_t after;           /* seconds from the start */
+    struct slice record;      /* Segment message as MessagePack; empty: an outcome */
+    struct slice user;        /* outcome: whose, */
+    struct slice outcome, of; /* opened, and of which step */
+    const struct node *node;
+};
+
+struct test_case {
+    struct slice name;
+    const char *file;
+    uint32_t line;
+    uint32_t at, run_for;
+    bool holdout_by_hash;
+    uint32_t event_count;
+    struct test_event *events; /* in order of time, what is given first */
+    const struct node *only;   /* list of journeys, NULL: all */
+    const struct node *expect; /* NULL: nothing */
+};
+
+struct test_list {
+    uint32_t count, capacity;
+    struct test_case *list;
+};
+void tests_read(const char *dir, struct arena *a, struct diagnostics *d, struct test_list *out);
+
+/* Any YAML as MessagePack, scalars after YAML 1.2's core schema. */
+void node_pack(const struct node *n, struct buf *out);
+
+#endif

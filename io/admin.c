@@ -131,11 +131,11 @@ static void open_for_business(void *owner, const char *error)
     int code = 0;
     for (uint32_t i = 0; i < o->ingest_count && !code; i++) code = listen_on(e, o->ingest[i], false);
     if (!code) code = listen_on(e, o->admin, true);
+    if (!code && !emit_start(e)) code = 78;
     if (code) {
         exit_with(e, code);
         return;
     }
-    emit_start(e);
     printf("ready%.*s threads=%u profiles=%llu recovered_lsn=%llu io=%s\n", (int)e->admin->ready_line.n,
            (char *)e->admin->ready_line.p, e->threads, (unsigned long long)profiles,
            (unsigned long long)e->recovered.lsn_sum, e->io_name);
@@ -239,13 +239,13 @@ static void stop_all(void *owner, uint64_t number, const char *error)
     scatter_start(s);
 }
 
-static void drained(void *owner, uint32_t next_due)
+static void drained(void *owner, uint32_t next_due, uint64_t events)
 {
     struct engine *e = owner;
     (void)next_due;
     admin_conns_close(e);
     atomic_store(&e->frozen, true); /* what is cut now is all there is: no log tail is left */
-    if (!snapshot_start(e, stop_all, e)) quiet_wait(e, drained, e); /* one is being written: after it */
+    if (!snapshot_start(e, stop_all, e)) quiet_wait(e, true, drained, e); /* one is being written: after it */
 }
 
 void admin_shutdown(struct engine *e)
@@ -256,7 +256,7 @@ void admin_shutdown(struct engine *e)
     log_line(LOG_INFO, "stopping", "reason=\"drain, snapshot, exit\"");
     close_listeners(e);
     atomic_store(&e->draining, true);
-    quiet_wait(e, drained, e);
+    quiet_wait(e, true, drained, e);
 }
 
 void admin_stop(struct engine *e)

@@ -106,7 +106,9 @@ uint32_t admin_conn_tails(const struct admin_conn *c); /* bits of enum tail_kind
 void admin_conn_set_tails(struct admin_conn *c, uint32_t kinds);
 
 /* Everything due has run, no message is on its way, all of it is durable. done on worker 0. */
-void quiet_wait(struct engine *e, void (*done)(void *owner, uint32_t next_due), void *owner);
+/* durable: and until the disk has all of it. events: how many all shards ever received. */
+typedef void quiet_done(void *owner, uint32_t next_due, uint64_t events);
+void quiet_wait(struct engine *e, bool durable, quiet_done *done, void *owner);
 
 /* Methods, by file. */
 void method_hello(struct request *r);
@@ -167,7 +169,7 @@ void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner);
 
 /* emit.c: Forward sinks */
-void emit_start(struct engine *e);
+bool emit_start(struct engine *e); /* false: an address that is none, told by one line */
 void emit_turn(struct engine *e);
 void emit_destroy(struct engine *e); /* closes; gone when emit_closed */
 bool emit_closed(const struct engine *e);

@@ -1,5 +1,6 @@
-/* admin_clock.c - the test clock: it stops at every second at which something is due, waits until all of it has run and is
- * durable, and goes on. At the end every shard's time is moved, so that the log remembers how far the clock went. */
+/* admin_clock.c - the test clock: it stops at every second at which something is due, waits until all of it has run, and
+ * goes on. What it caused leaves when the disk has it, as always. At the end one shard's time is moved, so that the log
+ * remembers how far the clock went. */
 #include "io/admin.h"
 
 #include <stdlib.h>
@@ -7,15 +8,18 @@
 struct advance {
     struct request *request;
     uint32_t to, steps;
+    uint64_t after; /* events that have to be here before the clock moves */
+    uint64_t seen;  /* of them, when we last looked, and when that was */
+    uint64_t seen_at_us;
 };
+enum { AFTER_PATIENCE_US = 10 * 1000000 };
 
-static enum call_state move_shards(struct worker *w, struct part *p)
+static enum call_state move_a_shard(struct worker *w, struct part *p)
 {
     uint32_t ran;
     if (w->now < clock_now(&w->engine->clock)) return CALL_WAIT;
-    for (; p->shard < w->shard_count; p->shard++)
-        if (!worker_tick(w, w->shards[p->shard], 0, &ran)) return CALL_WAIT;
-    return CALL_HELD;
+    if (w->index == 0 && !worker_tick(w, w->shards[0], 0, &ran)) return CALL_WAIT;
+    return CALL_DONE;
 }
 
 static void moved(struct scatter *s)
@@ -31,20 +35,48 @@ static void moved(struct scatter *s)
     request_reply(r);
 }
 
-static void settled(void *owner, uint32_t next_due)
+static quiet_done settled;
+
+/* Messages to another worker travel once their cause is durable, so with several workers quiet means durable. */
+static void settle(struct engine *e, struct advance *a) { quiet_wait(e, e->threads > 1, settled, a); }
+
+/* Events travel on another socket: what the caller has sent before may still be on its way. */
+static void wait_for_events(struct engine *e, struct advance *a, uint64_t events)
+{
+    uint64_t now_us = loop_now_us();
+    if (events != a->seen || !a->seen_at_us) {
+        a->seen = events;
+        a->seen_at_us = now_us;
+    }
+    if (now_us - a->seen_at_us < AFTER_PATIENCE_US) {
+        settle(e, a);
+        return;
+    }
+    e->admin->advance = NULL;
+    request_fail(a->request, ERROR_FAILED, "after_not_reached",
+                 "%llu events are here, 'after' says %llu, and none came for 10 s",
+                 (unsigned long long)events, (unsigned long long)a->after);
+    free(a);
+}
+
+static void settled(void *owner, uint32_t next_due, uint64_t events)
 {
     struct advance *a = owner;
     struct engine *e = a->request->engine;
+    if (events < a->after) {
+        wait_for_events(e, a, events);
+        return;
+    }
     uint32_t now = clock_now(&e->clock);
     if (now < a->to) {
         uint32_t stop = next_due <= now ? now + 1 : next_due;
         clock_move(&e->clock, stop < a->to ? stop : a->to);
         a->steps++;
-        quiet_wait(e, settled, a);
+        settle(e, a);
         return;
     }
     struct scatter *s = scatter_new(e, a);
-    s->run = move_shards;
+    s->run = move_a_shard;
     s->done = moved;
     scatter_start(s);
 }
@@ -63,6 +95,9 @@ void method_clock_advance(struct request *r)
         return;
     }
     uint32_t now = clock_now(&e->clock);
+    const msgpack_object *wanted =
+        map_get(r->params->via.array.size ? &r->params->via.array.ptr[0] : NULL, "after");
+    uint64_t after = wanted && wanted->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? wanted->via.u64 : 0;
     if (!object_second(param(r, 0, "to"), &to)) {
         if (!object_duration(map_get(r->params->via.array.size ? &r->params->via.array.ptr[0] : NULL, "by"),
                              &by) ||
@@ -78,9 +113,9 @@ void method_clock_advance(struct request *r)
     }
     struct advance *a = calloc(1, sizeof *a);
     CHECK(a != NULL);
-    *a = (struct advance){.request = r, .to = to};
+    *a = (struct advance){.request = r, .to = to, .after = after};
     e->admin->advance = a;
-    quiet_wait(e, settled, a);
+    settle(e, a);
 }
 
 void method_clock_accept(struct request *r)

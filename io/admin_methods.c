@@ -14,7 +14,8 @@ const struct method admin_methods[] = {
     {"profile.why", method_profile_why, "id, journey?", "[{journey, decision, at, detail, entries}]", false},
     {"segment.list", method_segment_list, "", "[{name, description, members, when}]", false},
     {"segment.count", method_segment_count, "name", "{name, members}", false},
-    {"segment.members", method_segment_members, "name, limit?, columns? (expressions, ';' between them)", "{members: [{user_id, anonymous_id, columns?}]}", false},
+    {"segment.members", method_segment_members, "name, limit?, columns? (expressions, ';' between them)",
+     "{members: [{user_id, anonymous_id, columns?}]}", false},
     {"segment.explain", method_segment_explain, "name, id",
      "{name, member, entered, left, value, next_change}", false},
     {"query.count", method_query_count, "expression", "{count, of, as_of, errors}", false},
@@ -34,7 +35,8 @@ const struct method admin_methods[] = {
     {"events.tail", method_events_tail, "kinds: [events|transitions|actions|rejects]",
      "{}; then notifications [2, \"tail\", [line]]", false},
     {"snapshot.start", method_snapshot_start, "", "{number}", true},
-    {"clock.advance", method_clock_advance, "to: TIME | by: DURATION", "{now, stops}", true},
+    {"clock.advance", method_clock_advance, "to: TIME | by: DURATION, after?: events received",
+     "{now, stops}", true},
     {"clock.accept", method_clock_accept, "", "{moved_s}", true},
 };
 const uint32_t admin_method_count = sizeof admin_methods / sizeof admin_methods[0];

@@ -10,23 +10,25 @@
 #include "core/model/event.h"
 
 struct forward_entry {
-    struct slice record;      /* one MessagePack map, or whatever stands in its place when reject says so */
-    int64_t time_ms;          /* of the entry, 0: none given */
-    enum reject reject;       /* REJECT_NONE, BAD_ENTRY, BAD_TAG, BAD_TIME, TOO_LARGE, TOO_DEEP: park it */
+    struct slice record; /* one MessagePack map, or whatever stands in its place when reject says so */
+    int64_t time_ms;     /* of the entry, 0: none given */
+    enum reject reject;  /* REJECT_NONE, BAD_ENTRY, BAD_TAG, BAD_TIME, TOO_LARGE, TOO_DEEP: park it */
 };
 struct forward_chunk {
     struct slice tag;
-    struct slice chunk;       /* empty: no ack wanted */
-    bool chunk_is_bin;        /* echo it in the form it came */
+    struct slice chunk; /* empty: no ack wanted */
+    bool chunk_is_bin;  /* echo it in the form it came */
     uint32_t entries;
 };
 
 /* X(name, text) */
 #define FORWARD_CLOSE_REASONS(X)                                                                             \
-    X(NONE, "none") X(NOT_FORWARD, "not_forward") X(BAD_MSGPACK, "bad_msgpack") X(TOO_DEEP, "too_deep")      \
-    X(FRAME_TOO_LARGE, "frame_too_large") X(BAD_OPTION, "bad_option") X(BAD_CHUNK, "bad_chunk")              \
-    X(BAD_ENTRIES, "bad_entries") X(BAD_COMPRESSION, "bad_compression") X(INFLATED_TOO_LARGE, "inflated_too_large") \
-    X(UNSUPPORTED, "unsupported") X(HANDSHAKE, "handshake")
+    X(NONE, "none")                                                                                          \
+    X(NOT_FORWARD, "not_forward") X(BAD_MSGPACK, "bad_msgpack") X(TOO_DEEP, "too_deep")                      \
+        X(FRAME_TOO_LARGE, "frame_too_large") X(BAD_OPTION, "bad_option") X(BAD_CHUNK, "bad_chunk")          \
+            X(BAD_ENTRIES, "bad_entries") X(BAD_COMPRESSION, "bad_compression")                              \
+                X(INFLATED_TOO_LARGE, "inflated_too_large") X(UNSUPPORTED, "unsupported")                    \
+                    X(HANDSHAKE, "handshake")
 enum forward_close {
 #define X(name, text) FORWARD_CLOSE_##name,
     FORWARD_CLOSE_REASONS(X)
@@ -49,7 +51,8 @@ struct forward;
 struct forward_security { /* NULL in forward_create: none */
     struct slice shared_key, hostname;
 };
-struct forward *forward_create(const struct forward_sink *sink, const struct forward_security *security, const uint8_t nonce[16]);
+struct forward *forward_create(const struct forward_sink *sink, const struct forward_security *security,
+                               const uint8_t nonce[16]);
 void forward_destroy(struct forward *f);
 void forward_start(struct forward *f); /* sends HELO when there is a key */
 /* Any number of bytes, cut anywhere. FORWARD_CLOSE_NONE: go on. */

@@ -8,9 +8,11 @@
 struct quiet {
     struct engine *engine;
     uint64_t sent, received, sent_before;
+    uint64_t events; /* received by all shards ever */
     uint32_t next_due, rounds;
+    bool durable;         /* wait for the disk, too */
     pthread_mutex_t lock; /* the workers add up their answers */
-    void (*done)(void *owner, uint32_t next_due);
+    quiet_done *done;
     void *owner;
 };
 
@@ -21,26 +23,29 @@ static bool mail_waits(struct worker *w)
     return false;
 }
 
-static bool idle(struct worker *w)
+static bool idle(struct worker *w, bool durable)
 {
     bool frozen = atomic_load(&w->engine->frozen);
     if (!frozen && (w->now < clock_now(&w->engine->clock) || w->woken_until != w->now)) return false;
-    return intake_idle(w) && queue_empty(&w->held) && !w->outbound_bytes && !mail_waits(w) &&
-           wal_durable(w->wal) == wal_last(w->wal);
+    if (!intake_idle(w) || w->outbound_bytes || mail_waits(w)) return false;
+    return !durable || (queue_empty(&w->held) && wal_durable(w->wal) == wal_last(w->wal));
 }
 
 static enum call_state wait_idle(struct worker *w, struct part *p)
 {
     struct quiet *q = p->scatter->owner;
-    if (!idle(w)) return CALL_WAIT;
+    if (!idle(w, q->durable)) return CALL_WAIT;
     uint32_t next = UINT32_MAX;
+    uint64_t events = 0;
     for (uint32_t i = 0; i < w->shard_count; i++) {
+        events += shard_counters(w->shards[i])->received;
         uint32_t due = shard_next_due(w->shards[i]);
         if (due < next) next = due;
     }
     pthread_mutex_lock(&q->lock);
     q->sent += w->counters.notes_sent;
     q->received += w->counters.notes_received;
+    q->events += events;
     if (next < q->next_due) q->next_due = next;
     pthread_mutex_unlock(&q->lock);
     return CALL_DONE;
@@ -58,17 +63,15 @@ static void round_over(struct scatter *s)
         start_round(q);
         return;
     }
-    void (*done)(void *owner, uint32_t next_due) = q->done;
-    void *owner = q->owner;
-    uint32_t next = q->next_due;
+    struct quiet result = *q;
     pthread_mutex_destroy(&q->lock);
     free(q);
-    done(owner, next);
+    result.done(result.owner, result.next_due, result.events);
 }
 
 static void start_round(struct quiet *q)
 {
-    q->sent = q->received = 0;
+    q->sent = q->received = q->events = 0;
     q->next_due = UINT32_MAX;
     q->rounds++;
     struct scatter *s = scatter_new(q->engine, q);
@@ -77,11 +80,12 @@ static void start_round(struct quiet *q)
     scatter_start(s);
 }
 
-void quiet_wait(struct engine *e, void (*done)(void *owner, uint32_t next_due), void *owner)
+void quiet_wait(struct engine *e, bool durable, quiet_done *done, void *owner)
 {
     struct quiet *q = calloc(1, sizeof *q);
     CHECK(q != NULL);
     q->engine = e;
+    q->durable = durable;
     q->done = done;
     q->owner = owner;
     pthread_mutex_init(&q->lock, NULL);

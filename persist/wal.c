@@ -51,6 +51,7 @@ struct wal {
     uint64_t synced_us[2]; /* when groups were submitted that became durable since the last pump */
     uint32_t synced;
     bool sealed, failed;
+    bool urgent; /* the buffer that fills holds more than ticks: somebody may wait for it */
     struct wal_stats stats;
     uint32_t sync_us[SYNC_BUCKETS];
 };
@@ -157,6 +158,7 @@ uint64_t wal_append(struct wal *w, const struct record *r)
     g->used += n;
     g->records++;
     w->last_lsn[r->shard] = r->lsn;
+    w->urgent |= r->kind != RECORD_TICK;
     return ++w->ticket;
 }
 
@@ -228,6 +230,7 @@ static void submit(struct wal *w, struct group *g, bool with_header)
     w->in_flight++;
     w->filling ^= 1;
     w->filling_since_us = 0;
+    w->urgent = false;
     w->stats.groups++;
     w->stats.records += g->records;
     w->stats.bytes += g->write_bytes;
@@ -264,8 +267,8 @@ static uint32_t pump_records(struct wal *w)
     struct group *g = &w->groups[w->filling];
     if (!w->filling_since_us) w->filling_since_us = w->now_us;
     uint64_t age = w->now_us - w->filling_since_us;
-    if (w->in_flight && g->used < SECOND_GROUP_BYTES && age < w->config.delay_us)
-        return w->config.delay_us - (uint32_t)age;
+    bool may_wait = w->in_flight ? g->used < SECOND_GROUP_BYTES : !w->urgent;
+    if (may_wait && age < w->config.delay_us) return w->config.delay_us - (uint32_t)age;
     start_group(w); /* or a completion of the next file's zeros calls us again */
     return UINT32_MAX;
 }

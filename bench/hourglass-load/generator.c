@@ -41,6 +41,7 @@ const char *generator_definitions(void)
            "    trigger: {event: Product Added, where: e.price > 100}\n"
            "    reentry: {after: 7d}\n"
            "    goal: {event: Order Completed, within: 3d, value: e.total}\n"
+           "    exit: [{after: 7d}]\n"
            "    steps: [{wait: 30m}, {send: {id: mail, channel: email, template: cart}}]\n";
 }
 

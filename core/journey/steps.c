@@ -92,9 +92,18 @@ static bool do_task(struct run *r, struct seat *seat, const struct step *s)
 {
     return act(r, seat, s, ACTION_TASK);
 }
+/* Nobody is put into an ad cabinet without consent; being taken out needs none. */
 static bool do_audience(struct run *r, struct seat *seat, const struct step *s)
 {
-    return act(r, seat, s, ACTION_AUDIENCE);
+    const struct channel *c = channel_of(r->w->set, s->act.channel);
+    bool adds = slice_is(s->act.op, "add");
+    enum decision why =
+        adds && c ? consent_allows(r->w->store, r->w->row, c, (struct slice){0}) : DECISION_NONE;
+    if (why == DECISION_NONE) return act(r, seat, s, ACTION_AUDIENCE);
+    r->w->actions->suppressed[why]++;
+    run_note(r, seat->head.journey, why, seat->head.step);
+    run_tell(r, seat, TRANSITION_SUPPRESS, why);
+    return go(r, seat, s->next);
 }
 
 /* ---- what changes the person ------------------------------------------------------------------------ */

@@ -170,7 +170,7 @@ bool shard_snapshot_step(struct shard *s, uint32_t rows)
 static void copy_fields(struct reader *in, void *to, size_t n)
 {
     const uint8_t *p = read_bytes(in, n);
-    if (!in->bad) memcpy(to, p, n);
+    if (!in->bad && n) memcpy(to, p, n);
 }
 
 static bool reserve_heap(struct shard *s, size_t bytes)
@@ -194,7 +194,7 @@ static void read_counters(struct shard *s, struct reader *in)
         struct slice text = read_slice(in, u->bytes = read_le32(in));
         if (in->bad) break;
         u->text = heap_alloc(&s->store.heap, text.n);
-        memcpy(heap_at(&s->store.heap, u->text), text.p, text.n);
+        if (text.n) memcpy(heap_at(&s->store.heap, u->text), text.p, text.n);
         u->count = read_le64(in);
         s->undeclared_count = i + 1;
     }
@@ -215,7 +215,7 @@ static void read_message_queue(struct shard *s, struct reader *in)
         uint32_t handle = heap_alloc(heap, (uint32_t)sizeof m + m.bytes);
         struct out_message *to = heap_at(heap, handle);
         *to = m;
-        memcpy(to + 1, body.p, body.n);
+        if (body.n) memcpy(to + 1, body.p, body.n);
         if (s->out_last)
             ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
         else
@@ -236,7 +236,7 @@ static void read_parked(struct shard *s, struct reader *in, struct pending_merge
         uint32_t handle = heap_alloc(heap, (uint32_t)sizeof p + p.bytes);
         struct parked *to = heap_at(heap, handle);
         *to = p;
-        memcpy(to + 1, raw.p, raw.n);
+        if (raw.n) memcpy(to + 1, raw.p, raw.n);
         if (merge->last)
             ((struct parked *)heap_at(heap, merge->last))->next = handle;
         else
@@ -275,7 +275,7 @@ static void read_rejects(struct shard *s, struct reader *in)
         struct slice raw = read_slice(in, k->bytes = read_le32(in));
         if (in->bad) return;
         k->handle = heap_alloc(&s->store.heap, raw.n);
-        memcpy(heap_at(&s->store.heap, k->handle), raw.p, raw.n);
+        if (raw.n) memcpy(heap_at(&s->store.heap, k->handle), raw.p, raw.n);
     }
 }
 

@@ -117,7 +117,7 @@ static inline bool person_history(void *self, uint16_t type, struct history_view
         out->stride = PROPS;
         out->type = &person_types[t];
         out->heap = &person_heap;
-        if (t == 0) out->days = p->days, out->day_count = p->day_count;
+        if (t == 0) out->days = p->days, out->day_count = p->day_count, out->day_sums = 1;
     }
     out->count = out->n + (type == ORDER ? p->folded : 0);
     if (out->n) out->first = history_time(out, 0), out->last = history_time(out, out->n - 1);

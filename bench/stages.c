@@ -30,36 +30,46 @@ static double cpu_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static const struct defset *definitions(void *host, uint32_t version, struct key hash) { return ((struct bench *)host)->set; }
+static const struct defset *definitions(void *host, uint32_t version, struct key hash)
+{
+    return ((struct bench *)host)->set;
+}
 
 /* Segments over what the events bring: thresholds of counts, windows and sums spread so that some flip all the time. */
 static void write_definitions(const struct bench *b, struct buf *out)
 {
     static const char *events[] = {"Order Completed", "Product Viewed", "Product Added", "Checkout Started"};
-    buf_put_str(out, "timezone: UTC\nevents:\n"
-                     "  Order Completed: {keep: 365d, properties: {order_id: string, total: number, category: string}}\n"
-                     "  Product Viewed: {keep: 30d, properties: {product_id: string, category: string, price: number}}\n"
-                     "  Product Added: {keep: 30d, properties: {product_id: string, price: number}}\n"
-                     "  Product Removed: {keep: 30d, properties: {product_id: string}}\n"
-                     "  Cart Viewed: {keep: 7d}\n"
-                     "  Checkout Started: {keep: 7d, properties: {total: number}}\n"
-                     "channels: {email: {consent: not_needed, caps: [1 per 1d]}}\nsegments:\n");
+    buf_put_str(
+        out,
+        "timezone: UTC\nevents:\n"
+        "  Order Completed: {keep: 365d, properties: {order_id: string, total: number, category: string}}\n"
+        "  Product Viewed: {keep: 30d, properties: {product_id: string, category: string, price: number}}\n"
+        "  Product Added: {keep: 30d, properties: {product_id: string, price: number}}\n"
+        "  Product Removed: {keep: 30d, properties: {product_id: string}}\n"
+        "  Cart Viewed: {keep: 7d}\n"
+        "  Checkout Started: {keep: 7d, properties: {total: number}}\n"
+        "channels: {email: {consent: not_needed, caps: [1 per 1d]}}\nsegments:\n");
     for (uint32_t i = 0; i < b->segments; i++) {
         const char *e = events[i % 4];
         uint32_t n = 1 + i / 4;
         switch (i / 4 % 4) {
         case 0: buf_printf(out, "  s%u: count(\"%s\") >= %u\n", i, e, n); break;
         case 1: buf_printf(out, "  s%u: count(\"%s\", days(%u)) >= %u\n", i, e, 1 + i % 7, n % 20 + 1); break;
-        case 2: buf_printf(out, "  s%u: count(\"%s\", hours(%u)) >= %u && count(\"Cart Viewed\") < %u\n", i, e, 6 + i % 40, n % 10 + 1, n); break;
+        case 2:
+            buf_printf(out, "  s%u: count(\"%s\", hours(%u)) >= %u && count(\"Cart Viewed\") < %u\n", i, e,
+                       6 + i % 40, n % 10 + 1, n);
+            break;
         default:
-            buf_printf(out, "  s%u: sum(\"Order Completed\", e.total, days(%u)) > %u && count(\"%s\") > %u\n", i, 1 + i % 30, 1000 * n, e, n / 2);
+            buf_printf(out, "  s%u: sum(\"Order Completed\", e.total, days(%u)) > %u && count(\"%s\") > %u\n",
+                       i, 1 + i % 30, 1000 * n, e, n / 2);
         }
     }
     buf_put_str(out, "journeys:\n");
     for (uint32_t i = 0; i < b->journeys; i++)
-        buf_printf(out, "  j%u:\n    trigger: {event: %s, where: e.price > %u}\n    reentry: {after: 7d}\n"
-                        "    goal: {event: Order Completed, within: 3d, value: e.total}\n"
-                        "    steps: [{wait: %um}, {send: {id: mail, channel: email, template: t%u}}]\n",
+        buf_printf(out,
+                   "  j%u:\n    trigger: {event: %s, where: e.price > %u}\n    reentry: {after: 7d}\n"
+                   "    goal: {event: Order Completed, within: 3d, value: e.total}\n"
+                   "    steps: [{wait: %um}, {send: {id: mail, channel: email, template: t%u}}]\n",
                    i, i % 2 ? "Product Viewed" : "Product Added", 900 + i * 7 % 90, 30 + i, i);
 }
 
@@ -81,7 +91,8 @@ static void open_bench(struct bench *b)
     effects_init(&b->effects);
     arena_init(&b->scratch);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        b->shards[i] = shard_create(&(struct shard_config){.index = (uint8_t)i, .secret = &b->secret, .definitions = definitions, .host = b});
+        b->shards[i] = shard_create(&(struct shard_config){
+            .index = (uint8_t)i, .secret = &b->secret, .definitions = definitions, .host = b});
 }
 
 /* The same events again would be repeats, so every run brings new ones. */
@@ -149,22 +160,32 @@ static int compare(const void *a, const void *b) { return *(const double *)a < *
 static void print_row(const char *name, double *ns, uint32_t n, double *before)
 {
     qsort(ns, n, sizeof *ns, compare);
-    printf("%-28s %7.1f ns/event [%.1f..%.1f]  +%.1f\n", name, ns[n / 2], ns[0], ns[n - 1], ns[n / 2] - *before);
+    printf("%-28s %7.1f ns/event [%.1f..%.1f]  +%.1f\n", name, ns[n / 2], ns[0], ns[n - 1],
+           ns[n / 2] - *before);
     *before = ns[n / 2];
 }
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.users = 1000000, .events = 400000, .segments = 20, .journeys = 5, .runs = 7, .now = 1772359200};
-    static const struct option options[] = {{"users", 1, 0, 'u'}, {"events", 1, 0, 'e'}, {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'}, {"runs", 1, 0, 'r'}, {0}};
+    struct bench b = {
+        .users = 1000000, .events = 400000, .segments = 20, .journeys = 5, .runs = 7, .now = 1772359200};
+    static const struct option options[] = {{"users", 1, 0, 'u'},    {"events", 1, 0, 'e'},
+                                            {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'},
+                                            {"runs", 1, 0, 'r'},     {0}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint32_t v = (uint32_t)strtoul(optarg ? optarg : "0", NULL, 10);
-        if (o == 'u') b.users = v;
-        else if (o == 'e') b.events = v;
-        else if (o == 's') b.segments = v;
-        else if (o == 'j') b.journeys = v;
-        else if (o == 'r') b.runs = v;
-        else return 2;
+        if (o == 'u')
+            b.users = v;
+        else if (o == 'e')
+            b.events = v;
+        else if (o == 's')
+            b.segments = v;
+        else if (o == 'j')
+            b.journeys = v;
+        else if (o == 'r')
+            b.runs = v;
+        else
+            return 2;
     }
     open_bench(&b);
     b.entries = malloc((size_t)b.events * ENTRY_BYTES_MAX);
@@ -172,7 +193,8 @@ int main(int argc, char **argv)
     struct generator g;
     CHECK(b.entries && b.starts && generator_init(&g, "shop", b.users, 0, 1));
     tick_all(&b);
-    for (uint32_t done = 0; done < 3 * b.users; done += b.events, b.now++) { /* everybody exists before it counts */
+    for (uint32_t done = 0; done < 3 * b.users;
+         done += b.events, b.now++) { /* everybody exists before it counts */
         make_events(&b, &g);
         tick_all(&b); /* first: an event ahead of its shard's second would arm a wake-up for the next one */
         run_stage(&b, STAGE_APPLY);
@@ -191,9 +213,10 @@ int main(int argc, char **argv)
         bytes += shard_store(b.shards[i])->heap.bytes_used;
         applied += c->applied, created += c->actions.created, fired += c->timers_fired;
     }
-    printf("people %llu, %.0f heap bytes each, events applied %llu, actions %llu, wake-ups %llu, segments %u, journeys %u\n",
-           (unsigned long long)people, (double)bytes / (double)people, (unsigned long long)applied, (unsigned long long)created,
-           (unsigned long long)fired, b.segments, b.journeys);
+    printf("people %llu, %.0f heap bytes each, events applied %llu, actions %llu, wake-ups %llu, segments "
+           "%u, journeys %u\n",
+           (unsigned long long)people, (double)bytes / (double)people, (unsigned long long)applied,
+           (unsigned long long)created, (unsigned long long)fired, b.segments, b.journeys);
     for (int s = 0; s < 4; s++) print_row(names[s], ns + (uint32_t)s * b.runs, b.runs, &before);
     return 0;
 }

@@ -281,19 +281,25 @@ static void count_event(struct shard *s, uint16_t type)
     }
 }
 
+/* The message's own second exactly as sent; false: it has none that a history could hold. */
+static bool own_second(const struct event *e, uint32_t *second)
+{
+    if (!e->has_own_time || e->own_ms <= 0 || e->own_ms / 1000 >= UINT32_MAX) return false;
+    *second = (uint32_t)(e->own_ms / 1000);
+    return true;
+}
+
 /* Never twice: an event newer than all its person and type have seen cannot be a repeat and costs nothing. */
-static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const struct event *e, bool clamped,
-                             uint32_t at, bool *beyond_history)
+static enum seen seen_before(struct shard *s, row_t row, uint16_t type, const struct event *e,
+                             bool *beyond_history)
 {
     *beyond_history = false;
-    uint32_t own_s = e->own_ms > 0 ? (uint32_t)(e->own_ms / 1000) : 0;
-    if (!e->has_own_time || clamped) return window_seen(&s->store, e->message_hash, s->now, s->now);
-    if (at == own_s) {
-        enum seen seen = behaviour_seen(&s->store, row, type, own_s, (uint32_t)e->message_hash);
-        if (seen != SEEN_UNKNOWABLE) return seen;
-        *beyond_history = true; /* nobody can say any more whether it started something: it starts nothing */
-    }
-    return window_seen(&s->store, e->message_hash, own_s, s->now);
+    uint32_t own_s, hash = (uint32_t)e->message_hash;
+    if (!own_second(e, &own_s)) return window_seen(&s->store, e->message_hash, s->now, s->now);
+    enum seen seen = behaviour_seen(&s->store, row, type, own_s, hash);
+    if (seen != SEEN_UNKNOWABLE) return seen;
+    *beyond_history = true; /* nobody can say any more whether it started something: it starts nothing */
+    return behaviour_seen_lost(&s->store, type, own_s, hash, s->now);
 }
 
 /* An attribute's former value lives in the store's column: triggers that compare it need a copy. */
@@ -344,7 +350,7 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
     const struct schema_event *declared = schema_event(&s->set->schema, type);
     bool clamped, beyond_history;
     uint32_t at = effective_time(s, e, &clamped);
-    enum seen seen = seen_before(s, row, type, e, clamped, at, &beyond_history);
+    enum seen seen = seen_before(s, row, type, e, &beyond_history);
     if (seen != SEEN_NEW) {
         if (seen == SEEN_DUPLICATE)
             s->counters.duplicate++;
@@ -365,8 +371,9 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
     count_event(s, type);
     apply_traits(s, e, at, &turn);
     struct behaviour_change change;
-    behaviour_add(&s->store, row, type, at, e->has_own_time ? (uint32_t)(e->own_ms / 1000) : at, e, s->now,
-                  &change);
+    uint32_t own_s = at;
+    own_second(e, &own_s);
+    behaviour_add(&s->store, row, type, at, own_s, e, s->now, &change);
     touch(&turn.touched, FEATURE_HISTORY, type);
     r = store_row(&s->store, row);
     if ((!declared || declared->activity) && !e->context_inactive && at > r->last_seen) {

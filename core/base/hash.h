@@ -35,7 +35,8 @@ uint64_t hash64_plain(const void *p, size_t n);
 /* The logical shard of a key: 0..LOGICAL_SHARDS-1. */
 static inline uint32_t key_shard(struct key k) { return (uint32_t)(k.hi >> 58); }
 
-uint32_t crc32c(uint32_t crc, const void *p, size_t n);      /* of what came before and these bytes; begin with 0 */
+uint32_t crc32c(uint32_t crc, const void *p,
+                size_t n); /* of what came before and these bytes; begin with 0 */
 uint32_t crc32c_slow(uint32_t crc, const void *p, size_t n); /* the obvious one, to compare with */
 
 #endif

@@ -2,7 +2,12 @@
 #include "core/base/check.h"
 #include "core/define/compile.h"
 
-enum { DAY_S = 86400, KEEP_DEFAULT_S = 90 * DAY_S, CAP_MAX = HISTORY_ENTRIES_MAX, ATTRIBUTE_HISTORY_MAX = 64 };
+enum {
+    DAY_S = 86400,
+    KEEP_DEFAULT_S = 90 * DAY_S,
+    CAP_MAX = HISTORY_ENTRIES_MAX,
+    ATTRIBUTE_HISTORY_MAX = 64
+};
 
 /* ---- types --------------------------------------------------------------------------------- */
 

@@ -3,12 +3,30 @@
 /* clang-format off: a table, one row per key */
 
 /* Short words for shapes, used in this file only. */
-#define TAKES(kind)            {.scalar = SCALAR_##kind}
-#define WORDS(list)            {.scalar = SCALAR_WORD, .words = list}
-#define KEYS(block_name)       {.block = &block_name}
-#define NAMED(shape_name)      {.values = &shape_name}
-#define LIST(shape_name)       {.item = &shape_name}
-#define SOME(kind, shape_name) {.scalar = SCALAR_##kind, .item = &shape_name} /* one, or a list of them */
+#define TAKES(kind)                                                                                          \
+    {                                                                                                        \
+        .scalar = SCALAR_##kind                                                                              \
+    }
+#define WORDS(list)                                                                                          \
+    {                                                                                                        \
+        .scalar = SCALAR_WORD, .words = list                                                                 \
+    }
+#define KEYS(block_name)                                                                                     \
+    {                                                                                                        \
+        .block = &block_name                                                                                 \
+    }
+#define NAMED(shape_name)                                                                                    \
+    {                                                                                                        \
+        .values = &shape_name                                                                                \
+    }
+#define LIST(shape_name)                                                                                     \
+    {                                                                                                        \
+        .item = &shape_name                                                                                  \
+    }
+#define SOME(kind, shape_name)                                                                               \
+    {                                                                                                        \
+        .scalar = SCALAR_##kind, .item = &shape_name                                                         \
+    } /* one, or a list of them */
 #define BLOCK(name, title, ...)                                                                              \
     static const struct key_row name##_keys[] = {__VA_ARGS__, {0}};                                          \
     static const struct block name = {title, name##_keys}
@@ -218,8 +236,7 @@ BLOCK(reentry_block, "reentry", {"after", TAKES(DURATION), 0, "again when this l
       {"while_active", WORDS("ignore|restart|parallel"), 0, "what a trigger does to someone inside"});
 
 BLOCK(conflict, "on_conflict", {"wait", TAKES(DURATION), 0, "the newcomer waits for the lane"});
-BLOCK(lane, "lane",
-      {"name", TAKES(NAME), KEY_REQUIRED, "at most one journey of a lane is active per person"},
+BLOCK(lane, "lane", {"name", TAKES(NAME), KEY_REQUIRED, "at most one journey of a lane is active per person"},
       {"on_conflict",
        {.scalar = SCALAR_WORD, .words = "refuse|take_over", .block = &conflict},
        0,

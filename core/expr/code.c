@@ -9,7 +9,7 @@ struct list {
 
 struct coder {
     struct expr_pool *pool;
-    struct list code, constants, tallies, sequences, zones, patterns, dependencies;
+    struct list code, constants, tallies, sequences, zones, patterns, dependencies, leaves;
     uint32_t depth, deepest;
     const char *reason;
 };
@@ -136,7 +136,7 @@ static bool is_flippable(const struct node *n)
     return n->op == OP_TALLY && (n->a & TALLY_WHAT) <= TALLY_AVG && n->timed;
 }
 
-static uint8_t mirrored(uint8_t op)
+uint8_t op_mirrored(uint8_t op)
 {
     switch (op) {
     case OP_LT: return OP_GT;
@@ -154,7 +154,7 @@ static bool lay_flip(struct coder *c, const struct node *n)
     bool right = is_flippable(n->child[1]) && !n->child[0]->timed;
     if (!left && !right) return false;
     lay(c, n->child[left]);
-    lay_tally(c, n->child[!left], left ? mirrored(n->op) : n->op);
+    lay_tally(c, n->child[!left], left ? op_mirrored(n->op) : n->op);
     return true;
 }
 
@@ -228,17 +228,36 @@ static void lay(struct coder *c, const struct node *n)
 
 /* ---- dependencies --------------------------------------------------------------------------------------------- */
 
+static void depend_by(struct coder *c, enum expr_feature feature, uint16_t id, bool by_leaves)
+{
+    struct expr_dependency d = {(uint8_t)feature, id, by_leaves}, *have = c->dependencies.items;
+    for (uint32_t i = 0; i < c->dependencies.count; i++)
+        if (have[i].feature == feature && have[i].id == id) {
+            have[i].by_leaves &= by_leaves;
+            return;
+        }
+    append(c, &c->dependencies, &d, sizeof d);
+}
+
 static void depend(struct coder *c, enum expr_feature feature, uint16_t id)
 {
-    struct expr_dependency d = {(uint8_t)feature, id};
-    const struct expr_dependency *have = c->dependencies.items;
-    for (uint32_t i = 0; i < c->dependencies.count; i++)
-        if (have[i].feature == feature && have[i].id == id) return;
-    append(c, &c->dependencies, &d, sizeof d);
+    depend_by(c, feature, id, false);
+}
+
+static void collect_leaf(struct coder *c, const struct node *n, struct expr_leaf leaf)
+{
+    append(c, &c->leaves, &leaf, sizeof leaf);
+    depend_by(c, FEATURE_HISTORY, leaf.type, true);
+    if (n->timed) depend(c, FEATURE_NOW, 0);
 }
 
 static void collect(struct coder *c, const struct node *n)
 {
+    struct expr_leaf leaf;
+    if (leaf_of(n, &leaf)) {
+        collect_leaf(c, n, leaf);
+        return;
+    }
     switch (n->op) {
     case OP_ATTRIBUTE: depend(c, FEATURE_ATTRIBUTE, n->b); break;
     case OP_PROFILE: depend(c, FEATURE_PROFILE, n->b); break;
@@ -281,8 +300,9 @@ const struct program *program_make(struct expr_pool *pool, const struct node *ro
         return NULL;
     }
     struct program *p = ARENA_NEW(pool->arena, struct program);
-    *p = (struct program){c.code.items,  c.constants.items, c.tallies.items,      c.sequences.items,
-                          c.zones.items, c.patterns.items,  c.dependencies.items, c.dependencies.count,
-                          root->hash,    root->type,        root->timed};
+    *p = (struct program){c.code.items,   c.constants.items, c.tallies.items,      c.sequences.items,
+                          c.zones.items,  c.patterns.items,  c.dependencies.items, c.dependencies.count,
+                          c.leaves.items, c.leaves.count,    root->hash,           root->type,
+                          root->timed};
     return p;
 }

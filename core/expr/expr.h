@@ -94,10 +94,28 @@ enum expr_feature {
 struct expr_dependency {
     uint8_t feature;
     uint16_t id;
+    bool by_leaves; /* history: read by the program's leaves only */
 };
 /* reachable() names its channel only: whoever knows the channel's address adds that attribute. What reads the person's
  * clock depends on FEATURE_PROFILE, PROFILE_TIMEZONE. */
 const struct expr_dependency *program_dependencies(const struct program *p, uint32_t *count);
+
+/* A comparison of one event type's history with a constant. While none of a type's leaves flips, an event of that type
+ * changes neither the program's value nor brings its next flip by time nearer (see core/segment/leaves.c for when). */
+enum expr_leaf_kind { LEAF_COUNT, LEAF_COUNT_WITHIN, LEAF_SUM, LEAF_AGO };
+struct expr_leaf {
+    uint8_t kind;
+    bool exactly;      /* counts: == or !=, flips at `count` and behind it */
+    uint16_t type;     /* of the event */
+    uint16_t property; /* LEAF_SUM */
+    uint32_t window_s; /* LEAF_COUNT_WITHIN, LEAF_SUM; 0: lifetime */
+    union {
+        uint32_t count;  /* flips when the count rises to it */
+        double number;   /* LEAF_SUM */
+        int64_t seconds; /* LEAF_AGO */
+    };
+};
+const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count);
 bool program_timed(const struct program *p);        /* its value can change without an event */
 uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
 enum expr_want program_result(const struct program *p);

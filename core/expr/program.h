@@ -48,6 +48,8 @@ struct program {
     const struct pattern *const *patterns;
     const struct expr_dependency *dependencies;
     uint32_t dependency_count;
+    const struct expr_leaf *leaves;
+    uint32_t leaf_count;
     uint64_t identity;
     const struct type *type;
     bool timed;
@@ -116,6 +118,10 @@ bool order_holds(enum op op, int order);
 struct value duration_of(__int128 nanoseconds); /* V_ERROR out of range */
 struct value time_of(__int128 nanoseconds);
 static inline __int128 nanoseconds(struct value v) { return (__int128)v.i * 1000000000 + (int32_t)v.n; }
+
+/* ---- leaf.c --------------------------------------------------------------------------------- */
+bool leaf_of(const struct node *n, struct expr_leaf *leaf); /* false: another kind of node */
+uint8_t op_mirrored(uint8_t op);                            /* a op b == b mirrored(op) a */
 
 /* ---- handlers, by file ---------------------------------------------------------------------- */
 handler op_list, op_map, op_select, op_index, op_in, op_negate, op_arithmetic, op_compare,

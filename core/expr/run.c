@@ -310,6 +310,12 @@ const struct expr_dependency *program_dependencies(const struct program *p, uint
     return p->dependencies;
 }
 
+const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count)
+{
+    *count = p->leaf_count;
+    return p->leaves;
+}
+
 bool program_timed(const struct program *p) { return p->timed; }
 uint64_t program_identity(const struct program *p) { return p->identity; }
 bool program_yields_date(const struct program *p) { return p->type->kind == TYPE_DATE; }

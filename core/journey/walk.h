@@ -14,7 +14,8 @@
 #define DECISIONS(X)                                                                                         \
     X(NONE, "none")                                                                                          \
     X(ENTERED, "entered")                                                                                    \
-    X(HELD_OUT, "held_out") X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside")         \
+    X(HELD_OUT, "held_out")                                                                                  \
+    X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside")                                 \
         X(REENTRY, "re-entry not yet allowed") X(NOT_LIVE, "journey is not live")                            \
             X(LATE, "event came too late to start") X(GOAL, "reached its goal") X(EXITED, "left by an exit") \
                 X(COMPLETED, "walked to the end") X(TIMEOUT, "ran out of time") X(CANCELLED, "cancelled")    \

@@ -25,7 +25,7 @@ struct history_view {
     const struct day_bucket *days;
     uint32_t day_count;
     uint32_t count, first, last; /* lifetime: number, earliest and latest second */
-    uint32_t day_sums;      /* number properties that the sums of a day were made for; later ones are zero */
+    uint32_t day_sums; /* number properties that the sums of a day were made for; later ones are zero */
 };
 
 extern const uint64_t CELL_ABSENT; /* 0 */

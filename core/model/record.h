@@ -25,23 +25,26 @@ enum { RECORD_HEAD_MAX = 16 };
 struct record {
     uint8_t kind;
     uint8_t shard;
-    uint8_t head_bytes;           /* the payload's first bytes may stand here, so that an event's raw bytes need not be */
-    uint8_t head[RECORD_HEAD_MAX]; /* copied together: the logged payload is head[0..head_bytes) ++ payload; read back whole */
+    uint8_t
+        head_bytes; /* the payload's first bytes may stand here, so that an event's raw bytes need not be */
+    uint8_t head
+        [RECORD_HEAD_MAX]; /* copied together: the logged payload is head[0..head_bytes) ++ payload; read back whole */
     struct slice payload;
     uint64_t lsn;    /* of this shard; given by the log */
     uint64_t cookie; /* who waits for it (volatile, never logged); 0: nobody */
 };
 
 enum admin_kind {
-    ADMIN_LIMITS = 1,   /* outbox limit u64: decides deferrals, so it is a record and not a flag of the moment */
-    ADMIN_JOURNEY,      /* command u16 (enum journey_command), journey u16, person key 16 */
+    ADMIN_LIMITS =
+        1,         /* outbox limit u64: decides deferrals, so it is a record and not a flag of the moment */
+    ADMIN_JOURNEY, /* command u16 (enum journey_command), journey u16, person key 16 */
 };
 
 enum message_kind {
     MESSAGE_MERGE_PULL = 1, /* user key 16, anonymous key 16: give me your half, leave a forward */
     MESSAGE_MERGE_DATA,     /* user key 16, anonymous key 16, status u8, profile bytes */
-    MESSAGE_FORWARD,        /* target key 16, entry_ms i64, raw event: a linked id's event goes to its owner */
-    MESSAGE_LINK,           /* link key 16, target key 16: an identifying trait now leads to this person */
+    MESSAGE_FORWARD, /* target key 16, entry_ms i64, raw event: a linked id's event goes to its owner */
+    MESSAGE_LINK,    /* link key 16, target key 16: an identifying trait now leads to this person */
 };
 
 enum { MESSAGE_HEADER_BYTES = 12 };

@@ -16,11 +16,11 @@ struct instance {
     struct key id;         /* hash of id text at entry, journey, version, entry number: for ever */
     uint32_t entry_number; /* 1 = first */
     uint32_t entered_at;
-    uint32_t due;          /* of the current wait or deferral; UINT32_MAX: none */
-    uint32_t step_at;      /* when the current step began */
+    uint32_t due;     /* of the current wait or deferral; UINT32_MAX: none */
+    uint32_t step_at; /* when the current step began */
     uint16_t step;
-    uint16_t visit;        /* action steps entered so far: part of the action id */
-    uint8_t state;         /* enum instance_state */
+    uint16_t visit; /* action steps entered so far: part of the action id */
+    uint8_t state;  /* enum instance_state */
     uint8_t flags;
     uint16_t attempt;      /* cascade position, deferral count */
     uint32_t deadline;     /* goal's `within`, and what else ends it by time; UINT32_MAX: none */
@@ -35,18 +35,28 @@ _Static_assert(sizeof(struct instance) == 72, "no padding");
 /* BLOCK_JSTATS: one per (profile, journey) ever entered or decided, sorted by journey. */
 struct journey_memory {
     uint16_t journey;
-    uint16_t reason;       /* last decision, journey/walk.h enum decision */
+    uint16_t reason; /* last decision, journey/walk.h enum decision */
     uint32_t decided_at;
-    uint32_t entries;      /* how often entered */
+    uint32_t entries; /* how often entered */
     uint32_t last_entry;
     uint32_t last_end;
-    uint32_t detail;       /* meaning by reason */
+    uint32_t detail; /* meaning by reason */
 };
 _Static_assert(sizeof(struct journey_memory) == 24, "no padding");
 
-enum message_state { MESSAGE_CREATED = 1, MESSAGE_DELIVERED = 2, MESSAGE_OPENED = 4, MESSAGE_CLICKED = 8, MESSAGE_REPLIED = 16,
-                     MESSAGE_BOUNCED = 32, MESSAGE_FAILED = 64, MESSAGE_COMPLAINED = 128, MESSAGE_SUPPRESSED = 256, MESSAGE_CONFIRMED = 512,
-                     MESSAGE_UNCAPPED = 1024 /* transactional: outside the caps */ };
+enum message_state {
+    MESSAGE_CREATED = 1,
+    MESSAGE_DELIVERED = 2,
+    MESSAGE_OPENED = 4,
+    MESSAGE_CLICKED = 8,
+    MESSAGE_REPLIED = 16,
+    MESSAGE_BOUNCED = 32,
+    MESSAGE_FAILED = 64,
+    MESSAGE_COMPLAINED = 128,
+    MESSAGE_SUPPRESSED = 256,
+    MESSAGE_CONFIRMED = 512,
+    MESSAGE_UNCAPPED = 1024 /* transactional: outside the caps */
+};
 
 /* BLOCK_SENDS: the last SENDS_KEPT_MAX sends, oldest first. */
 struct send {
@@ -56,18 +66,18 @@ struct send {
     uint16_t journey, version;
     uint16_t step;
     uint16_t channel;
-    uint16_t state;        /* enum message_state bits */
-    uint16_t reason;       /* suppressed: why */
+    uint16_t state;  /* enum message_state bits */
+    uint16_t reason; /* suppressed: why */
 };
 _Static_assert(sizeof(struct send) == 48, "no padding");
 
 /* BLOCK_CONSENT: one per (channel, topic); topic 0 is the channel itself. */
 struct consent {
     uint16_t channel;
-    uint16_t state;        /* enum consent_state */
-    uint32_t topic;        /* low 32 bits of hash64_plain(topic name) */
+    uint16_t state; /* enum consent_state */
+    uint32_t topic; /* low 32 bits of hash64_plain(topic name) */
     uint32_t at;
-    uint32_t source;       /* low 32 bits of hash64_plain(source text) */
+    uint32_t source; /* low 32 bits of hash64_plain(source text) */
 };
 enum consent_state { CONSENT_UNKNOWN, CONSENT_DENIED, CONSENT_GRANTED, CONSENT_CONFIRMED, CONSENT_BLOCKED };
 
@@ -75,7 +85,7 @@ enum consent_state { CONSENT_UNKNOWN, CONSENT_DENIED, CONSENT_GRANTED, CONSENT_C
 struct membership {
     uint16_t segment;
     uint16_t member;
-    uint32_t since;        /* entered at, or left at */
+    uint32_t since; /* entered at, or left at */
 };
 
 #endif

@@ -44,6 +44,50 @@ enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32
     return own_s <= r->lost ? SEEN_UNKNOWABLE : SEEN_NEW;
 }
 
+/* ---- what history no longer reaches -------------------------------------------------- */
+
+/* A lost entry as the window knows it: history keeps 32 bits of the message hash, its second makes up for the rest. */
+static uint64_t lost_hash(uint16_t type, uint32_t own_s, uint32_t hash)
+{
+    uint32_t words[3] = {type, own_s, hash};
+    return hash64_plain(words, sizeof words);
+}
+
+enum seen behaviour_seen_lost(struct store *s, uint16_t type, uint32_t own_s, uint32_t hash, uint32_t now)
+{
+    if ((uint64_t)own_s + DEDUP_HOURS * 3600 < now) return SEEN_UNKNOWABLE;
+    return window_seen(s, lost_hash(type, own_s, hash), own_s, now);
+}
+
+struct loss { /* which entry a full history gives up for the next one */
+    uint32_t at, own_s, hash, n;
+};
+
+static struct loss loss_before(const struct type_record *r, const struct heap *heap)
+{
+    struct history_view v = {0};
+    if (!r->entries || !r->n) return (struct loss){0};
+    type_view(r, NULL, heap, &v);
+    return (struct loss){history_time(&v, 0), entry_own(r, heap, 0), v.hashes[v.head & v.mask], r->n};
+}
+
+/* For a day the window remembers what was folded, so that its repeat is known; several at once (a lowered cap, a short
+ * keep) only raise what the window says it covers. */
+static void remember_loss(struct store *s, const struct type_record *r, struct loss before,
+                          const struct entry *e, uint32_t now)
+{
+    uint32_t lost = before.n + 1 - r->n;
+    if (!lost || (uint64_t)r->lost + DEDUP_HOURS * 3600 < now) return;
+    if (lost > 1) {
+        window_forget(&s->parts->window, r->lost);
+        return;
+    }
+    bool itself = e->at < before.at; /* older than all that is kept: folded at once */
+    uint64_t hash =
+        itself ? lost_hash(r->type, e->own_s, e->hash) : lost_hash(r->type, before.own_s, before.hash);
+    window_seen(s, hash, itself ? e->own_s : before.own_s, now);
+}
+
 void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s,
                    const struct event *e, uint32_t now, struct behaviour_change *out)
 {
@@ -57,7 +101,9 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
         entry.prop_count = rules.stride;
     }
     bool folded = r->days != 0;
+    struct loss before = r->n >= rules.cap ? loss_before(r, &s->heap) : (struct loss){.n = r->n};
     type_add(r, &rules, &s->heap, &entry, now);
+    if (unlikely(r->n <= before.n)) remember_loss(s, r, before, &entry, now);
     note_entries(s, r);
     s->folded += (uint64_t)(r->days != 0) - folded;
     change.new_count = r->count;

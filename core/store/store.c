@@ -76,7 +76,10 @@ static size_t heap_bound(const struct store *s, uint32_t events, size_t bytes)
     return worst <= half ? worst : least > half ? least : half;
 }
 
-bool store_reserve(struct store *s, uint32_t events, size_t bytes) { return store_reserve_more(s, events, bytes, 0); }
+bool store_reserve(struct store *s, uint32_t events, size_t bytes)
+{
+    return store_reserve_more(s, events, bytes, 0);
+}
 
 bool store_reserve_more(struct store *s, uint32_t events, size_t bytes, size_t more)
 {

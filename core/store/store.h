@@ -155,6 +155,8 @@ bool ids_add_anonymous(struct store *s, row_t row, struct slice anonymous_id, st
                        struct arena *scratch);
 
 /* ---- messages without a usable time: the durable window ----------------------------- */
+/* After SEEN_UNKNOWABLE: for a day the window remembers what histories gave up. Still UNKNOWABLE: too late to say. */
+enum seen behaviour_seen_lost(struct store *s, uint16_t type, uint32_t own_s, uint32_t hash, uint32_t now);
 enum seen window_seen(struct store *s, uint64_t hash, uint32_t own_s,
                       uint32_t now); /* and remembers it when new */
 

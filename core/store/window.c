@@ -124,6 +124,8 @@ void window_put(struct window *w, struct window_entry e, uint32_t now)
     push(w, e);
 }
 
+void window_forget(struct window *w, uint32_t own_s) { raise_floor(&w->floor, own_s); }
+
 bool window_covers(const struct window *w, uint32_t own_s, uint32_t now)
 {
     return own_s > w->floor && (own_s <= now || own_s > w->floor_ahead);

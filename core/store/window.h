@@ -27,6 +27,7 @@ bool window_reserve(struct window *w, uint32_t more);
 bool window_find(const struct window *w, uint64_t hash);
 void window_expire(struct window *w, uint32_t now);
 void window_put(struct window *w, struct window_entry e, uint32_t now); /* drops the oldest when full */
+void window_forget(struct window *w, uint32_t own_s); /* what is stamped until then is no longer covered */
 bool window_covers(const struct window *w, uint32_t own_s, uint32_t now);
 static inline const struct window_entry *window_at(const struct window *w, uint32_t i) /* 0: oldest */
 {

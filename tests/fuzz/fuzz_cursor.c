@@ -23,7 +23,8 @@ static void compare(struct mp *m, const msgpack_object *o)
     case MSGPACK_OBJECT_BIN: CHECK(slice_eq(mp_str(m), slice_of(o->via.bin.ptr, o->via.bin.size))); break;
     case MSGPACK_OBJECT_EXT: {
         int8_t type;
-        CHECK(slice_eq(mp_ext(m, &type), slice_of(o->via.ext.ptr, o->via.ext.size)) && type == o->via.ext.type);
+        CHECK(slice_eq(mp_ext(m, &type), slice_of(o->via.ext.ptr, o->via.ext.size)) &&
+              type == o->via.ext.type);
         break;
     }
     case MSGPACK_OBJECT_ARRAY:

@@ -14,7 +14,10 @@ static struct hash_secret secret;
 static const struct schema *schema;
 static struct arena arena;
 
-static void mix(struct trace *t, const void *p, size_t n) { t->hash = t->hash * 0x9E3779B97F4A7C15ull + hash64_plain(p, n); }
+static void mix(struct trace *t, const void *p, size_t n)
+{
+    t->hash = t->hash * 0x9E3779B97F4A7C15ull + hash64_plain(p, n);
+}
 
 static bool begin(void *self, const struct forward_chunk *c)
 {

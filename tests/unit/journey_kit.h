@@ -571,7 +571,8 @@ static void apply_event(row_t row, const struct event *e, uint32_t at)
         touch(&t.touched, FEATURE_ATTRIBUTE, e->traits[i].attribute);
     }
     uint16_t none;
-    t.touched.everything = behaviour_types(&W->store, row, &none, 1) == 0; /* a new person: "not" is true of many */
+    t.touched.everything =
+        behaviour_types(&W->store, row, &none, 1) == 0; /* a new person: "not" is true of many */
     struct behaviour_change change;
     behaviour_add(&W->store, row, e->type, at, at, e, W->now, &change);
     touch(&t.touched, FEATURE_HISTORY, e->type);

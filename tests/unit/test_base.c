@@ -81,8 +81,11 @@ Test(hash, crc32c_agrees_with_the_obvious_one_at_every_length_and_place)
 {
     static uint8_t bytes[20000];
     uint64_t seed = 42;
-    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((seed = seed * 6364136223846793005ull + 1442695040888963407ull) >> 56);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)((seed = seed * 6364136223846793005ull + 1442695040888963407ull) >> 56);
     for (size_t n = 0; n < sizeof bytes - 16; n += n < 1000 ? 1 : 61)
-        cr_assert_eq(crc32c((uint32_t)n, bytes + n % 16, n), crc32c_slow((uint32_t)n, bytes + n % 16, n), "%zu", n);
-    cr_assert_eq(crc32c(crc32c(0, bytes, 7777), bytes + 7777, 5000), crc32c(0, bytes, 12777), "in two pieces");
+        cr_assert_eq(crc32c((uint32_t)n, bytes + n % 16, n), crc32c_slow((uint32_t)n, bytes + n % 16, n),
+                     "%zu", n);
+    cr_assert_eq(crc32c(crc32c(0, bytes, 7777), bytes + 7777, 5000), crc32c(0, bytes, 12777),
+                 "in two pieces");
 }

@@ -1,5 +1,5 @@
 /* What happens first, and when: waits, exits, goals, re-entry. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 TestSuite(order, .init = world_open, .fini = world_close);
 

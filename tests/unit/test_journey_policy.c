@@ -1,5 +1,5 @@
 /* May it leave, now? Consent, address, caps, quiet hours, deferral to the second, cascades, reactions, contents. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 TestSuite(policy, .init = world_open, .fini = world_close);
 

@@ -1,5 +1,5 @@
 /* Every kind of step, every kind of wait, every kind of trigger. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 TestSuite(steps, .init = world_open, .fini = world_close);
 

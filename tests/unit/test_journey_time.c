@@ -1,5 +1,5 @@
 /* The slow twin: a person who is looked at every second does exactly what one does who wakes only when due. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 #define MIX(seed) ((seed) = (seed)*6364136223846793005ull + 1442695040888963407ull, (uint32_t)((seed) >> 33))
 

@@ -487,7 +487,7 @@ Test(text, wherever_a_bad_byte_stands_it_is_found)
 
 Test(text, what_turns_or_breaks_a_line_is_not_printable)
 {
-    static const char *const bad[] = {"a\u202e",  "\u2066", "\u200e", "\xc2\x85",
+    static const char *const bad[] = {"a\u202e",    "\u2066", "\u200e", "\xc2\x85",
                                       "x\xc2\x9b!", "\u2028", "\ufeff", "\xc2\x80 234567890"};
     static const char *const good[] = {"", "Почта", "日本語", "café 🍺", "a\u200db", "\u00a0", "é"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

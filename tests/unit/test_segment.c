@@ -1,5 +1,5 @@
 /* Memberships beside the slow truth: every segment evaluated anew after each step. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 TestSuite(segment, .init = world_open, .fini = world_close);
 

@@ -13,6 +13,7 @@ static const char *definitions =
     "events:\n"
     "  Product Added: {keep: 90d, properties: {price: number, product_id: string}}\n"
     "  Order Completed: {keep: 365d, properties: {total: number}}\n"
+    "  Click: {keep: 30d, cap: 8}\n"
     "attributes:\n"
     "  email: {type: string, identifies: true}\n"
     "  city: {type: string}\n"
@@ -222,6 +223,47 @@ Test(shard, same_second_other_message_is_not_a_repeat)
     say(&w, (struct say){.user = "u1", .event = "Product Added", .id = "m2", .at = START});
     cr_assert_eq(count_of(&w, ID_USER, "u1", "Product Added"), 2);
     cr_assert(member(&w, "u1", "active_7d"));
+    world_close(&w);
+}
+
+static void clicks(struct world *w, uint32_t n, uint32_t first, uint32_t step)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "c%u", i);
+        say(w, (struct say){.user = "u1", .event = "Click", .id = id, .at = first + i * step});
+    }
+}
+
+Test(shard, a_repeat_of_what_history_folded_counts_never_twice)
+{
+    static const uint32_t steps[] = {0, 1, 3600}, ages[] = {100, 86400, 20 * 86400};
+    for (int s = 0; s < 3; s++) {
+        for (int a = 0; a < 3; a++) {
+            struct world w;
+            world_open(&w);
+            clicks(&w, 30, START - ages[a], steps[s]);
+            uint32_t counted = count_of(&w, ID_USER, "u1", "Click");
+            cr_assert_eq(counted, w.tap.applied);
+            cr_assert(counted == 30 || steps[s] == 0, "in order nothing is late: %u", counted);
+            clicks(&w, 30, START - ages[a], steps[s]);
+            cr_assert_eq(count_of(&w, ID_USER, "u1", "Click"), counted, "step %u age %u", steps[s], ages[a]);
+            world_close(&w);
+        }
+    }
+}
+
+Test(shard, a_late_click_that_was_never_seen_still_counts_for_a_day)
+{
+    struct world w;
+    world_open(&w);
+    clicks(&w, 30, START - 3600, 60);
+    say(&w, (struct say){.user = "u1", .event = "Click", .id = "late", .at = START - 3500});
+    cr_assert_eq(count_of(&w, ID_USER, "u1", "Click"), 31);
+    say(&w, (struct say){.user = "u1", .event = "Click", .id = "late", .at = START - 3500});
+    cr_assert_eq(count_of(&w, ID_USER, "u1", "Click"), 31, "but once");
+    say(&w, (struct say){.user = "u1", .event = "Click", .id = "older", .at = START - 2 * 86400});
+    cr_assert_eq(count_of(&w, ID_USER, "u1", "Click"), 31, "before that nobody can say: late");
     world_close(&w);
 }
 

@@ -1,5 +1,5 @@
 /* Text with values in it. */
-#include "journey_kit.h"
+#include "tests/unit/journey_kit.h"
 
 #include "core/journey/template.h"
 

@@ -25,10 +25,16 @@ struct forward_chunk {
 #define FORWARD_CLOSE_REASONS(X)                                                                             \
     X(NONE, "none")                                                                                          \
     X(NOT_FORWARD, "not_forward")                                                                            \
-    X(BAD_MSGPACK, "bad_msgpack") X(TOO_DEEP, "too_deep") X(FRAME_TOO_LARGE, "frame_too_large")              \
-        X(BAD_OPTION, "bad_option") X(BAD_CHUNK, "bad_chunk") X(BAD_ENTRIES, "bad_entries")                  \
-            X(BAD_COMPRESSION, "bad_compression") X(INFLATED_TOO_LARGE, "inflated_too_large")                \
-                X(UNSUPPORTED, "unsupported") X(HANDSHAKE, "handshake")
+    X(BAD_MSGPACK, "bad_msgpack")                                                                            \
+    X(TOO_DEEP, "too_deep")                                                                                  \
+    X(FRAME_TOO_LARGE, "frame_too_large")                                                                    \
+    X(BAD_OPTION, "bad_option")                                                                              \
+    X(BAD_CHUNK, "bad_chunk")                                                                                \
+    X(BAD_ENTRIES, "bad_entries")                                                                            \
+    X(BAD_COMPRESSION, "bad_compression")                                                                    \
+    X(INFLATED_TOO_LARGE, "inflated_too_large")                                                              \
+    X(UNSUPPORTED, "unsupported")                                                                            \
+    X(HANDSHAKE, "handshake")
 enum forward_close {
 #define X(name, text) FORWARD_CLOSE_##name,
     FORWARD_CLOSE_REASONS(X)

@@ -7,11 +7,25 @@
     X(ACTION_ID, "action_id")                                                                                \
     X(KIND, "kind")                                                                                          \
     X(CHANNEL, "channel")                                                                                    \
-    X(JOURNEY, "journey") X(VERSION, "version") X(STEP, "step") X(INSTANCE, "instance")                      \
-        X(VARIANT, "variant") X(TOPIC, "topic") X(TYPE, "type") X(LANG, "lang") X(PRIORITY, "priority")      \
-            X(ATTEMPT, "attempt") X(PROFILE, "profile") X(TO, "to") X(TEMPLATE, "template") X(VARS, "vars")  \
-                X(OP, "op") X(AUDIENCE, "audience") X(CREATED_AT, "created_at") X(EXPIRES_AT, "expires_at")  \
-                    X(TEST, "test")
+    X(JOURNEY, "journey")                                                                                    \
+    X(VERSION, "version")                                                                                    \
+    X(STEP, "step")                                                                                          \
+    X(INSTANCE, "instance")                                                                                  \
+    X(VARIANT, "variant")                                                                                    \
+    X(TOPIC, "topic")                                                                                        \
+    X(TYPE, "type")                                                                                          \
+    X(LANG, "lang")                                                                                          \
+    X(PRIORITY, "priority")                                                                                  \
+    X(ATTEMPT, "attempt")                                                                                    \
+    X(PROFILE, "profile")                                                                                    \
+    X(TO, "to")                                                                                              \
+    X(TEMPLATE, "template")                                                                                  \
+    X(VARS, "vars")                                                                                          \
+    X(OP, "op")                                                                                              \
+    X(AUDIENCE, "audience")                                                                                  \
+    X(CREATED_AT, "created_at")                                                                              \
+    X(EXPIRES_AT, "expires_at")                                                                              \
+    X(TEST, "test")
 enum action_key {
 #define X(name, text) KEY_##name,
     ACTION_KEYS(X)

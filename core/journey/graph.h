@@ -15,10 +15,23 @@ struct template;
     X(WAIT, "wait")                                                                                          \
     X(WAIT_FOR, "wait_for")                                                                                  \
     X(IF, "if")                                                                                              \
-    X(SWITCH, "switch") X(SPLIT, "split") X(SEND, "send") X(CASCADE, "cascade") X(WEBHOOK, "webhook")        \
-        X(TASK, "task") X(AUDIENCE, "audience") X(UNSUBSCRIBE, "unsubscribe") X(SET, "set")                  \
-            X(ADD_TO, "add_to") X(REMOVE_FROM, "remove_from") X(START, "start") X(STOP, "stop")              \
-                X(PAUSE, "pause") X(MUTE, "mute") X(GOTO, "goto") X(FINISH, "end")
+    X(SWITCH, "switch")                                                                                      \
+    X(SPLIT, "split")                                                                                        \
+    X(SEND, "send")                                                                                          \
+    X(CASCADE, "cascade")                                                                                    \
+    X(WEBHOOK, "webhook")                                                                                    \
+    X(TASK, "task")                                                                                          \
+    X(AUDIENCE, "audience")                                                                                  \
+    X(UNSUBSCRIBE, "unsubscribe")                                                                            \
+    X(SET, "set")                                                                                            \
+    X(ADD_TO, "add_to")                                                                                      \
+    X(REMOVE_FROM, "remove_from")                                                                            \
+    X(START, "start")                                                                                        \
+    X(STOP, "stop")                                                                                          \
+    X(PAUSE, "pause")                                                                                        \
+    X(MUTE, "mute")                                                                                          \
+    X(GOTO, "goto")                                                                                          \
+    X(FINISH, "end")
 
 enum step_kind {
 #define X(name, word) STEP_##name,

@@ -15,15 +15,28 @@
     X(NONE, "none")                                                                                          \
     X(ENTERED, "entered")                                                                                    \
     X(HELD_OUT, "held_out")                                                                                  \
-    X(NOT_ELIGIBLE, "only_if was false") X(ALREADY_INSIDE, "already inside")                                 \
-        X(REENTRY, "re-entry not yet allowed") X(NOT_LIVE, "journey is not live")                            \
-            X(LATE, "event came too late to start") X(GOAL, "reached its goal") X(EXITED, "left by an exit") \
-                X(COMPLETED, "walked to the end") X(TIMEOUT, "ran out of time") X(CANCELLED, "cancelled")    \
-                    X(RESTARTED, "restarted") X(WAITING, "waiting") X(SENT, "sent") X(DEFERRED, "deferred")  \
-                        X(EXPIRED, "expired before it could be sent") X(NO_CONSENT, "no consent")            \
-                            X(NO_ADDRESS, "no address") X(CAP, "frequency cap") X(QUIET, "quiet hours")      \
-                                X(OUTBOX_FULL, "outbox full") X(BLOCKED, "channel blocked")                  \
-                                    X(TOO_MANY, "too many journeys at once")
+    X(NOT_ELIGIBLE, "only_if was false")                                                                     \
+    X(ALREADY_INSIDE, "already inside")                                                                      \
+    X(REENTRY, "re-entry not yet allowed")                                                                   \
+    X(NOT_LIVE, "journey is not live")                                                                       \
+    X(LATE, "event came too late to start")                                                                  \
+    X(GOAL, "reached its goal")                                                                              \
+    X(EXITED, "left by an exit")                                                                             \
+    X(COMPLETED, "walked to the end")                                                                        \
+    X(TIMEOUT, "ran out of time")                                                                            \
+    X(CANCELLED, "cancelled")                                                                                \
+    X(RESTARTED, "restarted")                                                                                \
+    X(WAITING, "waiting")                                                                                    \
+    X(SENT, "sent")                                                                                          \
+    X(DEFERRED, "deferred")                                                                                  \
+    X(EXPIRED, "expired before it could be sent")                                                            \
+    X(NO_CONSENT, "no consent")                                                                              \
+    X(NO_ADDRESS, "no address")                                                                              \
+    X(CAP, "frequency cap")                                                                                  \
+    X(QUIET, "quiet hours")                                                                                  \
+    X(OUTBOX_FULL, "outbox full")                                                                            \
+    X(BLOCKED, "channel blocked")                                                                            \
+    X(TOO_MANY, "too many journeys at once")
 enum decision {
 #define X(name, text) DECISION_##name,
     DECISIONS(X)

@@ -4,6 +4,13 @@
 #include "core/base/heap.h"
 #include "core/base/check.h"
 
+#include <stdio.h>
+#ifdef HG_LIBC_MALLOC
+#include <stdlib.h>
+#else
+#include <jemalloc/jemalloc.h>
+#endif
+
 static uint32_t class_of(uint32_t granules)
 {
     if (granules <= 16) return granules;
@@ -30,7 +37,61 @@ bool heap_create(struct heap *h, size_t bytes_max)
     return true;
 }
 
-void heap_destroy(struct heap *h) { region_destroy(&h->region); }
+/* ---- tables -------------------------------------------------------------------------- */
+
+#ifdef HG_LIBC_MALLOC /* sanitizers want to see every allocation */
+void *heap_table(struct heap *h, void *old, size_t bytes) { return realloc(old, bytes); }
+void heap_table_free(void *table) { free(table); }
+uint64_t heap_table_bytes(const struct heap *h) { return 0; }
+static void tables_destroy(struct heap *h) {}
+#else
+void *heap_table(struct heap *h, void *old, size_t bytes)
+{
+    unsigned arena;
+    size_t n = sizeof arena;
+    if (!h->tables && mallctl("arenas.create", &arena, &n, NULL, 0) == 0) h->tables = arena + 1;
+    if (!h->tables) return NULL;
+    int flags = (int)MALLOCX_ARENA(h->tables - 1) | MALLOCX_TCACHE_NONE;
+    return old ? rallocx(old, bytes, flags) : mallocx(bytes, flags);
+}
+
+void heap_table_free(void *table)
+{
+    if (table) dallocx(table, MALLOCX_TCACHE_NONE);
+}
+
+static uint64_t arena_number(const struct heap *h, const char *what)
+{
+    char name[64];
+    size_t value = 0, n = sizeof value;
+    snprintf(name, sizeof name, "stats.arenas.%u.%s.allocated", h->tables - 1, what);
+    return mallctl(name, &value, &n, NULL, 0) == 0 ? value : 0;
+}
+
+uint64_t heap_table_bytes(const struct heap *h)
+{
+    uint64_t epoch = 1;
+    size_t n = sizeof epoch;
+    if (!h->tables) return 0;
+    mallctl("epoch", &epoch, &n, &epoch, n);
+    return arena_number(h, "small") + arena_number(h, "large");
+}
+
+static void tables_destroy(struct heap *h) /* with whatever is still in it */
+{
+    char name[32];
+    if (!h->tables) return;
+    snprintf(name, sizeof name, "arena.%u.destroy", h->tables - 1);
+    mallctl(name, NULL, NULL, NULL, 0);
+    h->tables = 0;
+}
+#endif
+
+void heap_destroy(struct heap *h)
+{
+    tables_destroy(h);
+    region_destroy(&h->region);
+}
 
 bool heap_reserve(struct heap *h, size_t bytes) { return region_reserve(&h->region, bytes); }
 

@@ -15,6 +15,7 @@ struct heap {
     struct region region;
     uint32_t free[HEAP_CLASSES]; /* first free block of each class; the next one's handle is inside it */
     uint64_t bytes_used;         /* in blocks handed out, rounded to their class */
+    uint32_t tables;             /* jemalloc arena of this shard's tables + 1; 0: none needed yet */
 };
 
 bool heap_create(struct heap *h, size_t bytes_max);
@@ -22,6 +23,12 @@ void heap_destroy(struct heap *h);
 bool heap_reserve(struct heap *h, size_t bytes);
 uint32_t heap_alloc(struct heap *h, uint32_t bytes);                /* never 0; content is not cleared */
 void heap_release(struct heap *h, uint32_t handle, uint32_t bytes); /* bytes as asked at heap_alloc */
+/* Tables that grow by doubling between batches (outbox, columns, counters): from a jemalloc arena of the shard's own, so that
+ * shards neither contend nor fragment each other and `stats` can say what a shard holds. New bytes are not cleared.
+ * NULL: no memory, the old table stays. */
+void *heap_table(struct heap *h, void *old, size_t bytes);
+void heap_table_free(void *table);
+uint64_t heap_table_bytes(const struct heap *h); /* in use */
 /* The bytes a block of this request really has: growing within them needs no new block. */
 uint32_t heap_room(uint32_t bytes);
 static inline void *heap_at(const struct heap *h, uint32_t handle)

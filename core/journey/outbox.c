@@ -43,8 +43,8 @@ struct outbox *outbox_create(struct heap *heap)
 void outbox_destroy(struct outbox *o)
 {
     if (!o) return;
-    free(o->entries);
-    free(o->slots);
+    heap_table_free(o->entries);
+    heap_table_free(o->slots);
     free(o);
 }
 
@@ -81,10 +81,10 @@ static void compact(struct outbox *o)
 
 static bool grow(struct outbox *o, uint32_t capacity)
 {
-    struct entry *entries = realloc(o->entries, capacity * sizeof *entries);
+    struct entry *entries = heap_table(o->heap, o->entries, capacity * sizeof *entries);
     if (!entries) return false;
     o->entries = entries;
-    uint32_t *slots = realloc(o->slots, 2 * (size_t)capacity * sizeof *slots);
+    uint32_t *slots = heap_table(o->heap, o->slots, 2 * (size_t)capacity * sizeof *slots);
     if (!slots) return false; /* the old capacity stands */
     o->slots = slots;
     o->capacity = capacity;

@@ -24,7 +24,7 @@ static enum column_form form_of(const struct schema_attribute *a)
 void columns_destroy(struct columns *c)
 {
     for (uint32_t i = 0; i < c->count; i++) {
-        free(c->list[i].blocks);
+        heap_table_free(c->list[i].blocks);
         dictionary_free(&c->list[i].texts, NULL);
     }
     free(c->list);
@@ -181,13 +181,13 @@ size_t columns_heap_bound(const struct columns *c, uint32_t rows, uint32_t row_l
            (heap_room(BLOCK_ROWS * 8) + heap_room(TIMES_BYTES) + heap_room(PRESENT_BYTES));
 }
 
-static bool grow_blocks(struct column *c, uint32_t row_limit)
+static bool grow_blocks(struct column *c, struct heap *heap, uint32_t row_limit)
 {
     uint32_t need = row_limit / BLOCK_ROWS + 1;
     if (need <= c->capacity) return true;
     uint32_t capacity = c->capacity ? c->capacity : 1;
     while (capacity < need) capacity *= 2;
-    struct column_block *blocks = realloc(c->blocks, capacity * sizeof *blocks);
+    struct column_block *blocks = heap_table(heap, c->blocks, capacity * sizeof *blocks);
     if (!blocks) return false;
     memset(blocks + c->capacity, 0, (capacity - c->capacity) * sizeof *blocks);
     c->blocks = blocks;
@@ -232,7 +232,7 @@ static bool to_cells(struct columns *all, struct column *c, struct heap *heap)
 static bool reserve_one(struct columns *all, struct column *c, struct heap *heap, uint32_t writes,
                         uint32_t row_limit)
 {
-    if (!grow_blocks(c, row_limit)) return false;
+    if (!grow_blocks(c, heap, row_limit)) return false;
     if (c->form != COLUMN_CODE) return true;
     if (c->texts.count + writes > DICTIONARY_TEXTS_MAX && c->texts.count > DICTIONARY_TEXTS_MAX / 2)
         return to_cells(all, c, heap);

@@ -270,6 +270,8 @@ static void read_type(struct reader *r, const struct schema *schema, const struc
     read_days(r, &rules, t, heap);
     if (t) note_entries(to->s, t);
     if (t) to->s->folded += (uint64_t)(t->days != 0) - folded;
+    /* What the other half gave up is remembered by its own shard only: here such a repeat counts as late. */
+    if (t && to->merge && t->lost) window_forget(&to->s->parts->window, t->lost);
 }
 
 static void take_attribute(const struct target *to, uint16_t id, uint32_t time, struct value v)

@@ -59,6 +59,8 @@ void declare_properties(struct compile *c, uint16_t event, struct node *props)
         struct node *key = node_key(props, i), *value = node_value(props, i);
         if (key->bad || value->bad) continue;
         check_type(c, value);
+        if (slice_is(key->text, "at"))
+            report_warning(c->d, key, "a property named 'at' hides the time of the event in expressions");
         if (!registry_add(c->registry, REG_PROPERTY, event, key->text, (uint8_t)type_of(value)))
             report_node(c->d, key, "an event has at most %d properties, those of former versions included",
                         PROPS_PER_EVENT_MAX);

@@ -85,11 +85,12 @@ BLOCK(
     {"type", {.scalar = SCALAR_WORD, .words = TYPE_WORDS, .item = &type_word}, KEY_REQUIRED, "what it holds"},
     {"identifies", TAKES(BOOL), 0, "a look-up key of the person, such as email"},
     {"normalize", NAMED(text), 0, "spellings and what they are turned into"},
-    {"history", TAKES(COUNT), 0, "how many former values are kept"},
+    {"history", TAKES(COUNT), KEY_LATER, "how many former values are kept"},
     {"coerce", TAKES(BOOL), 0, "take \"1 990,00\" for a number"},
     {"from", TAKES(NAME), KEY_LATER, "taken from an event's property, such as Visit Started.utm_source"},
     {"keep", WORDS("first|last"), 0, "which value stays"}, {"description", TAKES(TEXT), 0, "for people"});
-static const struct shape attribute = {.scalar = SCALAR_WORD, .words = TYPE_WORDS, .block = &attribute_block};
+static const struct shape attribute = {
+    .scalar = SCALAR_WORD, .words = TYPE_WORDS, .block = &attribute_block, .item = &type_word};
 
 BLOCK(collection_block, "a collection",
       {"put", SOME(NAME, name), KEY_REQUIRED, "events that add or change an item"},
@@ -210,7 +211,7 @@ BLOCK(trigger_block, "a trigger", {"event", TAKES(NAME), 0, "starts with this ev
       {"where", TAKES(EXPRESSION), 0, "only if"},
       {"segment_entered", TAKES(NAME), 0, "starts when the person comes into the segment"},
       {"segment_left", TAKES(NAME), 0, "starts when the person leaves it"},
-      {"existing", WORDS("enter|ignore"), 0, "enter: also those inside at launch"},
+      {"existing", WORDS("enter|ignore"), KEY_LATER, "enter: also those inside at launch"},
       {"rate", TAKES(RATE), KEY_LATER, "at most so many start"},
       {"attribute_changed", TAKES(NAME), 0, "starts when this attribute changes"},
       {"from", TAKES(VALUE), 0, "its former value"}, {"to", TAKES(VALUE), 0, "its new value"},
@@ -330,7 +331,7 @@ static const struct shape cascade_item = {.scalar = SCALAR_NAME, .block = &casca
         {"expires", TAKES(DURATION), 0, "not sent after this long; default 1d"},                             \
         {"on_expired", WORDS("continue|exit"), 0, "default continue"},                                       \
         {"once", TAKES(BOOL), 0, "never twice to the same person"},                                          \
-        {"when", WORDS("now|best_hour"), 0, "default now"},                                                  \
+        {"when", WORDS("now|best_hour"), KEY_LATER, "default now"},                                          \
     {                                                                                                        \
         "until", WORDS("delivered|opened|clicked|replied"), 0, "cascade: what ends it"                       \
     }

@@ -118,14 +118,25 @@ static const struct node *need_bool(struct checker *c, const struct tree *t, con
 static const struct node *check_logic(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2];
-    for (uint32_t i = 0; i < 2; i++) args[i] = need_bool(c, t->args[i], check(c, t->args[i]));
+    uint32_t asked = c->asked_count;
+    for (uint32_t i = 0; i < 2; i++) {
+        args[i] = need_bool(c, t->args[i], check(c, t->args[i]));
+        guard_ask(c, t->args[i], op == OP_AND);
+    }
+    c->asked_count = asked;
     return check_node(c, (struct node){.op = (uint8_t)op}, type_basic(TYPE_BOOL), args, 2);
 }
 
 static const struct node *check_choose(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[3];
-    for (uint32_t i = 0; i < 3; i++) args[i] = check(c, t->args[i]);
+    uint32_t asked = c->asked_count;
+    for (uint32_t i = 0; i < 3; i++) {
+        args[i] = check(c, t->args[i]);
+        c->asked_count = asked;
+        if (i < 2) guard_ask(c, t->args[0], i == 0);
+    }
+    c->asked_count = asked;
     if (args[0]->type->kind != TYPE_BOOL && !type_is_open(args[0]->type)) return no_overload(c, t, args, 3);
     adapt(c, args + 1, 2);
     if (!type_agrees(args[1]->type, args[2]->type)) return no_overload(c, t, args, 3);
@@ -280,7 +291,7 @@ static const struct node *check_function(struct checker *c, const struct tree *t
                           (const char *)t->name.p);
     if (t->target) args[n++] = check(c, t->target);
     for (uint32_t i = 0; i < t->count; i++) args[n++] = check(c, t->args[i]);
-    if (slice_is(t->name, "!_") && args[0]->fallible)
+    if (slice_is(t->name, "!_") && args[0]->fallible && !guard_covers(c, t->args[0]))
         check_warn(c, t, "ask has() first",
                    "'!' over something that can fail: an error stays an error, and the whole is false");
     if (slice_is(t->name, "@in") && args[1]->type->kind == TYPE_LIST &&

@@ -7,7 +7,7 @@
 #include "core/expr/regex.h"
 #include "core/expr/tree.h"
 
-enum { MACRO_NESTING = 2 };
+enum { MACRO_NESTING = 2, ASKED_MAX = 16 };
 
 struct checker {
     struct expr_pool *pool;
@@ -21,6 +21,9 @@ struct checker {
         struct slice name;
         const struct type *type;
     } locals[LOCALS_MAX];
+    uint32_t asked_count;
+    const struct tree
+        *asked[ASKED_MAX]; /* fields that has() has found where we are; more only cost a warning */
 };
 
 const struct node *check(struct checker *c, const struct tree *t);
@@ -37,6 +40,10 @@ static inline const struct node *check_leaf(struct checker *c, struct node like,
     return check_node(c, like, type, NULL, 0);
 }
 const struct node *check_constant(struct checker *c, struct value v);
+
+/* guard.c: what is known when t is `truth`, until asked_count is put back; are all fields below t known to be there? */
+void guard_ask(struct checker *c, const struct tree *t, bool truth);
+bool guard_covers(const struct checker *c, const struct tree *t);
 
 /* names.c: NULL when the name means nothing special here. `probe`: for has(). */
 const struct node *check_name(struct checker *c, const struct tree *t);

@@ -94,8 +94,9 @@ static bool op_fallible(const struct node *n)
         n->count == 2 && n->child[0]->type->kind == TYPE_DOUBLE && n->child[1]->type->kind == TYPE_DOUBLE;
     switch (n->op) {
     case OP_HAS: return false;
+    case OP_PROFILE: /* the others are always there */
+        return !(n->a & SMALL_PROBE) && (n->b == PROFILE_USER_ID || n->b >= PROFILE_LANGUAGE);
     case OP_ATTRIBUTE:
-    case OP_PROFILE:
     case OP_PROPERTY:
     case OP_CELL:
     case OP_CONTEXT:

@@ -75,8 +75,9 @@ static const char model[] = "timezone: Europe/Moscow\n"
                             "  Note: {keep: never, activity: false}\n"
                             "attributes:\n"
                             "  email: {type: string, identifies: true}\n"
-                            "  city: {type: string, normalize: {мск: Москва, Moscow: Москва}, history: 8}\n"
+                            "  city: {type: string, normalize: {мск: Москва, Moscow: Москва}}\n"
                             "  interests: {type: [string]}\n"
+                            "  tags: [string]\n"
                             "  birthday: date\n";
 
 Test(define, model_is_what_the_file_says)
@@ -104,8 +105,9 @@ Test(define, model_is_what_the_file_says)
     const struct schema_attribute *city = &s->attributes[schema_find(s, NAME_ATTRIBUTE, SLICE("city"))];
     cr_expect_eq(city->normalize_count, 2);
     cr_expect(slice_is(city->normalize[0][1], "Москва"));
-    cr_expect_eq(city->history, 8);
     cr_expect(s->attributes[schema_find(s, NAME_ATTRIBUTE, SLICE("email"))].identifies);
+    cr_expect_eq(s->attributes[schema_find(s, NAME_ATTRIBUTE, SLICE("interests"))].type, T_STRINGS);
+    cr_expect_eq(s->attributes[schema_find(s, NAME_ATTRIBUTE, SLICE("tags"))].type, T_STRINGS);
     cr_expect_eq(s->attributes[schema_find(s, NAME_ATTRIBUTE, SLICE("birthday"))].type, T_DATE);
     cr_expect(s->strict);
     cr_expect_eq(s->anonymous_ttl_s, 90u * 86400);
@@ -253,7 +255,7 @@ Test(define, triggers_of_every_kind)
         with_base("journeys:\n"
                   "  j:\n"
                   "    trigger:\n"
-                  "      - {segment_entered: buyers, existing: enter}\n"
+                  "      - {segment_entered: buyers}\n"
                   "      - {segment_left: buyers}\n"
                   "      - {attribute_changed: city, from: a\"b, to: \"5\"}\n"
                   "      - {attribute_changed: points, to: 5}\n"
@@ -269,8 +271,6 @@ Test(define, triggers_of_every_kind)
         MATCH_MANUAL,          MATCH_EVENT};
     cr_assert_eq(j->trigger_count, COUNT(kinds));
     for (uint32_t i = 0; i < COUNT(kinds); i++) cr_expect_eq(j->triggers[i].kind, kinds[i], "trigger %u", i);
-    cr_expect_eq(j->triggers[0].existing, 1);
-    cr_expect_eq(j->triggers[1].existing, 0);
     cr_expect(j->triggers[2].from && j->triggers[2].to && !j->triggers[3].from && j->triggers[3].to);
     cr_expect(j->triggers[4].every_year && j->triggers[4].date);
     cr_expect_eq(j->triggers[4].offset_s, -3 * 86400);
@@ -384,7 +384,7 @@ Test(define, actions_of_every_kind)
         "    trigger: {event: Added}\n"
         "    steps:\n"
         "      - send: {id: m1, channel: email, template: t, topic: cart, type: mass, priority: 7, expires: "
-        "2d, once: true, when: best_hour, on_expired: exit, value: trigger.price, vars: {a: 5, b: "
+        "2d, once: true, on_expired: exit, value: trigger.price, vars: {a: 5, b: "
         "=trigger.price * 2, c: 'x {{ profile.city | default: \"y\" }}', d: [1, two]}}\n"
         "      - send: {first_of: [sms, email], template: t}\n"
         "      - send: {cascade: [{channel: email, wait: 6h}, {channel: sms}], until: opened, template: t}\n"
@@ -412,7 +412,7 @@ Test(define, actions_of_every_kind)
     cr_expect_eq(m->send.type, SEND_MASS);
     cr_expect_eq(m->send.priority, 7);
     cr_expect_eq(m->send.expires_s, 2u * 86400);
-    cr_expect(m->send.once && m->send.best_hour && m->send.exit_on_expired && m->send.value);
+    cr_expect(m->send.once && m->send.exit_on_expired && m->send.value);
     cr_assert_eq(m->send.field_count, 4);
     cr_expect_eq(m->send.vars[0].literal.i, 5);
     cr_expect_not_null(m->send.vars[1].program);

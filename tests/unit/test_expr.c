@@ -507,6 +507,28 @@ Test(expr, warnings_leave_a_program)
     cr_assert_eq(none.count, 0);
 }
 
+Test(expr, what_has_found_may_be_negated_without_a_warning)
+{
+    static const struct {
+        const char *text;
+        uint32_t warnings;
+    } cases[] = {{"has(profile.city) && !(profile.city == 'x')", 0},
+                 {"has(profile.city) && true && !profile.city.startsWith('x')", 0},
+                 {"!has(profile.city) || !(profile.city == 'x')", 0},
+                 {"has(profile.city) ? !(profile.city == 'x') : false", 0},
+                 {"has(profile.city) ? true : !(profile.city == 'x')", 1},
+                 {"has(profile.city) || !(profile.city == 'x')", 1},
+                 {"(has(profile.city) && true) || !(profile.city == 'x')", 1},
+                 {"!profile.known", 0},
+                 {"has(profile.language) && !(profile.city == 'x')", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct expr_errors errors = {0};
+        cr_assert_not_null(expr_compile(pool, &person_scope, slice_str(cases[i].text), WANT_BOOL, &errors),
+                           "%s", cases[i].text);
+        cr_expect_eq(errors.count, cases[i].warnings, "%s", cases[i].text);
+    }
+}
+
 Test(expr, unicode_is_lowered_and_counted_in_letters)
 {
     cr_assert(is_true("'ПРИВЕТ, Ёж'.lower() == 'привет, ёж' && 'ÀÉÎ'.lower() == 'àéî' && 'ΑΣ'.lower() == "

@@ -26,7 +26,6 @@ enum {
     SENDS_KEPT_MAX = 64,         /* last sends of one profile, for outcomes and caps */
     INSTANCES_MAX = 64,          /* journey instances of one profile at once */
     INSTANT_STEPS_MAX = 64,      /* steps one wake-up may take before it yields a second */
-    PARKED_MAX = 4096,           /* records waiting for one person's merge */
     REJECTS_KEPT = 256,          /* last rejects per shard */
     DEDUP_HOURS = 24,            /* the durable window for messages without a usable time */
 #ifdef HG_TINY

@@ -130,7 +130,7 @@ static void change_attribute(struct run *r, uint16_t attribute, struct value v)
         if (old.kind == V_STRING || old.kind == V_RAW) old.s = arena_slice(w->scratch, value_text(old)).p;
         w->step_changes[w->step_change_count++] = (struct attribute_change){attribute, old};
     }
-    touch(w->touched, FEATURE_ATTRIBUTE, attribute);
+    touch_attribute(w->touched, w->set, attribute);
     touch_addresses(w, attribute);
 }
 

@@ -122,11 +122,19 @@ struct walk {
     struct expr_context *context; /* source person_source, self a struct person of this row, now, zone, week;
                                                next_change is lowered by conditions that wait, and by those only */
     struct touched *touched;      /* out: attributes, lists, consent a step changed: the shard re-evaluates */
-    /* out: attributes that steps changed, for `changes` of the next round. */
-    struct attribute_change step_changes[STEP_CHANGES_MAX];
     uint32_t step_change_count;          /* the walk sets it to 0 when it begins */
     uint32_t actions_made, action_bytes; /* so far, of this record */
+    /* out: attributes that steps changed, for `changes` of the next round. Last, so that nobody clears it. */
+    struct attribute_change step_changes[STEP_CHANGES_MAX];
 };
+
+/* An attribute changed; it may also be the person's clock or language. */
+static inline void touch_attribute(struct touched *t, const struct journey_set *set, uint16_t attribute)
+{
+    touch(t, FEATURE_ATTRIBUTE, attribute);
+    if (attribute == set->attribute_timezone) touch(t, FEATURE_PROFILE, PROFILE_TIMEZONE);
+    if (attribute == set->attribute_language) touch(t, FEATURE_PROFILE, PROFILE_LANGUAGE);
+}
 
 /* Before segments and walk: what an event says about consent (traits, Unsubscribed, complaints, blocks), and which send
  * an outcome belongs to. Both touch what they change. */

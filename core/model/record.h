@@ -43,8 +43,9 @@ enum admin_kind {
 enum message_kind {
     MESSAGE_MERGE_PULL = 1, /* user key 16, anonymous key 16: give me your half, leave a forward */
     MESSAGE_MERGE_DATA,     /* user key 16, anonymous key 16, status u8, profile bytes */
-    MESSAGE_FORWARD, /* target key 16, entry_ms i64, raw event: a linked id's event goes to its owner */
-    MESSAGE_LINK,    /* link key 16, target key 16: an identifying trait now leads to this person */
+    MESSAGE_FORWARD,    /* target key 16, entry_ms i64, raw event: a linked id's event goes to its owner */
+    MESSAGE_UNPARK = 5, /* to itself: user key 16, zero 16: go on with what was parked for this person */
+    MESSAGE_LINK = 4,   /* link key 16, target key 16: an identifying trait now leads to this person */
 };
 
 enum { MESSAGE_HEADER_BYTES = 12 };

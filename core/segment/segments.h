@@ -26,9 +26,18 @@ struct segment_set {
 bool segment_set_index(struct segment_set *set, struct arena *a, uint16_t *cycle, uint32_t *cycle_count);
 
 /* What an event changed about a person: which features are touched. Collected while it is applied. */
+struct history_change { /* one event was added to its type's history */
+    uint16_t type;
+    uint32_t at;
+    uint32_t prop_count;
+    const struct value *props; /* of the event, by index; NULL: none */
+    struct behaviour_change counts;
+};
 enum { TOUCHED_MAX = 80 };
 struct touched {
+    const struct history_change *event; /* NULL: none; history touched otherwise stands in the list */
     uint32_t count;
+    bool fresh;      /* a person who was just made: nothing of it was ever evaluated */
     bool everything; /* merge, import, new definitions, wake-up of timed segments: evaluate all */
     struct expr_dependency list[TOUCHED_MAX];
 };

@@ -101,6 +101,7 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
         entry.prop_count = rules.stride;
     }
     bool folded = r->days != 0;
+    uint32_t entries = r->n;
     struct loss before = r->n >= rules.cap ? loss_before(r, &s->heap) : (struct loss){.n = r->n};
     type_add(r, &rules, &s->heap, &entry, now);
     if (unlikely(r->n <= before.n)) remember_loss(s, r, before, &entry, now);
@@ -109,6 +110,7 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
     change.new_count = r->count;
     change.new_last = r->last;
     change.new_first = r->first;
+    if (r->days || r->n != entries + 1) change.folded_to = r->n ? entry_oldest(r, &s->heap) : UINT32_MAX;
     if (out) *out = change;
 }
 

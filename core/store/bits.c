@@ -65,9 +65,12 @@ static uint64_t *page_for(struct bits *b, struct bits_segment *s, struct heap *h
 
 void bits_set(struct bits *b, struct heap *heap, uint32_t row, uint16_t segment, bool member)
 {
-    if (bits_get(b, heap, row, segment) == member) return;
     struct bits_segment *s = bits_segment(b, segment);
+    uint64_t bit = 1ull << row % 64, *page = (uint64_t *)bits_page(b, heap, segment, row / BLOCK_ROWS);
+    if (!page && !member) return;
+    if (!page) page = page_for(b, s, heap, row / BLOCK_ROWS);
+    if (((page[row % BLOCK_ROWS / 64] & bit) != 0) == member) return;
     if (segment >= b->segment_limit) b->segment_limit = segment + 1u;
-    page_for(b, s, heap, row / BLOCK_ROWS)[row % BLOCK_ROWS / 64] ^= 1ull << row % 64;
+    page[row % BLOCK_ROWS / 64] ^= bit;
     s->count += member ? 1u : -1u;
 }

@@ -81,6 +81,17 @@ struct value column_get(const struct column *c, const struct heap *heap, uint32_
     return b && is_present(b, heap, at) ? value_at(c, b, heap, at) : value_none();
 }
 
+/* Its bit, its time and its value: three lines, about 90 ns for an attribute that comes with every event. */
+void column_prefetch(const struct column *c, const struct heap *heap, uint32_t row)
+{
+    const struct column_block *b = block_of(c, row);
+    uint32_t at = row % BLOCK_ROWS;
+    if (!b) return;
+    __builtin_prefetch((uint8_t *)heap_at(heap, b->present) + at / 8, 1);
+    __builtin_prefetch((uint8_t *)heap_at(heap, b->times) + at * 4, 1);
+    __builtin_prefetch((uint8_t *)heap_at(heap, b->values) + at * width_of[c->form], 1);
+}
+
 uint32_t column_time(const struct column *c, const struct heap *heap, uint32_t row)
 {
     const struct column_block *b = block_of(c, row);

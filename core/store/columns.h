@@ -45,6 +45,7 @@ bool columns_reserve(struct columns *c, struct heap *heap, uint32_t writes, uint
 size_t columns_heap_bound(const struct columns *c, uint32_t rows, uint32_t row_limit);
 
 struct value column_get(const struct column *c, const struct heap *heap, uint32_t row);
+void column_prefetch(const struct column *c, const struct heap *heap, uint32_t row);
 uint32_t column_time(const struct column *c, const struct heap *heap, uint32_t row);
 /* Writes without asking for times; V_NONE or V_NULL removes. Returns the former value, readable till the next call. */
 struct value column_put(struct columns *all, struct column *c, struct heap *heap, uint32_t row,

@@ -22,14 +22,11 @@ static uint32_t lower_bound(const struct membership *list, uint32_t count, uint1
     return low;
 }
 
-static struct membership *find_or_add(struct store *s, row_t row, uint16_t segment)
+static struct membership *insert_at(struct store *s, row_t row, uint32_t at, uint32_t count, uint16_t segment)
 {
-    uint32_t count;
-    struct membership *list = list_of(s, row, &count);
-    uint32_t at = lower_bound(list, count, segment);
-    if (at < count && list[at].segment == segment) return &list[at];
-    list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS,
-                                                           (count + 1) * (uint32_t)sizeof *list);
+    struct membership *list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS,
+                                                                              (count + 1) *
+                                                                                  (uint32_t)sizeof *list);
     memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
     list[at] = (struct membership){.segment = segment};
     return &list[at];
@@ -44,14 +41,25 @@ bool member_get(const struct store *s, row_t row, uint16_t segment)
     return at < count && list[at].segment == segment && list[at].member;
 }
 
-void member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
+bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
 {
-    if (member_get(s, row, segment) == member) return;
+    uint32_t count;
+    struct membership *m = list_of(s, row, &count);
+    uint32_t place = lower_bound(m, count, segment);
+    bool known = place < count && m[place].segment == segment;
+    if ((known && m[place].member) == member) return false;
     store_touch(s, row);
     bits_set(&s->parts->bits, &s->heap, row.v, segment, member);
-    struct membership *m = find_or_add(s, row, segment);
+    m = known ? m + place : insert_at(s, row, place, count, segment);
     m->member = member;
     m->since = at;
+    return true;
+}
+
+void member_prefetch(const struct store *s, row_t row, uint16_t segment)
+{
+    const uint64_t *page = member_page(s, segment, row.v / BLOCK_ROWS);
+    if (page) __builtin_prefetch(&page[row.v % BLOCK_ROWS / 64], 1);
 }
 
 void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left)

@@ -87,8 +87,8 @@ bool store_reserve_more(struct store *s, uint32_t events, size_t bytes, size_t m
     uint32_t rows = 2 * events; /* the person, and one that comes with a merge */
     return columns_reserve(&p->columns, &s->heap, rows, s->row_limit + rows) &&
            region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) &&
-           links_reserve(&p->links, rows + (uint32_t)(bytes / 8)) &&
-           index_reserve(&p->index, 2 * rows + (uint32_t)(bytes / 8)) && window_reserve(&p->window, rows) &&
+           links_reserve(&p->links, rows) && index_reserve(&p->index, 2 * rows) &&
+           window_reserve(&p->window, rows) &&
            heap_reserve(&s->heap, heap_bound(s, events, bytes) + more);
 }
 
@@ -188,7 +188,9 @@ void store_prefetch_types(const struct store *s, row_t row)
     __builtin_prefetch(types, 1);
     __builtin_prefetch(types + 64, 1);
     __builtin_prefetch(types + 128, 1);
-    __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_MEMBERS]), 1);
+    const uint8_t *members = heap_at(&s->heap, r->block[BLOCK_MEMBERS]);
+    __builtin_prefetch(members, 1);
+    __builtin_prefetch(members + 64, 1);
     __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JOURNEYS]), 1);
     __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JSTATS]), 1);
 }
@@ -293,6 +295,12 @@ bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value 
     former = column_put(&s->parts->columns, c, &s->heap, row.v, v, at);
     if (old) *old = former;
     return !same;
+}
+
+void store_prefetch_attribute(const struct store *s, row_t row, uint16_t attribute)
+{
+    const struct column *c = column_of(s, attribute);
+    if (c) column_prefetch(c, &s->heap, row.v);
 }
 
 /* ---- messages without a usable time --------------------------------------------------- */

@@ -97,10 +97,11 @@ static inline struct row *store_touch(struct store *s, row_t r)
     }
     return row;
 }
-/* The three hints of the batch pipeline; each may be skipped, none changes anything. */
+/* The hints of the batch pipeline; each may be skipped, none changes anything. */
 void store_prefetch_bucket(const struct store *s, struct key key);
 row_t store_prefetch_row(const struct store *s, struct key key); /* a guess by tag; ROW_NONE if none */
 void store_prefetch_types(const struct store *s, row_t row);
+void store_prefetch_attribute(const struct store *s, row_t row, uint16_t attribute);
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type);
 
 /* ---- blocks ------------------------------------------------------------------------ */
@@ -117,6 +118,8 @@ enum seen { SEEN_NEW, SEEN_DUPLICATE, SEEN_UNKNOWABLE /* older than history reac
 enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32_t own_s, uint32_t hash);
 struct behaviour_change { /* of one event type, for the segments */
     uint32_t old_count, new_count, old_last, new_last, old_first, new_first;
+    uint32_t folded_to; /* windows that begin at this second or before may see more than the new entry: something
+                           folded or was dropped there, or had been before; 0: nothing ever was */
 };
 /* Adds one event at second `at` (late ones are sorted in); folds what is over cap, drops what is over keep. Entries
  * that outlive `keep` go with the next event of their type: who walks a view bounds its window itself.
@@ -139,7 +142,8 @@ bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value 
 
 /* ---- segment membership ------------------------------------------------------------ */
 bool member_get(const struct store *s, row_t row, uint16_t segment);
-void member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at);
+bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at); /* true: it changed */
+void member_prefetch(const struct store *s, row_t row, uint16_t segment);
 void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left);
 uint32_t member_count(const struct store *s, uint16_t segment); /* O(1) */
 /* The 4096-row page of a segment as 64-bit words, NULL: nobody. */

@@ -182,7 +182,7 @@ static void fold_directly(struct type_record *r, const struct type_rules *rules,
     lose(r, e->own_s);
 }
 
-static uint32_t oldest(const struct type_record *r, const struct heap *heap)
+uint32_t entry_oldest(const struct type_record *r, const struct heap *heap)
 {
     struct ring ring = ring_of(r, heap);
     return ring.times[r->head];
@@ -199,7 +199,7 @@ void type_sort_in(struct type_record *r, const struct type_rules *rules, struct 
                   const struct entry *e)
 {
     while (r->n > rules->cap) fold_oldest(r, rules, heap); /* the cap was lowered */
-    if (r->n == rules->cap && e->at < oldest(r, heap)) {
+    if (r->n == rules->cap && e->at < entry_oldest(r, heap)) {
         fold_directly(r, rules, heap, e);
         return;
     }
@@ -210,7 +210,7 @@ void type_sort_in(struct type_record *r, const struct type_rules *rules, struct 
 static void forget_before(struct type_record *r, const struct type_rules *rules, struct heap *heap,
                           uint32_t second)
 {
-    while (r->n && oldest(r, heap) < second) drop_oldest(r, rules->type, heap);
+    while (r->n && entry_oldest(r, heap) < second) drop_oldest(r, rules->type, heap);
     if (r->days) r->days = days_drop_before(r->days, heap, second / DAY_S);
 }
 

@@ -43,6 +43,7 @@ struct type_rules type_rules(const struct schema *schema, uint16_t type);
 uint32_t entries_bytes(const struct type_record *r); /* of the block */
 uint32_t type_own_newest(const struct type_record *r, const struct heap *heap);
 uint32_t entry_own(const struct type_record *r, const struct heap *heap, uint32_t i);
+uint32_t entry_oldest(const struct type_record *r, const struct heap *heap); /* its time; there is one */
 bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t own_s, uint32_t hash);
 /* Sorts one entry in, folding what is over cap and dropping what is over keep; counts and first/last too. */
 void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e,

@@ -568,14 +568,15 @@ static void apply_event(row_t row, const struct event *e, uint32_t at)
         if (!attribute_set(&W->store, row, e->traits[i].attribute, e->traits[i].value, at, &old)) continue;
         if (old.kind == V_STRING) old.s = arena_slice(&W->scratch, value_text(old)).p;
         t.changes[t.change_count++] = (struct attribute_change){e->traits[i].attribute, old};
-        touch(&t.touched, FEATURE_ATTRIBUTE, e->traits[i].attribute);
+        touch_attribute(&t.touched, &W->journeys, e->traits[i].attribute);
     }
     uint16_t none;
-    t.touched.everything =
+    t.touched.fresh =
         behaviour_types(&W->store, row, &none, 1) == 0; /* a new person: "not" is true of many */
-    struct behaviour_change change;
-    behaviour_add(&W->store, row, e->type, at, at, e, W->now, &change);
-    touch(&t.touched, FEATURE_HISTORY, e->type);
+    struct history_change change = {
+        .type = e->type, .at = at, .props = e->props, .prop_count = type ? type->prop_count : 0};
+    behaviour_add(&W->store, row, e->type, at, at, e, W->now, &change.counts);
+    t.touched.event = &change;
     if (type->activity && at > store_row(&W->store, row)->last_seen) {
         store_touch(&W->store, row)->last_seen = at;
         touch(&t.touched, FEATURE_PROFILE, PROFILE_LAST_SEEN);

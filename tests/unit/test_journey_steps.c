@@ -335,6 +335,26 @@ Test(steps, webhook_task_and_audience_leave_as_actions_of_their_kind)
     cr_assert_str_eq(text, "lost");
 }
 
+Test(steps, nobody_is_added_to_an_audience_without_consent_and_anybody_is_taken_out)
+{
+    struct step in = {.kind = STEP_AUDIENCE,
+                      .next = 1,
+                      .act = {.channel = SMS, .op = SLICE("add"), .audience = SLICE("lost")}};
+    struct step away = in;
+    away.next = STEP_END;
+    away.act.op = SLICE("remove");
+    journey("j", ON(ADDED), STEPS(in, away));
+    track("u", "Product Added", "{}");
+    cr_assert_eq(W->sent_count, 1);
+    char op[16];
+    content_text(W->sent[0].content, "op", op, sizeof op);
+    cr_assert_str_eq(op, "remove");
+    cr_assert_eq(W->actions.suppressed[DECISION_NO_CONSENT], 1);
+    reachable_person("v");
+    track("v", "Product Added", "{}");
+    cr_assert_eq(W->sent_count, 3);
+}
+
 Test(steps, a_loop_of_instant_steps_yields_to_the_next_second_and_stops_nothing)
 {
     struct step again = {.kind = STEP_GOTO, .jump = {0}};

@@ -139,3 +139,85 @@ Test(segment, an_event_evaluates_only_the_segments_that_read_what_it_touched)
     cr_assert_eq(segments_update(&W->segments, &W->store, row, &touched, &ctx, flips, 8), 1);
     cr_assert_not(member_get(&W->store, row, 7));
 }
+
+/* ---- an event looks only at comparisons whose constant it may have crossed ------------------------------ */
+
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+    *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(*seed >> 33) % below;
+}
+
+static const char *draw_leaf(uint64_t *seed)
+{
+    static const char *const events[] = {"Product Viewed", "Order Completed"};
+    static const char *const compare[] = {">=", ">", "<", "<=", "==", "!="};
+    const char *e = events[draw(seed, 2)], *op = compare[draw(seed, 6)], *order = compare[draw(seed, 4)];
+    uint32_t n = draw(seed, 7), hours = 1 + draw(seed, 40);
+    uint32_t many = draw(seed, 3) ? n : 60 + draw(seed, 10); /* about the cap of a history: 64 */
+    switch (draw(seed, 7)) {
+    case 0: return arena_printf(&W->arena, "count(\"%s\") %s %u", e, op, 3 * n);
+    case 1: return arena_printf(&W->arena, "%u %s count(\"%s\", hours(%u))", many, op, e, hours);
+    case 2:
+        return arena_printf(&W->arena, "sum(\"Order Completed\", e.total, hours(%u)) %s %u.0", hours, op,
+                            20 * n);
+    case 3: return arena_printf(&W->arena, "sum(\"Order Completed\", e.total) %s %u.5", order, 360 * n * n);
+    case 4: return arena_printf(&W->arena, "ago(\"%s\") %s hours(%u)", e, order, hours);
+    case 5: return arena_printf(&W->arena, "profile.last_seen > profile.first_seen + hours(%u)", hours);
+    default: return arena_printf(&W->arena, "count(\"%s\", hours(%u)) %s %u", e, hours, op, many);
+    }
+}
+
+static const char *draw_predicate(uint64_t *seed, uint32_t depth)
+{
+    if (depth == 0) return draw_leaf(seed);
+    const char *a = draw_predicate(seed, depth - 1), *b = draw_predicate(seed, depth - 1);
+    switch (draw(seed, 4)) {
+    case 0: return arena_printf(&W->arena, "!(%s)", a);
+    case 1: return arena_printf(&W->arena, "(%s || %s)", a, b);
+    case 2: return arena_printf(&W->arena, "(%s ? %s : !(%s))", a, b, a);
+    default: return arena_printf(&W->arena, "(%s && %s)", a, b);
+    }
+}
+
+/* Late, on time and (rarely) ahead of time; now and then a negative total. */
+static void draw_event(uint64_t *seed, const char *user)
+{
+    uint32_t kind = draw(seed, 12), at = W->now;
+    if (kind == 0) at -= draw(seed, 30 * HOUR);
+    if (kind == 1 && draw(seed, 3) == 0) at += draw(seed, 2 * HOUR);
+    int total = (int)draw(seed, 40) - (draw(seed, 10) == 0 ? 30 : 0);
+    happens_at(user,
+               arena_printf(&W->arena,
+                            "{'type':'track','userId':'%s','event':'%s','properties':{'total':%d}}", user,
+                            draw(seed, 2) ? "Product Viewed" : "Order Completed", total),
+               at);
+}
+
+/* Time goes on - slowly, so that history reaches its cap and folds inside windows, or fast: right at every wake-up, and still right one second before it. */
+static void draw_time(uint64_t *seed, bool slowly)
+{
+    uint32_t until = W->now + draw(seed, slowly ? 120 : draw(seed, 4) ? 600 : 9 * HOUR), due;
+    while (!row_none(earliest_wake(&due)) && due <= until) {
+        if (due > W->now + 1) W->now = due - 1;
+        agrees("u");
+        advance(due);
+        agrees("u");
+    }
+    W->now = until;
+    agrees("u");
+}
+
+Test(segment, what_deltas_leave_out_is_what_full_evaluation_would_not_change)
+{
+    uint64_t seed = 4711;
+    printf("seed %llu\n", (unsigned long long)seed);
+    for (int i = 0; i < 40; i++)
+        segment(arena_printf(&W->arena, "s%d", i), draw_predicate(&seed, draw(&seed, 3)));
+    pass(60 * HOUR);
+    for (int i = 0; i < 1500; i++) {
+        draw_event(&seed, "u");
+        agrees("u");
+        draw_time(&seed, i / 300 % 2 == 1);
+    }
+}

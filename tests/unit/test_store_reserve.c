@@ -62,6 +62,11 @@ static void write_attributes(row_t row, struct slice text, uint32_t at)
     for (uint16_t a = 0; a < ATTR_COUNT; a++) attribute_set(&s, row, a, values[a], at, NULL);
 }
 
+static uint16_t undeclared_type(uint32_t at)
+{
+    return (uint16_t)(TYPE_UNDECLARED_BASE + at / 8 % UNDECLARED_NAMES_MAX);
+}
+
 /* Everything one event can do to one person, and more than it usually does. */
 static void apply(uint32_t person, uint32_t bytes, uint32_t at)
 {
@@ -73,10 +78,10 @@ static void apply(uint32_t person, uint32_t bytes, uint32_t at)
     if (store_find(&s, key_of(person), &row, &target) != FOUND_ROW) row = store_add(&s, key_of(person), at);
     struct value props[ORDER_PROPS] = {value_double(at), value_string(part), value_double(2)};
     struct event e = {.message_hash = at, .props = props};
-    behaviour_add(&s, row, TYPE_ORDER, at, at + 1, &e, at, NULL);
-    behaviour_add(&s, row, TYPE_PAGE, at, at, NULL, at, NULL);
-    behaviour_add(&s, row, (uint16_t)(TYPE_UNDECLARED_BASE + at % UNDECLARED_NAMES_MAX), at, at, NULL, at,
-                  NULL);
+    if (at % 4) /* one event is of one type: one history may give up an entry to the window */
+        behaviour_add(&s, row, TYPE_ORDER, at, at + 1, &e, at, NULL);
+    else
+        behaviour_add(&s, row, at % 8 ? TYPE_PAGE : undeclared_type(at), at, at, NULL, at, NULL);
     write_attributes(row, part, at);
     for (uint16_t g = 0; g < 300; g++) member_set(&s, row, g, (at + g) % 3, at);
     uint32_t held;

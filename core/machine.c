@@ -28,6 +28,26 @@ static void log_tick(struct machine *m, struct shard *s, uint32_t ran)
     if (m->config.on_record) m->config.on_record(m->config.self, &r);
 }
 
+static void begin_shard(struct machine *m, uint32_t i)
+{
+    struct shard_config c = {.index = (uint8_t)i,
+                             .secret = m->config.secret,
+                             .no_holdout = m->config.no_holdout,
+                             .definitions = definitions,
+                             .host = m};
+    m->shards[i] = shard_create(&c);
+    CHECK(m->shards[i] != NULL);
+    CHECK(shard_reserve_tick(m->shards[i], 1, &m->effects));
+    shard_tick(m->shards[i], m->now, 0, &m->effects);
+    if (m->now) log_tick(m, m->shards[i], 0);
+}
+
+static struct shard *shard_for(struct machine *m, uint32_t i)
+{
+    if (!m->shards[i]) begin_shard(m, i);
+    return m->shards[i];
+}
+
 struct machine *machine_create(const struct machine_config *config)
 {
     struct machine *m = calloc(1, sizeof *m);
@@ -38,25 +58,15 @@ struct machine *machine_create(const struct machine_config *config)
     m->effects.want_transitions = config->want_transitions;
     m->effects.want_events = config->want_events;
     arena_init(&m->scratch);
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        struct shard_config c = {.index = (uint8_t)i,
-                                 .secret = config->secret,
-                                 .no_holdout = config->no_holdout,
-                                 .definitions = definitions,
-                                 .host = m};
-        m->shards[i] = shard_create(&c);
-        CHECK(m->shards[i] != NULL);
-        CHECK(shard_reserve_tick(m->shards[i], 1, &m->effects));
-        shard_tick(m->shards[i], m->now, 0, &m->effects);
-        if (m->now) log_tick(m, m->shards[i], 0);
-    }
+    for (uint32_t i = 0; i < LOGICAL_SHARDS && !config->lazy; i++) begin_shard(m, i);
     return m;
 }
 
 void machine_destroy(struct machine *m)
 {
     if (!m) return;
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) shard_destroy(m->shards[i]);
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        if (m->shards[i]) shard_destroy(m->shards[i]);
     effects_free(&m->effects);
     arena_free(&m->scratch);
     buf_free(&m->queue);
@@ -93,7 +103,7 @@ static void deliver(struct machine *m)
         struct buf payload = {0}; /* the queue may move while this message causes further ones */
         buf_put(&payload, m->queue.p + at + 5, bytes);
         struct batch_item item = {
-            .shard = m->shards[to],
+            .shard = shard_for(m, to),
             .record = {.kind = RECORD_MESSAGE, .shard = to, .payload = buf_slice(&payload)}};
         apply(m, &item);
         buf_free(&payload);
@@ -129,7 +139,7 @@ void machine_event(struct machine *m, struct slice raw, int64_t entry_ms)
     arena_reset(&m->scratch);
     struct batch_item item = {.record = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = raw}};
     store_le64(item.record.head, (uint64_t)entry_ms);
-    item.shard = m->shards[event_route(&item, &m->config.set->schema, m->config.secret, &m->scratch)];
+    item.shard = shard_for(m, event_route(&item, &m->config.set->schema, m->config.secret, &m->scratch));
     apply(m, &item);
     deliver(m);
 }
@@ -138,7 +148,7 @@ uint32_t machine_next_due(const struct machine *m)
 {
     uint32_t next = UINT32_MAX;
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        uint32_t due = shard_next_due(m->shards[i]);
+        uint32_t due = m->shards[i] ? shard_next_due(m->shards[i]) : UINT32_MAX;
         if (due < next) next = due;
     }
     return next;
@@ -149,7 +159,7 @@ void machine_advance(struct machine *m, uint32_t to)
     for (uint32_t next; (next = machine_next_due(m)) <= to;) {
         if (next > m->now) m->now = next;
         for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-            if (shard_overdue(m->shards[i], m->now)) tick_to_now(m, m->shards[i]);
+            if (m->shards[i] && shard_overdue(m->shards[i], m->now)) tick_to_now(m, m->shards[i]);
         deliver(m);
     }
     if (to > m->now) m->now = to;

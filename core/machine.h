@@ -12,6 +12,8 @@ struct machine_config {
     const struct hash_secret *secret;
     uint32_t start; /* virtual second */
     bool no_holdout;
+    bool
+        lazy; /* a shard begins with its first person: many short runs. The records differ by the ticks of idle shards */
     bool want_transitions, want_events;
     void *self; /* observers; may be NULL */
     void (*on_effect)(void *self, const struct effect *e);
@@ -23,6 +25,6 @@ void machine_event(struct machine *m, struct slice raw, int64_t entry_ms); /* at
 void machine_advance(struct machine *m, uint32_t to); /* runs everything due on the way, second by second */
 uint32_t machine_now(const struct machine *m);
 uint32_t machine_next_due(const struct machine *m);
-struct shard *machine_shard(struct machine *m, uint32_t index);
+struct shard *machine_shard(struct machine *m, uint32_t index); /* NULL: lazy, and nobody lives there */
 
 #endif

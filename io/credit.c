@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SHARE_SHIFT = 10 };
+/* A wide account (the chunk's own) gives little to each of up to a million records; a narrow one has few to give to. */
+enum { WIDE_SHIFT = 16, NARROW_SHIFT = 6 };
+#define CREDIT_WIDE (1ull << 40)
 
 bool credit_create(struct credit *c)
 {
@@ -80,9 +82,13 @@ uint64_t credit_take(struct credit *c, uint64_t cookie)
 {
     struct account *a = account_of(c, cookie);
     if (a->generation != cookie_generation(cookie)) return 0;
-    uint64_t share = a->share >> SHARE_SHIFT;
+    uint64_t share = a->share >> (a->share >= CREDIT_WIDE ? WIDE_SHIFT : NARROW_SHIFT);
     if (share == 0 && a->share > 1) share = 1;
-    if (share == 0) c->exhausted++;
+    if (share ==
+        0) { /* never an ack that nobody can vouch for: this chunk stays open, its sender sends again */
+        c->exhausted++;
+        a->owed++;
+    }
     a->share -= share;
     return share;
 }

@@ -5,8 +5,8 @@
  * a share of the weight along. Each worker keeps one account per chunk: the share it holds and how many records it still
  * owes. When it owes none and what it did is durable, the share goes home. The chunk is complete exactly when the whole
  * weight is back: no message can be on its way without a share.
- * Every taking gives a 1024th of what is there, so seven hops fit into 62 bits; what comes after the last bit travels
- * without a share and is counted.
+ * Every taking gives a 65,536th of what is there (a 64th once little is left), so a million records of one chunk and five
+ * hops fit into 62 bits. Should a share ever be gone, the chunk is never acknowledged and the sender sends it again.
  *
  * Owner: a worker. Memory: chunk slots made on demand; per origin one array of accounts, touched as used.
  * A cookie names (origin worker, slot, generation); a stale one - its connection is long gone - is ignored.
@@ -44,7 +44,7 @@ struct credit {
     uint32_t chunks_used, chunks_high;
     uint16_t first_free;
     struct account *accounts[LOGICAL_SHARDS]; /* by origin worker */
-    uint64_t exhausted;                       /* messages that had to travel without a share */
+    uint64_t exhausted;                       /* how often a share was gone: such a chunk gets no ack */
 };
 
 enum { NO_CHUNK = 0xffff };

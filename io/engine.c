@@ -1,4 +1,5 @@
 #include "io/engine.h"
+#include "io/address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32 };
+enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32, LOG_SEGMENT_MIN = 1 << 20 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
@@ -38,12 +39,7 @@ static int open_directory(struct engine *e)
     uint8_t seed[SEED_BYTES_MAX], random[32];
     struct slice fixed = {seed, 0};
     struct buf error = {0};
-    if (o->hash_secret && !parse_hex(o->hash_secret, seed, &fixed.n)) {
-        buf_put_str(&error, "--hash-secret: 1 to 32 bytes as hex digits");
-        int code = fail(78, "bad_option", &error);
-        buf_free(&error);
-        return code;
-    }
+    if (o->hash_secret) CHECK(parse_hex(o->hash_secret, seed, &fixed.n));
     CHECK(getrandom(random, sizeof random, 0) == sizeof random);
     e->disk = disk_posix_open(o->data, true, true, &error);
     if (!e->disk) {
@@ -74,6 +70,51 @@ static int read_shared_key(struct engine *e)
     if (!why.n && n == 0) buf_printf(&why, "%s: is empty", path);
     e->shared_key = slice_of(key, n > 0 ? (size_t)n : 0);
     int code = why.n ? fail(78, "shared_key", &why) : 0;
+    buf_free(&why);
+    return code;
+}
+
+/* ---- what can be wrong is found before anything is read or written -------------------------------------------- */
+
+/* Told to listen there; a TCP address is tried, so that one in use does not wait for a long recovery to be noticed. */
+static bool can_listen(const struct engine *e, const char *url, bool is_admin, struct buf *why)
+{
+    struct address address;
+    if (!address_parse(url, &address, why)) return false;
+    if (is_admin && address.any.sa_family != AF_UNIX)
+        buf_printf(why, "%s: the admin socket is a unix socket", url);
+    else if (!address.loopback && !e->shared_key.n)
+        buf_printf(why, "%s: not a loopback address; give --shared-key-file", url);
+    if (why->n || address.any.sa_family == AF_UNIX) return !why->n;
+    int fd = address_listen(&address, why);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+static bool known_io(const char *io)
+{
+    return !io || strcmp(io, "auto") == 0 || strcmp(io, "uring") == 0 || strcmp(io, "epoll") == 0;
+}
+
+static int check_options(const struct engine *e)
+{
+    const struct options *o = e->options;
+    struct buf why = {0};
+    struct address sink;
+    uint32_t second;
+    uint8_t seed[SEED_BYTES_MAX];
+    if (o->hash_secret && !parse_hex(o->hash_secret, seed, &second))
+        buf_put_str(&why, "--hash-secret: 1 to 32 bytes as hex digits");
+    else if (o->fake_clock && !clock_parse(o->fake_clock, &second))
+        buf_put_str(&why, "--fake-clock: a time like 2026-03-01T10:00:00Z");
+    else if (o->log_segment < LOG_SEGMENT_MIN)
+        buf_put_str(&why, "--log-segment: at least 1 MiB");
+    else if (!known_io(o->io))
+        buf_printf(&why, "--io %s: auto, uring or epoll", o->io);
+    for (uint32_t i = 0; i < o->ingest_count && !why.n; i++) can_listen(e, o->ingest[i], false, &why);
+    if (!why.n) can_listen(e, o->admin, true, &why);
+    for (uint32_t i = 0; i < o->emit_count && !why.n; i++) address_parse(o->emit[i], &sink, &why);
+    int code = why.n ? fail(78, "bad_option", &why) : 0;
     buf_free(&why);
     return code;
 }
@@ -125,12 +166,8 @@ static void recovery_progress(void *self, uint64_t done, uint64_t total)
 static bool make_shards(struct engine *e)
 {
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        struct shard_config config = {.index = (uint8_t)i,
-                                      .secret = &e->dir.secret,
-                                      .memory_limit = e->options->memory_limit / LOGICAL_SHARDS,
-                                      .outbox_limit = e->options->outbox_limit / LOGICAL_SHARDS,
-                                      .definitions = find_set,
-                                      .host = e};
+        struct shard_config config = {
+            .index = (uint8_t)i, .secret = &e->dir.secret, .definitions = find_set, .host = e};
         e->shards[i] = shard_create(&config);
         if (!e->shards[i]) return false;
     }
@@ -143,6 +180,10 @@ static int recover_state(struct engine *e)
     enum persist_status status = recover(&e->dir, &host, false, &e->recovered);
     if (status != PERSIST_OK) return fail(status, "recovery", &e->dir.error);
     const struct recovered *r = &e->recovered;
+    if (r->damaged_snapshot)
+        log_line(LOG_WARNING, "snapshot_damaged",
+                 "number=%llu reason=\"%.*s\" instead=\"the one before, and the log\"",
+                 (unsigned long long)r->damaged_snapshot, (int)e->dir.error.n, (const char *)e->dir.error.p);
     if (r->cut_bytes)
         log_line(LOG_WARNING, "torn_tail", "bytes=%llu kept=broken/", (unsigned long long)r->cut_bytes);
     if (!e->dir.fresh)
@@ -158,10 +199,7 @@ static int set_clock(struct engine *e)
     uint32_t second, newest = e->recovered.newest_second;
     clock_init(&e->clock);
     if (o->fake_clock) {
-        if (!clock_parse(o->fake_clock, &second)) {
-            log_line(LOG_ERROR, "bad_option", "reason=\"--fake-clock: a time like 2026-03-01T10:00:00Z\"");
-            return 2;
-        }
+        CHECK(clock_parse(o->fake_clock, &second));
         clock_init_fake(&e->clock, second > newest ? second : newest);
     } else if (newest > clock_now(&e->clock) + CLOCK_JUMP_MAX_S && !o->accept_clock) {
         log_line(LOG_ERROR, "clock",
@@ -182,6 +220,9 @@ static int engine_load(struct engine *e)
         return 1;
     }
     code = recover_state(e);
+    /* Only now: what was taken in once is taken in again, whatever the limit is today. */
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        shard_limit_memory(e->shards[i], e->options->memory_limit / LOGICAL_SHARDS);
     return code ? code : set_clock(e);
 }
 
@@ -200,6 +241,7 @@ int engine_open(struct engine *e, const struct options *options)
     gethostname(host, sizeof host - 1);
     snprintf(e->hostname, sizeof e->hostname, "hourglass.%s", host);
     int code = read_shared_key(e);
+    if (!code) code = check_options(e);
     return code ? code : engine_load(e);
 }
 
@@ -251,8 +293,10 @@ void engine_close(struct engine *e)
     free(e->mailboxes);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) shard_destroy(e->shards[i]);
     sets_destroy(e->sets);
-    if (e->disk) datadir_close(&e->dir);
-    disk_posix_close(e->disk);
+    if (e->disk) {
+        datadir_close(&e->dir);
+        disk_posix_close(e->disk);
+    }
     free((void *)(uintptr_t)e->shared_key.p);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->changed);

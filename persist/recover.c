@@ -231,13 +231,15 @@ static bool apply_record(struct replay *r, const struct log_reader *log, const s
     if (log->header.core_version != CORE_VERSION)
         return refuse_at(r, log, g, record,
                          "logged by another core version: stop it with the old binary first");
-    if (record->kind == RECORD_TICK && !apply_batch(r)) return false;
+    /* A batch is decoded before it is applied: what stands behind new definitions belongs to the next one. */
+    bool alone = record->kind == RECORD_TICK || record->kind == RECORD_DEFINITIONS;
+    if (alone && !apply_batch(r)) return false;
     ++*lsn;
     r->out->records++;
     if (record->kind == RECORD_TICK) return apply_tick(r, log, g, record);
     if (record->kind == RECORD_DEFINITIONS && !know_definitions_of(r, log, g, record)) return false;
     r->items[r->count++] = (struct batch_item){.shard = r->shards[record->shard], .record = *record};
-    return r->count < BATCH_EVENTS || apply_batch(r);
+    return (r->count < BATCH_EVENTS && !alone) || apply_batch(r);
 }
 
 static bool apply_group(struct replay *r, const struct log_reader *log, const struct log_group *g)

@@ -132,7 +132,7 @@ static void prepare(struct wal_files *f, uint64_t now_us)
         if (now_us < f->retry_us) return;
         f->full = false;
     }
-    if (f->zeroing == ZEROING_WAITS && f->at > f->bytes / 8) begin_next(f);
+    if (f->zeroing == ZEROING_WAITS && (f->wanted || f->at > f->bytes / 8)) begin_next(f);
     if (f->zeroing == ZEROING && f->zeroed == f->next_bytes) f->zeroing = ZEROING_DONE;
     if (f->zeroing == ZEROING) zero_slice(f);
     if (f->zeroing == ZEROING_DONE) finish_next(f);
@@ -154,7 +154,11 @@ static void remember(struct wal_files *f, uint64_t last_group, const uint64_t la
 
 bool wal_files_roll(struct wal_files *f, uint64_t last_group, const uint64_t last_lsn[])
 {
-    if (f->zeroing != ZEROING_READY || f->leaving >= 0) return false;
+    if (f->zeroing != ZEROING_READY || f->leaving >= 0) {
+        f->wanted = true; /* a group may be larger than what a young file has left */
+        return false;
+    }
+    f->wanted = false;
     remember(f, last_group, last_lsn);
     f->leaving = f->file;
     f->leaving_group = last_group;

@@ -40,6 +40,7 @@ struct wal_files {
     int next;
     uint64_t next_bytes, zeroed;
     bool slice_in_flight, full;
+    bool wanted; /* a group waits for it */
     uint64_t retry_us;
     struct disk_op slice;
     const uint8_t *zeros;

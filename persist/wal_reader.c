@@ -282,6 +282,8 @@ static bool judge_end(struct log_reader *r)
     r->window_bytes = 0;
     if (r->ended) return true;
     if (!r->used) return judge_unused(r, &b);
+    if (r->size < r->header.bytes)
+        return refuse(r, r->index, r->at, "the file is shorter than it was made: its end is lost");
     if (b.mark >= r->number)
         return refuse(r, r->index, r->at, "a group that was durable is damaged or missing");
     if (r->closed)
@@ -396,12 +398,27 @@ static bool write_end(struct log_reader *r)
     name_of(r, r->index, name);
     int file = ops->open(r->dir->disk, name, DISK_WRITE);
     if (file < 0) return io_error(r, file);
-    int64_t e = ops->truncate(r->dir->disk, file, r->at);
-    if (e == 0) e = ops->write_now(r->dir->disk, file, r->at, block, LOG_BLOCK);
+    int64_t e = ops->write_now(r->dir->disk, file, r->at, block, LOG_BLOCK);
     if (e == LOG_BLOCK)
         e = ops->sync(r->dir->disk, file);
     else if (e >= 0)
         e = -EIO;
+    ops->close(r->dir->disk, file);
+    if (e < 0) return io_error(r, e);
+    r->at += LOG_BLOCK;
+    return true;
+}
+
+/* Only now, with the end in place: a file without an end that is shorter than it was made has lost something. */
+static bool trim(struct log_reader *r)
+{
+    const struct disk_ops *ops = r->dir->disk->ops;
+    char name[LOG_NAME_BYTES];
+    name_of(r, r->index, name);
+    int file = ops->open(r->dir->disk, name, DISK_WRITE);
+    if (file < 0) return io_error(r, file);
+    int e = ops->truncate(r->dir->disk, file, r->at);
+    if (e == 0) e = ops->sync(r->dir->disk, file);
     ops->close(r->dir->disk, file);
     return e == 0 || io_error(r, e);
 }
@@ -428,7 +445,9 @@ enum persist_status log_reader_seal(struct log_reader *r)
         remove_behind(r, 0);
         return r->status;
     }
+    bool tail = !r->ended || r->torn_bytes; /* an end before a tail: a start was cut short between the two */
     if (!r->ended && !write_end(r)) return r->status;
+    if (tail && !trim(r)) return r->status;
     remove_behind(r, r->index + 1);
     return r->status;
 }

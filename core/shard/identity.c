@@ -11,7 +11,7 @@
  * regenerates them by replay and keeps them until the receiver has them on disk. A repeat is ignored. */
 #include "core/shard/state.h"
 
-enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT };
+enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT, UNPARKED_PER_RECORD = 64, HALF_BYTES_MAX = 2 << 20 };
 
 /* ---- messages -------------------------------------------------------------------------- */
 
@@ -105,24 +105,32 @@ uint32_t shard_parked_for(struct shard *s, const struct record *answer)
 {
     struct key user;
     if (answer->payload.n < MESSAGE_HEADER_BYTES + 16) return 0;
-    if (load_le16(answer->payload.p + 2) != MESSAGE_MERGE_DATA) return 0;
+    uint16_t kind = load_le16(answer->payload.p + 2);
+    if (kind != MESSAGE_MERGE_DATA && kind != MESSAGE_UNPARK) return 0;
     memcpy(&user, answer->payload.p + MESSAGE_HEADER_BYTES, 16);
     const struct pending_merge *merge = shard_pending(s, user);
-    return merge ? merge->count : 0;
+    if (!merge) return 0;
+    return merge->count < UNPARKED_PER_RECORD ? merge->count : UNPARKED_PER_RECORD;
+}
+
+static void ask_for_half(struct shard *s, struct pending_merge *m, struct key other)
+{
+    uint8_t body[32];
+    m->other = other;
+    memcpy(body, &m->user, 16);
+    memcpy(body + 16, &other, 16);
+    shard_send(s, (uint8_t)key_shard(other), MESSAGE_MERGE_PULL, slice_of(body, sizeof body));
 }
 
 static void begin_merge(struct shard *s, row_t row, struct key other)
 {
-    struct key user = store_row(&s->store, row)->key;
     store_touch(&s->store, row)->flags |= ROW_MERGING;
     struct pending_merge *list = (struct pending_merge *)s->merges.base;
     CHECK((s->merge_count + 1) * sizeof *list <= s->merges.committed);
-    list[s->merge_count++] = (struct pending_merge){.user = user, .other = other};
+    struct pending_merge *m = &list[s->merge_count++];
+    *m = (struct pending_merge){.user = store_row(&s->store, row)->key};
     s->merges.used = s->merge_count * sizeof *list;
-    uint8_t body[32];
-    memcpy(body, &user, 16);
-    memcpy(body + 16, &other, 16);
-    shard_send(s, (uint8_t)key_shard(other), MESSAGE_MERGE_PULL, slice_of(body, sizeof body));
+    ask_for_half(s, m, other);
 }
 
 /* ---- joining ------------------------------------------------------------------------------ */
@@ -138,7 +146,13 @@ static uint8_t take_half(struct shard *s, struct key user, struct key other, str
     case FOUND_ROW: break;
     }
     if (store_row(&s->store, row)->flags & (ROW_KNOWN | ROW_MERGING)) return HALF_CONFLICT;
+    size_t before = half->n;
     profile_encode(&s->store, row, half);
+    if (half->n - before >
+        HALF_BYTES_MAX) { /* more than one record of the log can carry: both stay as they are */
+        half->n = before;
+        return HALF_CONFLICT;
+    }
     store_touch(&s->store, row);
     store_remove(&s->store, row);
     store_link(&s->store, other, user);
@@ -157,6 +171,9 @@ static void join_half(struct shard *s, row_t row, uint8_t status, struct slice h
     turn->touched.everything = true;
 }
 
+/* Never evaluated yet: some segments hold for a person without any history. */
+static bool is_new(struct shard *s, row_t row) { return !store_row(&s->store, row)->block[BLOCK_TYPES]; }
+
 static void remember_alias(struct shard *s, row_t row, struct slice anonymous_id)
 {
     struct slice dropped;
@@ -164,12 +181,21 @@ static void remember_alias(struct shard *s, row_t row, struct slice anonymous_id
         s->counters.aliases_dropped++;
 }
 
+static struct slice other_id(const struct event *e)
+{
+    return e->call == CALL_ALIAS && e->previous_id.n ? e->previous_id : e->anonymous_id;
+}
+
+static bool pair_is_new(struct shard *s, row_t row, const struct event *e)
+{
+    if (key_is_zero(e->anonymous_key) || e->key_kind != ID_USER) return false;
+    return !ids_has_anonymous(&s->store, row, other_id(e)) &&
+           !key_eq(s->joined, e->anonymous_key); /* just answered */
+}
+
 bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct record *record)
 {
-    struct slice other_id = e->call == CALL_ALIAS && e->previous_id.n ? e->previous_id : e->anonymous_id;
-    if (ids_has_anonymous(&s->store, row, other_id)) return false;
-    if (s->joined.lo == e->anonymous_key.lo && s->joined.hi == e->anonymous_key.hi)
-        return false; /* just answered: conflict */
+    if (!pair_is_new(s, row, e)) return false;
     struct key user = store_row(&s->store, row)->key;
     if (key_shard(e->anonymous_key) != s->config.index) {
         begin_merge(s, row, e->anonymous_key);
@@ -181,8 +207,8 @@ bool shard_pair(struct shard *s, row_t row, const struct event *e, const struct 
     uint8_t status = take_half(s, user, e->anonymous_key, half);
     struct turn turn = {.row = row};
     join_half(s, row, status, buf_slice(half), &turn);
-    if (status != HALF_CONFLICT) remember_alias(s, row, other_id);
-    shard_settle(s, &turn);
+    if (status != HALF_CONFLICT) remember_alias(s, row, other_id(e));
+    if (status == HALF_DATA || is_new(s, row)) shard_settle(s, &turn);
     return false;
 }
 
@@ -213,44 +239,73 @@ static void answer_pull(struct shard *s, struct key user, struct key other)
     shard_send(s, (uint8_t)key_shard(user), MESSAGE_MERGE_DATA, buf_slice(body));
 }
 
-/* Replays what was parked; a record may begin the next merge: then the rest waits behind it. */
-static void unpark(struct shard *s, row_t row, uint32_t at, uint32_t left)
+static struct parked *first_parked(struct shard *s, struct pending_merge *m)
 {
-    struct heap *heap = &s->store.heap;
-    while (at) {
-        left--;
-        struct parked *p = heap_at(heap, at);
-        struct record record = {.kind = p->kind,
-                                .shard = s->config.index,
-                                .lsn = p->lsn,
-                                .cookie = p->cookie,
-                                .payload = slice_of(p + 1, p->bytes)};
-        struct event event;
-        struct arena *decode = &s->effects->scratch;
-        enum reject reject = shard_decode(s, &record, decode, &event);
-        CHECK(reject == REJECT_NONE); /* it was readable when it was parked */
-        uint32_t next = p->next;
-        uint64_t cookie = s->cookie;
-        s->cookie = record.cookie;
-        bool paired = !key_is_zero(event.anonymous_key) && event.key_kind == ID_USER &&
-                      shard_pair(s, row, &event, &record);
-        if (!paired) {
-            shard_apply_person(s, row, &event, &record);
-            shard_done(s, record.cookie, record.lsn);
-        }
-        s->cookie = cookie;
-        heap_release(heap, at, (uint32_t)sizeof *p + p->bytes);
-        at = next;
-        if (paired && at) {
-            struct pending_merge *merge = shard_pending(s, store_row(&s->store, row)->key);
-            ((struct parked *)heap_at(heap, merge->last))->next = at;
-            while (((struct parked *)heap_at(heap, at))->next)
-                at = ((struct parked *)heap_at(heap, at))->next;
-            merge->last = at;
-            merge->count += left;
+    return heap_at(&s->store.heap, m->first);
+}
+
+static void drop_first_parked(struct shard *s, struct pending_merge *m)
+{
+    struct parked *p = first_parked(s, m);
+    uint32_t handle = m->first;
+    m->first = p->next;
+    if (!m->first) m->last = 0;
+    m->count--;
+    heap_release(&s->store.heap, handle, (uint32_t)sizeof *p + p->bytes);
+}
+
+/* Applies the oldest parked record. False: it begins the next merge and waits, with all behind it. */
+static bool unpark_one(struct shard *s, row_t row, struct pending_merge *m)
+{
+    struct parked *p = first_parked(s, m);
+    struct record record = {.kind = p->kind,
+                            .shard = s->config.index,
+                            .lsn = p->lsn,
+                            .cookie = p->cookie,
+                            .payload = slice_of(p + 1, p->bytes)};
+    struct event event;
+    enum reject reject = shard_decode(s, &record, &s->effects->scratch, &event);
+    if (!reject && pair_is_new(s, row, &event) && key_shard(event.anonymous_key) != s->config.index) {
+        ask_for_half(s, m, event.anonymous_key);
+        return false;
+    }
+    uint64_t cookie = s->cookie;
+    s->cookie = record.cookie;
+    if (reject) /* the definitions became stricter while it was parked */
+        shard_count_reject(s, reject, slice_of(record.payload.p + 8, record.payload.n - 8));
+    else if (!pair_is_new(s, row, &event) || !shard_pair(s, row, &event, &record))
+        shard_apply_person(s, row, &event, &record);
+    shard_done(s, record.cookie, record.lsn);
+    s->cookie = cookie;
+    drop_first_parked(s, m);
+    return true;
+}
+
+/* At most UNPARKED_PER_RECORD at a time, so that one record's room can be reserved; a message to itself goes on. */
+static void unpark(struct shard *s, row_t row, struct key user)
+{
+    for (uint32_t n = 0; n < UNPARKED_PER_RECORD; n++) {
+        struct pending_merge *m = shard_pending(s, user);
+        if (!m->first) {
+            struct pending_merge *list = (struct pending_merge *)s->merges.base;
+            *m = list[--s->merge_count];
+            s->merges.used = s->merge_count * sizeof *list;
+            store_touch(&s->store, row)->flags &= (uint16_t)~ROW_MERGING;
             return;
         }
+        if (!unpark_one(s, row, m)) return;
     }
+    uint8_t body[32] = {0};
+    memcpy(body, &user, 16);
+    shard_send(s, s->config.index, MESSAGE_UNPARK, slice_of(body, sizeof body));
+}
+
+static struct slice first_alias(struct shard *s, struct pending_merge *m, struct event *event)
+{
+    struct parked *p = first_parked(s, m);
+    struct record record = {.kind = p->kind, .payload = slice_of(p + 1, p->bytes)};
+    if (shard_decode(s, &record, &s->effects->scratch, event) != REJECT_NONE) return (struct slice){0};
+    return other_id(event);
 }
 
 static void finish_merge(struct shard *s, struct key user, struct key other, uint8_t status,
@@ -258,30 +313,31 @@ static void finish_merge(struct shard *s, struct key user, struct key other, uin
 {
     row_t row;
     struct key target;
-    struct pending_merge *merge = shard_pending(s, user);
+    struct pending_merge *m = shard_pending(s, user);
     if (store_find(&s->store, user, &row, &target) != FOUND_ROW) return;
     struct turn turn = {.row = row};
     join_half(s, row, status, half, &turn);
-    if (!merge || !key_eq(merge->other, other)) { /* not asked for: a trait's half came by itself */
-        shard_settle(s, &turn);
+    if (!m || !key_eq(m->other, other)) { /* not asked for: a trait's half came by itself */
+        if (status == HALF_DATA) shard_settle(s, &turn);
         return;
     }
-    store_row(&s->store, row)->flags &= (uint16_t)~ROW_MERGING;
-    uint32_t first = merge->first, count = merge->count;
-    struct pending_merge *list = (struct pending_merge *)s->merges.base;
-    *merge = list[--s->merge_count];
-    s->merges.used = s->merge_count * sizeof *list;
-    struct parked *p = heap_at(&s->store.heap, first);
-    struct record record = {.kind = p->kind, .payload = slice_of(p + 1, p->bytes)};
     struct event event;
-    CHECK(shard_decode(s, &record, &s->effects->scratch, &event) == REJECT_NONE);
-    if (status != HALF_CONFLICT)
-        remember_alias(
-            s, row, event.call == CALL_ALIAS && event.previous_id.n ? event.previous_id : event.anonymous_id);
-    shard_settle(s, &turn);
-    s->joined = status == HALF_CONFLICT ? other : (struct key){0};
-    unpark(s, row, first, count);
+    struct slice alias = first_alias(s, m, &event);
+    if (status != HALF_CONFLICT && alias.n) remember_alias(s, row, alias);
+    if (status == HALF_DATA || is_new(s, row)) shard_settle(s, &turn);
+    m->other = (struct key){0};
+    s->joined = status == HALF_CONFLICT || !alias.n ? other : (struct key){0};
+    unpark(s, row, user);
     s->joined = (struct key){0};
+}
+
+static void go_on_unparking(struct shard *s, struct key user)
+{
+    row_t row;
+    struct key target;
+    struct pending_merge *m = shard_pending(s, user);
+    if (m && key_is_zero(m->other) && store_find(&s->store, user, &row, &target) == FOUND_ROW)
+        unpark(s, row, user);
 }
 
 static void receive_link(struct shard *s, struct key link, struct key person)
@@ -303,7 +359,6 @@ static void receive_forward(struct shard *s, const struct record *r, struct slic
                             .cookie = r->cookie,
                             .payload = slice_of(body.p + 16, body.n - 16)};
     struct event event;
-    s->counters.received++;
     enum reject reject = shard_decode(s, &record, &s->effects->scratch, &event);
     if (reject) {
         shard_count_reject(s, reject, slice_of(body.p + 24, body.n - 24));
@@ -342,6 +397,7 @@ bool shard_receive(struct shard *s, const struct record *r)
         return true;
     case MESSAGE_FORWARD: receive_forward(s, r, body); return true;
     case MESSAGE_LINK: receive_link(s, a, b); return true;
+    case MESSAGE_UNPARK: go_on_unparking(s, a); return true;
     default: return false;
     }
 }

@@ -65,6 +65,7 @@ struct shard {
     uint32_t now;
     uint64_t lsn;
     uint64_t outbox_limit;
+    uint64_t memory_limit; /* of the moment: not part of the state */
 
     struct shard_counters counters;
     struct journey_counters *journeys;

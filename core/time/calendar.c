@@ -9,6 +9,8 @@
 #include "core/time/tzif.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -82,7 +84,8 @@ void civil_from_seconds(int64_t seconds, struct civil *out)
 /* ---- the set of zones ------------------------------------------------------------------------ */
 
 static struct zone utc_zone = {.name = "UTC"};
-static struct zone *zones = &utc_zone;
+static struct zone *_Atomic zones = &utc_zone;
+enum { UNKNOWN_ZONES_MAX = 1000 };
 
 const struct zone *zone_utc(void) { return &utc_zone; }
 const char *zone_name(const struct zone *z) { return z->name; }
@@ -159,15 +162,44 @@ keep:;
     return made;
 }
 
+/* Zones are only ever added: whoever walks the list sees it as it was at some moment, without a lock. */
+static const struct zone *find_zone(struct slice name)
+{
+    for (const struct zone *z = atomic_load_explicit(&zones, memory_order_acquire); z; z = z->next)
+        if (slice_is(name, z->name)) return z;
+    return NULL;
+}
+
+/* A name that is no zone is remembered too (so many of them): strangers choose the names. */
+static struct zone *read_zone_or_not(const char *dir, struct slice name)
+{
+    static uint32_t unknown_count;
+    struct zone *z = zone_read(dir, name);
+    if (z || name.n >= ZONE_NAME_MAX || unknown_count >= UNKNOWN_ZONES_MAX) return z;
+    z = calloc(1, sizeof *z);
+    CHECK(z != NULL);
+    z->name = strndup((const char *)name.p, name.n);
+    z->unknown = true;
+    unknown_count++;
+    return z;
+}
+
 const struct zone *zone_load(const char *dir, struct slice name)
 {
-    for (const struct zone *z = zones; z; z = z->next)
-        if (slice_is(name, z->name)) return z;
-    struct zone *z = zone_read(dir, name);
-    if (!z) return NULL;
-    z->next = zones;
-    zones = z;
-    return z;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const struct zone *known = find_zone(name);
+    if (!known) {
+        pthread_mutex_lock(&lock);
+        known = find_zone(name);
+        struct zone *z = known ? NULL : read_zone_or_not(dir, name);
+        if (z) {
+            z->next = atomic_load_explicit(&zones, memory_order_relaxed);
+            atomic_store_explicit(&zones, z, memory_order_release);
+            known = z;
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    return known && !known->unknown ? known : NULL;
 }
 
 /* ---- offsets ----------------------------------------------------------------------------------- */

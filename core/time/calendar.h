@@ -22,7 +22,7 @@ void civil_from_seconds(int64_t seconds, struct civil *out); /* as if UTC */
 
 struct zone;
 /* "Europe/Moscow", "UTC", "+03:00"; NULL: unknown. Reads <dir>/<name> once (default /usr/share/zoneinfo), keeps it.
- * Names never leave the directory. Thread safety: call it from one thread, or before the others start. */
+ * Names never leave the directory. Any thread may call it; a name once asked for costs a walk of the list. */
 const struct zone *zone_load(const char *dir, struct slice name);
 const struct zone *zone_utc(void);
 const char *zone_name(const struct zone *z);

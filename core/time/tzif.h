@@ -30,6 +30,7 @@ struct zone {
     int32_t first_offset;  /* before at[0] */
     struct zone_footer footer;
     struct zone *next;
+    bool unknown; /* no such zone: remembered so that its file is not looked for again */
 };
 
 /* Fills all but name and next from the file's bytes, which must live as long as the zone. */

@@ -146,3 +146,46 @@ Test(credit, slots_run_out_and_come_back)
     cr_assert_eq(chunk_open(&c, NULL), 17);
     credit_destroy(&c);
 }
+
+Test(credit, a_chunk_of_a_million_records_for_other_workers_keeps_a_share_for_each_and_for_what_they_cause)
+{
+    enum { RECORDS = 1000000 };
+    static struct credit c[3];
+    for (int i = 0; i < 3; i++) cr_assert(credit_create(&c[i]));
+    uint16_t slot = chunk_open(&c[0], NULL);
+    uint64_t cookie = chunk_cookie(&c[0], 0, slot), home = 0, last = 0;
+    credit_enter(&c[0], cookie, CREDIT_WHOLE);
+    for (int i = 0; i < RECORDS; i++) {
+        uint64_t share = credit_take(&c[0], cookie);
+        cr_assert(share > 0, "record %d", i);
+        credit_enter(&c[1], cookie, share);
+        if (i % 10) continue; /* every tenth causes a message, each of those an answer */
+        uint64_t message = credit_take(&c[1], cookie);
+        cr_assert(message > 0);
+        credit_enter(&c[2], cookie, message);
+        uint64_t answer = credit_take(&c[2], cookie);
+        cr_assert(answer > 0);
+        credit_enter(&c[1], cookie, answer);
+        home += credit_leave(&c[2], cookie);
+        last += credit_leave(&c[1], cookie);
+    }
+    for (int i = 0; i < RECORDS; i++) home += credit_leave(&c[1], cookie);
+    home += last;
+    cr_assert(home < CREDIT_WHOLE);
+    cr_assert_not(chunk_repay(&c[0], cookie, home), "the chunk's own account still owes");
+    cr_assert(chunk_repay(&c[0], cookie, credit_leave(&c[0], cookie)));
+    for (int i = 0; i < 3; i++) credit_destroy(&c[i]);
+}
+
+Test(credit, without_a_share_left_there_is_no_ack)
+{
+    static struct credit c;
+    cr_assert(credit_create(&c));
+    uint16_t slot = chunk_open(&c, NULL);
+    uint64_t cookie = chunk_cookie(&c, 0, slot);
+    credit_enter(&c, cookie, 1);
+    cr_assert_eq(credit_take(&c, cookie), 0);
+    cr_assert_eq(credit_leave(&c, cookie), 0, "it stays open");
+    cr_assert_eq(c.exhausted, 1);
+    credit_destroy(&c);
+}

@@ -132,19 +132,30 @@ static void small_log(struct bench *b, struct fake_shards states[4])
     bench_kill(b);
 }
 
+/* Behind it a block holds only zeros: to cut there takes nothing away. */
+static uint32_t end_of_block(const uint8_t *bytes, uint32_t block)
+{
+    uint32_t end = (block + 1) * LOG_BLOCK;
+    while (bytes[end - 1] == 0) end--;
+    return end;
+}
+
 Test(recover, a_log_cut_at_every_byte_gives_the_groups_before_the_cut, .timeout = 60)
 {
     static struct fake_shards states[4];
     struct bench b;
     small_log(&b, states);
     struct fake_disk *kept = fake_disk_copy(b.disk);
+    const struct fake_file *kept_file = fake_file(kept, "log/000001-00-000001.hgl");
     for (uint32_t at = LOG_HEADER_BYTES; at <= 5 * LOG_BLOCK + 1; at += at < 4 * LOG_BLOCK ? 1 : 7) {
         struct bench_host host;
-        file_of(&b, "log/000001-00-000001.hgl")->n = at;
+        struct fake_file *f = file_of(&b, "log/000001-00-000001.hgl");
+        memset(f->bytes + at, 0, f->n - at);
         enum persist_status s = recover_once(&b, &host);
         cr_assert_eq(s, PERSIST_OK, "cut at %u: %s", at, text_of(&b.dir));
-        uint32_t groups = (at - LOG_HEADER_BYTES) / LOG_BLOCK;
-        cr_assert(fake_shards_eq(host.shards, &states[groups < 3 ? groups : 3]), "cut at %u", at);
+        uint32_t groups = 0;
+        while (groups < 3 && end_of_block(kept_file->bytes, 1 + groups) <= at) groups++;
+        cr_assert(fake_shards_eq(host.shards, &states[groups]), "cut at %u", at);
         free(host.shards);
         put_back(&b, kept);
     }
@@ -154,6 +165,27 @@ Test(recover, a_log_cut_at_every_byte_gives_the_groups_before_the_cut, .timeout 
         file_of(&b, "log/000001-00-000001.hgl")->n = at;
         enum persist_status s = recover_once(&b, &host);
         cr_assert_eq(s, PERSIST_REFUSED, "cut at %u", at);
+        free(host.shards);
+        put_back(&b, kept);
+    }
+    fake_disk_destroy(kept);
+    bench_free(&b);
+}
+
+/* No power cut makes a file shorter than it was zeroed: somebody cut it, and what was behind may have been durable. */
+Test(recover, a_last_file_that_is_shorter_than_it_was_made_is_refused)
+{
+    static struct fake_shards states[4];
+    struct bench b;
+    small_log(&b, states);
+    struct fake_disk *kept = fake_disk_copy(b.disk);
+    for (uint32_t blocks = 1; blocks < 8; blocks++) {
+        struct bench_host host;
+        file_of(&b, "log/000001-00-000001.hgl")->n = blocks * LOG_BLOCK;
+        uint64_t operations = b.disk->operations;
+        cr_assert_eq(recover_once(&b, &host), PERSIST_REFUSED, "cut behind %u blocks: %s", blocks,
+                     text_of(&b.dir));
+        cr_assert_eq(b.disk->operations, operations, "and nothing is changed");
         free(host.shards);
         put_back(&b, kept);
     }

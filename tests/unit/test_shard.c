@@ -324,6 +324,28 @@ Test(shard, anonymous_history_moves_to_the_person_and_later_events_follow)
     world_close(&w);
 }
 
+/* Found by the simulator (seeds 1 and 21): the memory of such messages stays on the shard that they first came to. */
+Test(shard, a_repeat_without_a_time_is_known_after_its_person_moved_to_another_shard)
+{
+    struct world w;
+    world_open(&w);
+    for (int i = 0; i < 20; i++) { /* twenty pairs: nearly all live on two shards */
+        char user[16], anon[16], id[16], later[16];
+        snprintf(user, sizeof user, "u%d", i), snprintf(anon, sizeof anon, "a%d", i),
+            snprintf(id, sizeof id, "x%d", i), snprintf(later, sizeof later, "y%d", i);
+        struct say before = {.anonymous = anon, .event = "Product Added", .id = id},
+                   after = {.anonymous = anon, .event = "Product Added", .id = later};
+        say(&w, before);
+        say(&w, (struct say){.user = user, .anonymous = anon, .event = "Order Completed", .id = user});
+        say(&w, before);
+        cr_assert_eq(count_of(&w, ID_USER, user, "Product Added"), 1, "pair %d", i);
+        say(&w, after);
+        say(&w, after);
+        cr_assert_eq(count_of(&w, ID_USER, user, "Product Added"), 2, "pair %d", i);
+    }
+    world_close(&w);
+}
+
 Test(shard, an_anonymous_id_never_moves_to_a_second_person)
 {
     struct world w;

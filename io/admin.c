@@ -1,6 +1,7 @@
 /* admin.c - the control side of the engine, once per turn of worker 0: listeners, readiness, once-a-second chores, the end. */
 #include "io/admin.h"
 #include "io/address.h"
+#include "io/remember.h"
 #include "io/snapshotter.h"
 
 #include <stdio.h>
@@ -51,25 +52,19 @@ static void on_accept(struct loop_socket *s, int fd)
 
 static void on_closed(struct loop_socket *s) { ((struct listen_socket *)s->owner)->open = false; }
 
+/* The address was found good before recovery (engine.c); what fails now is the moment's. */
 static int listen_on(struct engine *e, const char *url, bool is_admin)
 {
     struct admin *a = e->admin;
     struct listen_socket *l = &a->listeners[a->listener_count];
     struct address address;
     struct buf error = {0};
-    int fd = -1, code = 78;
-    if (address_parse(url, &address, &error)) {
-        if (is_admin && address.any.sa_family != AF_UNIX)
-            buf_printf(&error, "%s: the admin socket is a unix socket", url);
-        else if (!address.loopback && !e->shared_key.n)
-            buf_printf(&error, "%s: not a loopback address; give --shared-key-file", url);
-        else
-            fd = address_listen(&address, &error), code = 1;
-    }
+    CHECK(address_parse(url, &address, &error));
+    int fd = address_listen(&address, &error);
     if (fd < 0) {
         log_line(LOG_ERROR, "listen", "reason=\"%.*s\"", (int)error.n, (char *)error.p);
         buf_free(&error);
-        return code;
+        return 1;
     }
     a->listener_count++;
     *l = (struct listen_socket){.engine = e, .is_admin = is_admin, .open = true};
@@ -131,11 +126,11 @@ static void open_for_business(void *owner, const char *error)
     int code = 0;
     for (uint32_t i = 0; i < o->ingest_count && !code; i++) code = listen_on(e, o->ingest[i], false);
     if (!code) code = listen_on(e, o->admin, true);
-    if (!code && !emit_start(e)) code = 78;
     if (code) {
         exit_with(e, code);
         return;
     }
+    emit_start(e);
     printf("ready%.*s threads=%u profiles=%llu recovered_lsn=%llu io=%s\n", (int)e->admin->ready_line.n,
            (char *)e->admin->ready_line.p, e->threads, (unsigned long long)profiles,
            (unsigned long long)e->recovered.lsn_sum, e->io_name);
@@ -145,13 +140,23 @@ static void open_for_business(void *owner, const char *error)
         log_line(LOG_WARNING, "sync_none", "reason=\"nothing waits for the disk; for benches only\"");
 }
 
-static enum call_state begin(struct worker *w, struct call *c)
+static void load_definitions(void *owner, const char *error)
 {
-    struct engine *e = w->engine;
+    struct engine *e = owner;
+    (void)error; /* catching up has none */
     if (e->options->definitions)
         definer_load_dir(e, e->options->definitions, open_for_business, e);
     else
         open_for_business(e, NULL);
+}
+
+static enum call_state begin(struct worker *w, struct call *c)
+{
+    struct engine *e = w->engine;
+    if (!remember_open(e))
+        exit_with(e, PERSIST_REFUSED);
+    else
+        definer_catch_up(e, load_definitions, e);
     return CALL_DONE;
 }
 
@@ -170,6 +175,7 @@ void admin_destroy(struct engine *e)
 {
     if (!e->admin) return;
     actions_destroy(e);
+    remember_close(e);
     free(e->admin->emits);
     scatter_free(e->admin->last);
     buf_free(&e->admin->ready_line);

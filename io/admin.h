@@ -27,8 +27,11 @@ struct request {
     struct buf result;
     pk_t pack; /* writes into result */
     struct request *next;
-    void *state; /* of the method, freed by it */
+    void *state;                   /* of the method, freed by it */
+    struct remembered *remembered; /* remember.c: this one's answer is kept for its repeats */
+    struct request *next_repeat;
 };
+void request_answer(struct request *r, struct slice error, struct slice result); /* packed; then r is gone */
 void request_reply(struct request *r); /* with what is in result; then r is gone */
 void request_fail(struct request *r, int code, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* then r is gone */
@@ -51,6 +54,7 @@ struct method {
     void (*run)(struct request *r);
     const char *params, *result;
     bool changes_state;
+    bool once; /* done twice it would do harm: a request_id is remembered across restarts */
 };
 extern const struct method admin_methods[];
 extern const uint32_t admin_method_count;
@@ -70,6 +74,7 @@ struct admin {
     uint32_t conn_count, next_worker;
     struct buf ready_line;
     struct actions *actions;
+    struct memory *memory; /* of request ids; remember.c */
     struct request *tails;
     struct advance *advance; /* a clock.advance that runs */
     struct snapshot_run *snapshot;
@@ -140,6 +145,8 @@ void method_clock_accept(struct request *r);
 void journey_counters_add(struct journey_counters *to, const struct journey_counters *from);
 void pack_journey_counters(pk_t *pk, const struct journey_counters *c);
 
+/* definer.c: shards that a crash left on an older set switch, before anything is served. */
+void definer_catch_up(struct engine *e, void (*done)(void *owner, const char *error), void *owner);
 /* definer.c: the definitions directory at start and on HUP. done gets NULL, or why not. */
 void definer_load_dir(struct engine *e, const char *dir, void (*done)(void *owner, const char *error),
                       void *owner);
@@ -169,7 +176,7 @@ void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner);
 
 /* emit.c: Forward sinks */
-bool emit_start(struct engine *e); /* false: an address that is none, told by one line */
+void emit_start(struct engine *e);
 void emit_turn(struct engine *e);
 void emit_destroy(struct engine *e); /* closes; gone when emit_closed */
 bool emit_closed(const struct engine *e);

@@ -1,6 +1,6 @@
 /* admin_conn.c - MessagePack-RPC: frames in, requests out to their methods, answers back in any order.
  * A frame is walked by the bounds-checked cursor before msgpack-c unpacks it, so that no count in it is believed. */
-#include "io/admin.h"
+#include "io/remember.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,9 +105,10 @@ static void request_free(struct request *r)
     free(r);
 }
 
-static void answer(struct request *r, struct slice error, struct slice result)
+void request_answer(struct request *r, struct slice error, struct slice result)
 {
     struct admin_conn *c = r->conn;
+    remember_end(r, error, result);
     if (c) {
         for (struct request **at = &c->requests; *at; at = &(*at)->next)
             if (*at == r) {
@@ -129,7 +130,7 @@ static void answer(struct request *r, struct slice error, struct slice result)
     request_free(r);
 }
 
-void request_reply(struct request *r) { answer(r, (struct slice){0}, buf_slice(&r->result)); }
+void request_reply(struct request *r) { request_answer(r, (struct slice){0}, buf_slice(&r->result)); }
 
 void request_fail(struct request *r, int code, const char *name, const char *format, ...)
 {
@@ -148,7 +149,7 @@ void request_fail(struct request *r, int code, const char *name, const char *for
     pk_text(&pk, name);
     pk_text(&pk, "message");
     pk_text(&pk, text);
-    answer(r, buf_slice(&b), (struct slice){0});
+    request_answer(r, buf_slice(&b), (struct slice){0});
     buf_free(&b);
 }
 
@@ -211,10 +212,10 @@ static bool on_frame(struct admin_conn *c, struct slice frame)
     c->requests = r;
     c->request_count++;
     r->method = find_method(name);
-    if (r->method)
-        r->method->run(r);
-    else
+    if (!r->method)
         unknown_method(r, name);
+    else if (remember_begin(r))
+        r->method->run(r);
     return true;
 }
 

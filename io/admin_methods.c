@@ -1,5 +1,6 @@
 /* admin_methods.c - the table of everything the admin socket can do, and the smallest of its methods. */
 #include "io/admin.h"
+#include "io/introspect.h"
 #include "io/snapshotter.h"
 
 #include <stdlib.h>
@@ -11,22 +12,31 @@ const struct method admin_methods[] = {
     {"stats.get", method_stats, "", "{events, profiles, segments, journeys, ...}", false},
     {"profile.get", method_profile_get, "id",
      "{user_id, anonymous_ids, attributes, events, segments, journeys, ...}", false},
-    {"profile.why", method_profile_why, "id, journey?", "[{journey, decision, at, detail, entries}]", false},
+    {"profile.export", method_profile_export, "after?, limit?",
+     "{people: [{user_id, anonymous_ids, key, attributes, consent, events, lists, ...}], as_of, next}",
+     false},
+    {"profile.why", method_profile_why, "id, journey?",
+     "[{journey, state, decision, at, only_if, reentry, inside, channels, in_the_way, ...}]", false},
     {"segment.list", method_segment_list, "", "[{name, description, members, when}]", false},
     {"segment.count", method_segment_count, "name", "{name, members}", false},
     {"segment.members", method_segment_members, "name, limit?, columns? (expressions, ';' between them)",
      "{members: [{user_id, anonymous_id, columns?}]}", false},
     {"segment.explain", method_segment_explain, "name, id",
-     "{name, member, entered, left, value, next_change}", false},
+     "{name, member, entered, left, value, next_change, parts: [{text, depth, value, true, next_change}]}",
+     false},
+    {"template.preview", method_template_preview, "template, id", "[{journey, step, parts, vars, ...}]",
+     false},
     {"query.count", method_query_count, "expression", "{count, of, as_of, errors}", false},
     {"journey.list", method_journey_list, "", "[{name, state, version, entered, active, ...}]", false},
     {"journey.show", method_journey_show, "name", "{name, state, version, steps, counters}", false},
     {"journey.report", method_journey_show, "name", "{name, state, version, steps, counters}", false},
-    {"journey.control", method_journey_control, "command (enroll|cancel|skip|restart), name, id", "{}", true},
+    {"journey.control", method_journey_control, "command (enroll|cancel|skip|restart), name, id", "{}", true,
+     true},
     {"definitions.get", method_definitions_get, "", "{version, hash, files}", false},
     {"definitions.check", method_definitions_check, "files: {name: text}", "{ok, messages}", false},
     {"definitions.apply", method_definitions_apply, "files: {name: text}",
      "{version, hash, changed, messages}", true},
+    {"definitions.text", method_definitions_text, "version", "{version, hash, files}", false},
     {"definitions.history", method_definitions_history, "", "[{version, hash}]", false},
     {"actions.subscribe", method_actions_subscribe, "name, channels?",
      "{name}; then notifications [2, \"actions\", [action]]", false},
@@ -62,7 +72,7 @@ static void pack_methods(pk_t *pk)
 
 void method_hello(struct request *r)
 {
-    static const char *const features[] = {"forward", "ack", "actions", "tail", "snapshot"};
+    static const char *const features[] = {"forward", "ack", "actions", "tail", "snapshot", "request_id"};
     struct engine *e = r->engine;
     pk_t *pk = &r->pack;
     pk_map(pk, 9);

@@ -16,9 +16,10 @@ struct conn {
     struct forward *forward;
     struct conn *next, *previous; /* all of this worker */
     struct conn *next_dirty;
-    struct buf out, sending;          /* replies and acks; `sending` belongs to the kernel */
-    uint64_t half_since_us;           /* 0: no half frame */
-    uint64_t cookie;                  /* of the frame being taken in; 0: no ack wanted */
+    struct buf out, sending; /* replies and acks; `sending` belongs to the kernel */
+    uint64_t late_at_us;     /* when what has begun must be over: handshake, half frame; 0: nothing has */
+    bool frame_over;         /* a frame was completed by the bytes at hand */
+    uint64_t cookie;         /* of the frame being taken in; 0: no ack wanted */
     uint16_t first_chunk, last_chunk; /* waiting for their acks, in order of arrival */
     bool copy, dirty, in_flight, paused, closing, told_dropped;
 };
@@ -27,6 +28,7 @@ struct conns {
     struct conn *first;
     struct conn *dirty;      /* have something to send */
     uint32_t count, stopped; /* stopped: their parser waits for room */
+    uint32_t timed;          /* have a deadline */
     uint64_t next_check_us;
 };
 
@@ -167,6 +169,7 @@ static void frame_end(void *self, const struct forward_chunk *f)
 {
     struct conn *c = self;
     if (!c->copy) intake_settle(c->worker);
+    c->frame_over = true;
     if (c->cookie) release_done(c->worker, c->cookie);
 }
 
@@ -177,22 +180,50 @@ static void on_reply(void *self, const void *p, size_t n)
     mark_dirty(c);
 }
 
+/* ---- deadlines -------------------------------------------------------------------------------------- */
+
+static void set_deadline(struct conn *c, uint64_t at_us)
+{
+    struct conns *all = c->worker->conns;
+    all->timed += at_us && !c->late_at_us;
+    all->timed -= !at_us && c->late_at_us;
+    c->late_at_us = at_us;
+}
+
+static uint64_t in_seconds(const struct conn *c, uint32_t asked, uint32_t usual)
+{
+    return c->worker->now_us + (asked ? asked : usual) * 1000000ull;
+}
+
+/* The handshake's stands until it is over; a half frame's starts anew with every frame that was completed. */
+static void update_deadline(struct conn *c)
+{
+    if (!forward_greeted(c->forward)) return;
+    if (forward_idle(c->forward))
+        set_deadline(c, 0);
+    else if (!c->late_at_us || c->frame_over)
+        set_deadline(c, in_seconds(c, c->worker->engine->options->half_frame_s, HALF_FRAME_S));
+    c->frame_over = false;
+}
+
+static void close_because(struct conn *c, enum forward_close why)
+{
+    c->worker->counters.closed_by[why]++;
+    log_line(LOG_WARNING, "connection_closed", "reason=%s", forward_close_text(why));
+    send_out(c); /* a refused handshake gets its answer */
+    conn_close(c);
+}
+
 /* ---- receiving -------------------------------------------------------------------------------------- */
 
 static void after_feed(struct conn *c, enum forward_close why)
 {
     struct worker *w = c->worker;
     if (why != FORWARD_CLOSE_NONE) {
-        w->counters.closed_by[why]++;
-        log_line(LOG_WARNING, "connection_closed", "reason=%s", forward_close_text(why));
-        send_out(c); /* a refused handshake gets its answer */
-        conn_close(c);
+        close_because(c, why);
         return;
     }
-    if (forward_idle(c->forward))
-        c->half_since_us = 0;
-    else if (!c->half_since_us)
-        c->half_since_us = w->now_us;
+    update_deadline(c);
     bool stopped = forward_stopped(c->forward);
     if (stopped && !c->paused) {
         w->conns->stopped++;
@@ -229,6 +260,7 @@ static void on_closed(struct loop_socket *s)
             break;
         }
     all->count--;
+    set_deadline(c, 0);
     atomic_fetch_sub(&c->worker->engine->connections, 1);
     forward_destroy(c->forward);
     buf_free(&c->out);
@@ -236,13 +268,21 @@ static void on_closed(struct loop_socket *s)
     free(c);
 }
 
+/* All of it fails on unix sockets, which need none of it. */
+static void set_tcp(int fd)
+{
+    int one = 1, silent_s = KEEPALIVE_S;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &silent_s, sizeof silent_s);
+}
+
 void conn_open(struct worker *w, int fd)
 {
     struct engine *e = w->engine;
     struct conn *c = calloc(1, sizeof *c);
     CHECK(c != NULL);
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on unix sockets, which need none */
+    set_tcp(fd);
     *c = (struct conn){.worker = w, .first_chunk = NO_CHUNK, .last_chunk = NO_CHUNK};
     c->socket = (struct loop_socket){
         .fd = fd, .owner = c, .on_bytes = on_bytes, .on_sent = on_sent, .on_closed = on_closed};
@@ -258,6 +298,7 @@ void conn_open(struct worker *w, int fd)
     w->counters.connections++;
     loop_receive(w->loop, &c->socket);
     forward_start(c->forward);
+    if (!forward_greeted(c->forward)) set_deadline(c, in_seconds(c, e->options->handshake_s, HANDSHAKE_S));
 }
 
 /* ---- once per turn ------------------------------------------------------------------------------------ */
@@ -269,18 +310,16 @@ static void resume_stopped(struct worker *w)
         if (!c->closing && c->paused) after_feed(c, forward_resume(c->forward));
 }
 
+/* About once a second. What we ourselves hold up (paused) is not late. */
 static void check_deadlines(struct worker *w)
 {
     struct conns *all = w->conns;
     if (w->now_us < all->next_check_us) return;
     all->next_check_us = w->now_us + 1000000;
-    for (struct conn *c = all->first; c; c = c->next) {
-        bool late =
-            c->half_since_us && !c->paused && w->now_us - c->half_since_us > HALF_FRAME_S * 1000000ull;
-        if (late && !c->closing) {
-            log_line(LOG_WARNING, "connection_closed", "reason=half_frame");
-            conn_close(c);
-        }
+    for (struct conn *c = all->first; c && all->timed; c = c->next) {
+        if (!c->late_at_us || c->closing || c->paused || w->now_us < c->late_at_us) continue;
+        close_because(c,
+                      forward_greeted(c->forward) ? FORWARD_CLOSE_HALF_FRAME : FORWARD_CLOSE_HANDSHAKE_LATE);
     }
 }
 
@@ -294,15 +333,10 @@ void conns_turn(struct worker *w)
         c->dirty = false;
         send_out(c);
     }
-    if (all->first) check_deadlines(w);
+    if (all->timed) check_deadlines(w);
 }
 
-uint32_t conns_patience_us(const struct worker *w)
-{
-    for (const struct conn *c = w->conns->first; c; c = c->next)
-        if (c->half_since_us) return 1000000;
-    return UINT32_MAX;
-}
+uint32_t conns_patience_us(const struct worker *w) { return w->conns->timed ? 1000000 : UINT32_MAX; }
 
 void conns_close_all(struct worker *w)
 {

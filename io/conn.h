@@ -10,7 +10,9 @@
 enum {
     CONNECTIONS_MAX = 10000,   /* of the process; more are closed at once */
     ACK_BYTES_MAX = 256 << 10, /* unsent output of one connection */
-    HALF_FRAME_S = 30,         /* a frame must be complete within this time */
+    HANDSHAKE_S = 5,   /* where a key is asked for, the answer to HELO must be here within this time */
+    HALF_FRAME_S = 30, /* a frame must be complete within this time of its first byte */
+    KEEPALIVE_S = 60,  /* a peer that is silent this long is asked whether it still exists */
 };
 
 struct worker;

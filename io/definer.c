@@ -1,5 +1,5 @@
 /* definer.c - new definitions while everything runs: compile on worker 0, make the bundle durable, then tell every shard.
- * A worker tells all of its shards in one go, so that what it decodes always fits the shard it is for.
+ * A worker tells its shards one after the other; what was decoded for another set is decoded anew by its shard (intake.c).
  * definitions/loaded holds the hash of what was last loaded from --definitions: only another content is applied. */
 #include "io/admin.h"
 
@@ -20,23 +20,22 @@ struct apply {
 
 /* ---- on each worker ------------------------------------------------------------------------------------- */
 
+/* One shard per turn: each evaluates all its people anew, and events go on between them. */
 static enum call_state switch_shards(struct worker *w, struct part *p)
 {
     const struct apply *a = p->scatter->owner;
     uint8_t payload[20];
-    if (!wal_room(w->wal, 8 * LOGICAL_SHARDS, 1 << 20)) return CALL_WAIT;
+    while (p->shard < w->shard_count && shard_definitions(w->shards[p->shard])->version >= a->set->version)
+        p->shard++; /* it had switched before a crash */
+    if (p->shard == w->shard_count) return CALL_HELD;
     store_le32(payload, a->set->version);
     store_le64(payload + 4, a->set->hash.hi);
     store_le64(payload + 12, a->set->hash.lo);
-    for (; p->shard < w->shard_count; p->shard++) {
-        struct record r = {.kind = RECORD_DEFINITIONS,
-                           .shard = shard_index(w->shards[p->shard]),
-                           .payload = slice_of(payload, sizeof payload)};
-        bool logged = intake_record(w, &r);
-        if (!logged && p->shard == 0) return CALL_WAIT;
-        CHECK(logged); /* there was room for all */
-    }
-    return CALL_HELD;
+    struct record r = {.kind = RECORD_DEFINITIONS,
+                       .shard = shard_index(w->shards[p->shard]),
+                       .payload = slice_of(payload, sizeof payload)};
+    if (!intake_record(w, &r)) return CALL_WAIT;
+    return ++p->shard < w->shard_count ? CALL_AGAIN : CALL_HELD;
 }
 
 static void switched(struct scatter *s)
@@ -75,6 +74,15 @@ static void compile(struct apply *a, const struct source_file *files, uint32_t c
     }
 }
 
+static void tell_shards(struct apply *a)
+{
+    a->engine->admin->applying = true;
+    struct scatter *s = scatter_new(a->engine, a);
+    s->run = switch_shards;
+    s->done = switched;
+    scatter_start(s);
+}
+
 /* Goes on to a->done, now or when every shard has switched and that is durable. */
 static void install(struct apply *a)
 {
@@ -91,11 +99,7 @@ static void install(struct apply *a)
         return;
     }
     CHECK(sets_add(e->sets, (struct defset *)(uintptr_t)a->set));
-    e->admin->applying = true;
-    struct scatter *s = scatter_new(e, a);
-    s->run = switch_shards;
-    s->done = switched;
-    scatter_start(s);
+    tell_shards(a);
 }
 
 static struct apply *apply_new(struct engine *e)
@@ -110,6 +114,30 @@ static void apply_free(struct apply *a)
 {
     buf_free(&a->messages);
     free(a);
+}
+
+/* ---- after a crash between two shards' switches --------------------------------------------------------- */
+
+static void caught_up(struct apply *a)
+{
+    a->told(a->owner, NULL);
+    apply_free(a);
+}
+
+void definer_catch_up(struct engine *e, void (*done)(void *owner, const char *error), void *owner)
+{
+    struct apply *a = apply_new(e);
+    a->set = sets_newest(e->sets);
+    a->done = caught_up;
+    a->told = done;
+    a->owner = owner;
+    bool behind = false;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) /* nobody switches now */
+        behind |= shard_definitions(e->shards[i])->version < a->set->version;
+    if (behind)
+        tell_shards(a);
+    else
+        caught_up(a);
 }
 
 /* ---- the directory ---------------------------------------------------------------------------------------- */

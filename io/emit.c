@@ -269,7 +269,7 @@ uint32_t emit_patience_us(const struct engine *e)
     return wait;
 }
 
-bool emit_start(struct engine *e)
+void emit_start(struct engine *e)
 {
     struct emits *all = calloc(1, sizeof *all);
     struct buf error = {0};
@@ -277,11 +277,7 @@ bool emit_start(struct engine *e)
     e->admin->emits = all;
     for (uint32_t i = 0; i < e->options->emit_count; i++) {
         struct emit *s = &all->list[all->count];
-        if (!address_parse(e->options->emit[i], &s->address, &error)) {
-            log_line(LOG_ERROR, "bad_option", "reason=\"--emit %.*s\"", (int)error.n, (char *)error.p);
-            buf_free(&error);
-            return false;
-        }
+        CHECK(address_parse(e->options->emit[i], &s->address, &error)); /* engine.c has looked at it */
         all->count++;
         s->engine = e;
         s->back_off_us = BACK_OFF_FIRST_US;
@@ -290,7 +286,6 @@ bool emit_start(struct engine *e)
             .name = slice_str(s->name), .ready = ready, .give = give, .release = release};
         actions_add(e, &s->reader);
     }
-    return true;
 }
 
 void emit_destroy(struct engine *e)

@@ -463,6 +463,7 @@ enum forward_close forward_resume(struct forward *f)
 }
 
 bool forward_stopped(const struct forward *f) { return f->stopped; }
+bool forward_greeted(const struct forward *f) { return f->state != AWAIT_PING; }
 bool forward_idle(const struct forward *f) { return f->held.n == 0; }
 size_t forward_memory(const struct forward *f)
 {

@@ -34,7 +34,9 @@ struct forward_chunk {
     X(BAD_COMPRESSION, "bad_compression")                                                                    \
     X(INFLATED_TOO_LARGE, "inflated_too_large")                                                              \
     X(UNSUPPORTED, "unsupported")                                                                            \
-    X(HANDSHAKE, "handshake")
+    X(HANDSHAKE, "handshake")                                                                                \
+    X(HANDSHAKE_LATE, "handshake_late") /* these two are said by whoever holds the connection */             \
+    X(HALF_FRAME, "half_frame")
 enum forward_close {
 #define X(name, text) FORWARD_CLOSE_##name,
     FORWARD_CLOSE_REASONS(X)
@@ -66,6 +68,7 @@ enum forward_close forward_feed(struct forward *f, const uint8_t *p, size_t n);
 enum forward_close forward_resume(struct forward *f); /* after a "not now" */
 bool forward_stopped(const struct forward *f);        /* waits for forward_resume; feed must not be called */
 bool forward_idle(const struct forward *f);           /* no half frame is held */
+bool forward_greeted(const struct forward *f);        /* the handshake is over, or none is asked for */
 size_t forward_memory(const struct forward *f);
 
 #endif

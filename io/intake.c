@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { TICK_BYTES = 8, TICK_WAKES = 64, MESSAGE_GROUP_BYTES = 1 << 20 };
+enum { TICK_BYTES = 8, TICK_WAKES = 64, ROUTE_HOPS_MAX = 4 };
 
 void intake_create(struct intake *in)
 {
@@ -27,6 +27,7 @@ void intake_destroy(struct intake *in)
     effects_free(&in->effects);
     queue_free(&in->spill);
     queue_free(&in->local);
+    queue_free(&in->early);
     queue_free(&in->boxes);
 }
 
@@ -37,10 +38,16 @@ bool intake_open(const struct worker *w)
            !wal_disk_full(w->wal) && !w->engine->draining;
 }
 
+/* A batch has to fit into one group of the log, which may be as small as a log file. */
+static bool batch_full(const struct worker *w)
+{
+    return w->intake.count == BATCH_EVENTS || w->intake.bytes >= w->batch_bytes;
+}
+
 bool intake_idle(const struct worker *w)
 {
     const struct intake *in = &w->intake;
-    return !in->count && queue_empty(&in->spill) && queue_empty(&in->local);
+    return !in->count && queue_empty(&in->spill) && queue_empty(&in->local) && queue_empty(&in->early);
 }
 
 /* ---- time -------------------------------------------------------------------------------- */
@@ -125,6 +132,21 @@ static void batch_add(struct worker *w, const struct batch_item *item)
     in->count++;
 }
 
+/* While definitions change, shards differ for some turns. What was said under a newer set is read under one as new; whatever
+ * comes meanwhile goes behind it, so that messages keep their order. */
+static bool is_early(const struct worker *w, const struct note *n)
+{
+    return !queue_empty(&w->intake.early) ||
+           n->version > shard_definitions(w->engine->shards[n->to])->version;
+}
+
+static void keep_early(struct worker *w, const struct note *n, struct slice payload)
+{
+    uint8_t *p = queue_push(&w->intake.early, sizeof *n + payload.n);
+    memcpy(p, n, sizeof *n);
+    memcpy(p + sizeof *n, payload.p, payload.n);
+}
+
 /* Messages that shards of this worker sent each other: a batch of their own, right behind their cause. */
 static bool take_local(struct worker *w)
 {
@@ -134,9 +156,9 @@ static bool take_local(struct worker *w)
         size_t at = 0;
         uint32_t taken = 0;
         struct slice entry;
-        while (in->count < BATCH_EVENTS && in->bytes < MESSAGE_GROUP_BYTES &&
-               queue_walk(&in->local, &at, &entry)) {
+        while (!batch_full(w) && queue_walk(&in->local, &at, &entry)) {
             const struct note *n = (const struct note *)entry.p;
+            if (is_early(w, n)) break;
             struct batch_item *item = &in->items[in->count];
             item->record = (struct record){.kind = RECORD_MESSAGE,
                                            .shard = n->to,
@@ -147,6 +169,11 @@ static bool take_local(struct worker *w)
             item->reject = REJECT_NONE;
             batch_add(w, item);
             taken++;
+        }
+        if (!taken && queue_front(&in->local, &entry)) {
+            keep_early(w, (const struct note *)entry.p,
+                       slice_of(entry.p + sizeof(struct note), entry.n - sizeof(struct note)));
+            queue_pop(&in->local);
         }
         if (!flush(w)) { /* they stay in the queue */
             in->count = 0;
@@ -186,6 +213,20 @@ static void send_record(struct worker *w, uint32_t owner, const struct record *r
     if (r->cookie) release_done(w, r->cookie);
 }
 
+/* Decoded as its shard will read it: while definitions change, the shards of a worker differ for some turns, and an event
+ * that is addressed by a trait may even have another home under the other set. */
+static void route(struct worker *w, struct batch_item *item)
+{
+    const struct schema *with = worker_schema(w);
+    for (uint32_t hop = 0; hop < ROUTE_HOPS_MAX; hop++) {
+        if (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT) return;
+        uint32_t to = event_route(item, with, &w->engine->dir.secret, &w->intake.decode);
+        if (engine_owner(w->engine, to) != w->index) return; /* its own worker decodes it again */
+        if (&shard_definitions(w->engine->shards[to])->schema == with) return;
+        with = &shard_definitions(w->engine->shards[to])->schema;
+    }
+}
+
 /* There is room in the batch. */
 static void place(struct worker *w, const struct record *r, bool borrowed)
 {
@@ -194,8 +235,7 @@ static void place(struct worker *w, const struct record *r, bool borrowed)
     item->record = *r;
     item->decoded = false;
     item->reject = REJECT_NONE;
-    if (r->kind == RECORD_EVENT || r->kind == RECORD_IMPORT)
-        event_route(item, worker_schema(w), &w->engine->dir.secret, &in->decode);
+    route(w, item);
     uint32_t owner = engine_owner(w->engine, item->record.shard);
     if (owner != w->index) {
         send_record(w, owner, &item->record);
@@ -214,6 +254,7 @@ static void spill(struct worker *w, const struct record *r)
                      .head_bytes = r->head_bytes,
                      .cookie = r->cookie};
     memcpy(n.head, r->head, sizeof n.head);
+    w->counters.spilled++;
     uint8_t *p = queue_push(&w->intake.spill, sizeof n + r->payload.n);
     memcpy(p, &n, sizeof n);
     if (r->payload.n) memcpy(p + sizeof n, r->payload.p, r->payload.n);
@@ -223,7 +264,7 @@ static void take_in(struct worker *w, struct record *r, bool copy)
 {
     struct intake *in = &w->intake;
     if (r->cookie) credit_enter(&w->credit, r->cookie, 0);
-    if (!queue_empty(&in->spill) || (in->count == BATCH_EVENTS && !intake_flush(w))) {
+    if (!queue_empty(&in->spill) || (batch_full(w) && !intake_flush(w))) {
         spill(w, r);
         return;
     }
@@ -236,7 +277,7 @@ static void take_spilled(struct worker *w)
     struct intake *in = &w->intake;
     struct slice entry;
     while (queue_front(&in->spill, &entry)) {
-        if (in->count == BATCH_EVENTS && !intake_flush(w)) return;
+        if (batch_full(w) && !intake_flush(w)) return;
         const struct note *n = (const struct note *)entry.p;
         struct record r = {
             .kind = n->record_kind, .shard = n->to, .head_bytes = n->head_bytes, .cookie = n->cookie};
@@ -281,19 +322,21 @@ bool intake_record(struct worker *w, const struct record *r)
     return true;
 }
 
+static void take_early(struct worker *w);
 void intake_settle(struct worker *w)
 {
     struct intake *in = &w->intake;
     take_spilled(w);
+    take_early(w);
     if (!intake_flush(w) && in->borrowed) own_batch(w);
 }
 
 /* ---- from other workers -------------------------------------------------------------------------- */
 
-static void on_message(struct worker *w, const struct note *n, struct slice payload)
+/* borrowed: the payload is good until the next intake_settle. */
+static void take_message(struct worker *w, const struct note *n, struct slice payload, bool borrowed)
 {
     struct shard *to = w->engine->shards[n->to];
-    if (n->cookie) credit_enter(&w->credit, n->cookie, n->share);
     if (n->sequence <=
         shard_last_received(to, n->from)) { /* sent again after a restart: it is here already */
         release_message_ack(w, n->from, n->to, n->sequence);
@@ -301,7 +344,31 @@ static void on_message(struct worker *w, const struct note *n, struct slice payl
         return;
     }
     struct record r = {.kind = RECORD_MESSAGE, .shard = n->to, .payload = payload, .cookie = n->cookie};
-    place(w, &r, true);
+    place(w, &r, borrowed);
+}
+
+static void on_message(struct worker *w, const struct note *n, struct slice payload)
+{
+    if (n->cookie) credit_enter(&w->credit, n->cookie, n->share);
+    if (is_early(w, n))
+        keep_early(w, n, payload);
+    else
+        take_message(w, n, payload, true);
+}
+
+static void take_early(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    struct slice entry;
+    while (queue_front(&in->early, &entry)) {
+        struct note n;
+        memcpy(&n, entry.p, sizeof n);
+        if (n.version > shard_definitions(w->engine->shards[n.to])->version) return;
+        if (batch_full(w) && !intake_flush(w)) return;
+        struct slice payload = arena_slice(&in->decode, slice_of(entry.p + sizeof n, entry.n - sizeof n));
+        queue_pop(&in->early);
+        take_message(w, &n, payload, false);
+    }
 }
 
 static void on_record(struct worker *w, const struct note *n, struct slice payload)
@@ -361,7 +428,7 @@ void intake_inbound(struct worker *w)
         struct slice bytes;
         any = true;
         for (uint32_t i = 0; i < INBOUND_PER_TURN && queue_empty(&in->spill); i++) {
-            if (in->count == BATCH_EVENTS && !intake_flush(w)) break;
+            if (batch_full(w) && !intake_flush(w)) break;
             if (!mailbox_next(m, &kind, &bytes)) break;
             struct note n;
             memcpy(&n, bytes.p, sizeof n);
@@ -386,7 +453,12 @@ struct resend {
 static void resend_one(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
 {
     struct resend *r = self;
-    struct note n = {.kind = NOTE_MESSAGE, .from = r->from, .to = to, .sequence = sequence};
+    r->w->counters.notes_resent++;
+    struct note n = {.kind = NOTE_MESSAGE,
+                     .from = r->from,
+                     .to = to,
+                     .version = shard_definitions(r->w->engine->shards[r->from])->version,
+                     .sequence = sequence};
     struct buf payload = {0};
     buf_put_le16(&payload, r->from);
     buf_put_le16(&payload, kind);

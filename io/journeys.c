@@ -139,6 +139,7 @@ static enum call_state command(struct request *r, const struct person_at *p)
     param_text(r, 1, "name", &name);
     uint16_t journey = defset_journey(shard_definitions(p->shard), name);
     struct key key = store_row(shard_store(p->shard), p->row)->key;
+    if (journey == ID_NONE) return CALL_WAIT; /* a new set is on its way to this shard */
     uint8_t payload[22];
     store_le16(payload, ADMIN_JOURNEY);
     store_le16(payload + 2, (uint16_t)command_of(r));

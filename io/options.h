@@ -17,7 +17,8 @@ struct options {
     bool log_keep_all, accept_clock, print_config;
     uint64_t memory_limit, outbox_limit, log_segment, snapshot_every;
     uint32_t erase_within_s;
-    int exit_code; /* >= 0: main returns it at once */
+    uint32_t handshake_s, half_frame_s; /* tests only; 0: as conn.h says */
+    int exit_code;                      /* >= 0: main returns it at once */
 };
 /* Reads everything; messages go to stdout (help, version) or stderr. */
 void options_read(struct options *o, int argc, char **argv);

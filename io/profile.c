@@ -1,4 +1,4 @@
-/* profile.c - profile.get and profile.why: one person as an operator sees them. Reads only; runs on the person's worker. */
+/* profile.c - profile.get: one person as an operator sees them. Reads only; runs on the person's worker. */
 #include "io/lookup.h"
 #include "core/journey/parts.h"
 
@@ -313,7 +313,7 @@ static void pack_recent(struct view *v, const struct shard *s)
     }
 }
 
-/* ---- the methods ------------------------------------------------------------------------------------------------ */
+/* ---- the method ------------------------------------------------------------------------------------------------- */
 
 static enum call_state pack_profile(struct request *r, const struct person_at *p)
 {
@@ -353,46 +353,6 @@ void method_profile_get(struct request *r)
     struct slice id;
     if (param_text(r, 0, "id", &id))
         lookup_person(r, id, pack_profile);
-    else
-        request_bad(r, "id is a text");
-}
-
-static enum call_state pack_why(struct request *r, const struct person_at *p)
-{
-    struct view v = {&r->pack, shard_store(p->shard), p->row, shard_definitions(p->shard)};
-    struct slice only = {0};
-    uint32_t bytes, shown = 0;
-    const struct journey_memory *list = (const void *)store_block(v.store, v.row, BLOCK_JSTATS, &bytes);
-    param_text(r, 1, "journey", &only);
-    size_t at = pk_open(v.pk, PK_LIST);
-    for (uint32_t i = 0; i < bytes / sizeof *list; i++) {
-        struct slice name = journey_name(&v, list[i].journey, 0);
-        if (only.n && !slice_eq(only, name)) continue;
-        pk_map(v.pk, 8);
-        pk_text(v.pk, "journey");
-        pk_text_or_nil(v.pk, name);
-        pk_text(v.pk, "decision");
-        pk_text(v.pk, decision_name((enum decision)list[i].reason));
-        pk_text(v.pk, "text");
-        pk_text(v.pk, decision_text((enum decision)list[i].reason));
-        pk_key_uint(v.pk, "at", list[i].decided_at);
-        pk_key_uint(v.pk, "entries", list[i].entries);
-        pk_text(v.pk, "last_entry");
-        pk_second(v.pk, list[i].last_entry);
-        pk_text(v.pk, "last_end");
-        pk_second(v.pk, list[i].last_end);
-        pk_key_uint(v.pk, "detail", list[i].detail);
-        shown++;
-    }
-    pk_close(v.pk, at, shown);
-    return CALL_HELD;
-}
-
-void method_profile_why(struct request *r)
-{
-    struct slice id;
-    if (param_text(r, 0, "id", &id))
-        lookup_person(r, id, pack_why);
     else
         request_bad(r, "id is a text");
 }

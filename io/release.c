@@ -51,6 +51,7 @@ static void hold_message(struct worker *w, uint64_t ticket, const struct effect 
     struct note n = {.kind = NOTE_MESSAGE,
                      .from = e->shard,
                      .to = e->message.to,
+                     .version = shard_definitions(w->engine->shards[e->shard])->version,
                      .sequence = e->message.sequence,
                      .cookie = e->cookie};
     struct slice body = e->message.body;

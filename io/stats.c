@@ -29,8 +29,10 @@ struct sums {
     struct store_memory memory;
     struct wal_stats wal;
     struct latency ack, lag;
-    uint32_t loop_us_max, sync_us_p99;
-    uint64_t ring_queued, ring_stalls, acks_dropped, frames, chunks_waiting, credit_exhausted;
+    uint32_t sync_us_p99;
+    uint64_t ring_queued, ring_stalls, ring_resent, chunks_waiting, credit_exhausted;
+    struct worker_counters counted; /* by the workers since the start */
+    bool disk_full;
 };
 
 /* ---- on each worker ------------------------------------------------------------------------------------- */
@@ -110,6 +112,13 @@ static void add_shard(struct sums *sums, struct shard *s, uint32_t now)
     if (oldest && now > oldest && now - oldest > sums->outbox_oldest_s) sums->outbox_oldest_s = now - oldest;
 }
 
+static void add_worker_counters(struct worker_counters *to, const struct worker_counters *from)
+{
+    ADD(frames), ADD(connections), ADD(refused), ADD(acks_dropped), ADD(tail_dropped), ADD(spilled);
+    for (uint32_t i = 0; i < FORWARD_CLOSE_COUNT; i++) ADD(closed_by[i]);
+    if (from->loop_us_max > to->loop_us_max) to->loop_us_max = from->loop_us_max;
+}
+
 static void add_worker(struct sums *sums, struct worker *w)
 {
     struct wal_stats wal;
@@ -122,11 +131,11 @@ static void add_worker(struct sums *sums, struct worker *w)
         sums->ack.buckets[i] += w->ack_latency.buckets[i];
         sums->lag.buckets[i] += w->wake_lag.buckets[i];
     }
-    if (w->counters.loop_us_max > sums->loop_us_max) sums->loop_us_max = w->counters.loop_us_max;
+    add_worker_counters(&sums->counted, &w->counters);
     sums->ring_queued += w->outbound_bytes;
     sums->ring_stalls += w->counters.ring_stalls;
-    sums->acks_dropped += w->counters.acks_dropped;
-    sums->frames += w->counters.frames;
+    sums->ring_resent += w->counters.notes_resent;
+    sums->disk_full |= wal_disk_full(w->wal);
     sums->chunks_waiting += w->credit.chunks_used;
     sums->credit_exhausted += w->credit.exhausted;
 }
@@ -291,9 +300,35 @@ static void pack_storage(pk_t *pk, const struct sums *s)
     pk_key_uint(pk, "done", total);
     pk_key_uint(pk, "total", total);
     pk_text(pk, "disk");
-    pk_map(pk, 1);
+    pk_map(pk, 2);
+    pk_text(pk, "full"); /* no room for the next log file: acks wait */
+    pk_bool(pk, s->disk_full);
     int64_t space = e->disk->ops->space(e->disk);
     pk_key_uint(pk, "free", space > 0 ? (uint64_t)space : 0);
+}
+
+/* Since the start: what connections did, and why they were closed from this side. */
+static void pack_ingest(pk_t *pk, const struct sums *s)
+{
+    const struct worker_counters *c = &s->counted;
+    pk_text(pk, "ingest");
+    pk_map(pk, 8);
+    pk_key_uint(pk, "connections", atomic_load(&s->request->engine->connections));
+    pk_key_uint(pk, "accepted", c->connections);
+    pk_key_uint(pk, "refused", c->refused);
+    pk_key_uint(pk, "frames", c->frames);
+    pk_key_uint(pk, "chunks_waiting", s->chunks_waiting);
+    pk_key_uint(pk, "acks_dropped", c->acks_dropped);
+    pk_key_uint(pk, "spilled", c->spilled); /* records that waited for room in the log */
+    pk_text(pk, "closed");
+    size_t at = pk_open(pk, PK_MAP);
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < FORWARD_CLOSE_COUNT; i++) {
+        if (!c->closed_by[i]) continue;
+        pk_key_uint(pk, forward_close_text((enum forward_close)i), c->closed_by[i]);
+        n++;
+    }
+    pk_close(pk, at, n);
 }
 
 static void pack_loops(pk_t *pk, const struct sums *s)
@@ -304,18 +339,14 @@ static void pack_loops(pk_t *pk, const struct sums *s)
     pk_key_uint(pk, "ack_p99", latency_percentile(&s->ack, 99));
     pk_text(pk, "loop");
     pk_map(pk, 1);
-    pk_key_uint(pk, "max_us", s->loop_us_max);
+    pk_key_uint(pk, "max_us", s->counted.loop_us_max);
     pk_text(pk, "ring");
-    pk_map(pk, 3);
+    pk_map(pk, 4);
     pk_key_uint(pk, "queued", s->ring_queued);
     pk_key_uint(pk, "stalls", s->ring_stalls);
+    pk_key_uint(pk, "resent", s->ring_resent);
     pk_key_uint(pk, "credit_exhausted", s->credit_exhausted);
-    pk_text(pk, "ingest");
-    pk_map(pk, 4);
-    pk_key_uint(pk, "connections", atomic_load(&s->request->engine->connections));
-    pk_key_uint(pk, "frames", s->frames);
-    pk_key_uint(pk, "chunks_waiting", s->chunks_waiting);
-    pk_key_uint(pk, "acks_dropped", s->acks_dropped);
+    pack_ingest(pk, s);
     pk_text(pk, "timers");
     pk_map(pk, 4);
     pk_key_uint(pk, "armed", s->armed);

@@ -9,9 +9,14 @@ static const char *const transition_names[] = {"enter", "step", "leave", "conver
 
 /* ---- on each worker: kind u8, then the packed line ------------------------------------------------------- */
 
+static const struct defset *set_of(const struct worker *w, const struct effect *e)
+{
+    return shard_definitions(w->engine->shards[e->shard]);
+}
+
 static void pack_event(pk_t *pk, const struct worker *w, const struct effect *e)
 {
-    const struct schema_event *type = schema_event(worker_schema(w), e->event.type);
+    const struct schema_event *type = schema_event(&set_of(w, e)->schema, e->event.type);
     pk_map(pk, 6);
     pk_text(pk, "kind");
     pk_text(pk, e->event.outcome == OUTCOME_REJECTED ? "reject" : "event");
@@ -33,7 +38,7 @@ static void pack_event(pk_t *pk, const struct worker *w, const struct effect *e)
 static void pack_transition(pk_t *pk, const struct worker *w, const struct effect *e)
 {
     const struct transition *t = &e->transition;
-    const struct journey_set *set = &shard_definitions(w->shards[0])->journeys;
+    const struct journey_set *set = &set_of(w, e)->journeys;
     const struct journey *j = journey_version(set, t->journey, t->version);
     pk_map(pk, 9);
     pk_text(pk, "kind");

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum {
+    LOG_BLOCK_BYTES = 4096, /* log files are whole blocks */
     IDLE_WAIT_US = 60 * 1000000,
     CALL_WAIT_US = 500,
     LOG_WAIT_US = 1000,
@@ -137,7 +138,7 @@ static bool open_log(struct worker *w, struct buf *why)
     struct wal_config config = {.dir = &w->dir,
                                 .epoch = w->engine->recovered.next_epoch,
                                 .thread = w->index,
-                                .segment_bytes = o->log_segment,
+                                .segment_bytes = o->log_segment / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES,
                                 .shard_mask = mask,
                                 .core_version = CORE_VERSION,
                                 .relaxed = o->sync == SYNC_NONE,
@@ -178,6 +179,22 @@ static void drain_log(struct worker *w)
     }
 }
 
+/* Limits that decide what a journey does are records: replay must not ask what the flags say today. */
+static void log_limits(struct worker *w)
+{
+    uint64_t all = w->engine->options->outbox_limit, limit = (all + LOGICAL_SHARDS - 1) / LOGICAL_SHARDS;
+    uint8_t payload[10];
+    store_le16(payload, ADMIN_LIMITS);
+    store_le64(payload + 2, limit);
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        if (shard_outbox_limit(w->shards[i]) == limit) continue;
+        struct record r = {.kind = RECORD_ADMIN,
+                           .shard = shard_index(w->shards[i]),
+                           .payload = slice_of(payload, sizeof payload)};
+        CHECK(intake_record(w, &r)); /* the log is new and empty: it has room for the few */
+    }
+}
+
 void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -188,6 +205,7 @@ void *worker_main(void *arg)
     buf_free(&why);
     if (go) {
         read_clock(w);
+        log_limits(w);
         worker_resend(w);
         while (!w->stop) worker_turn(w);
         conns_close_all(w);
@@ -206,6 +224,8 @@ void worker_create(struct worker *w, struct engine *engine, uint32_t index)
     w->engine = engine;
     w->index = index;
     w->calls_end = &w->calls;
+    uint64_t quarter = engine->options->log_segment / 4;
+    w->batch_bytes = (uint32_t)(quarter < BATCH_BYTES_MAX ? quarter : BATCH_BYTES_MAX);
     for (uint32_t i = index; i < LOGICAL_SHARDS; i += engine->threads)
         w->shards[w->shard_count++] = engine->shards[i];
     intake_create(&w->intake);

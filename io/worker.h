@@ -19,6 +19,7 @@
 enum {
     WAKES_PER_TURN = 256, /* due people per turn, over all shards: events go on between them */
     MAILBOX_BYTES = 128 << 10,
+    BATCH_BYTES_MAX = 1 << 20,    /* and at most a quarter of a log file: one record more must still fit */
     INBOUND_PER_TURN = 512,       /* notes taken from one mailbox per turn */
     OUTBOUND_BYTES_MAX = 4 << 20, /* queued for other workers: above it sockets are not read */
     HELD_BYTES_MAX = 64 << 20,    /* waiting for the disk: above it sockets are not read */
@@ -43,6 +44,7 @@ struct note {
     uint8_t from, to; /* logical shards */
     uint8_t record_kind, head_bytes;
     uint8_t head[RECORD_HEAD_MAX];
+    uint32_t version;       /* MESSAGE: of the sender's definitions; the receiver's must be as new */
     uint64_t sequence;      /* MESSAGE, MESSAGE_ACK, ACTION */
     uint64_t cookie, share; /* RECORD, MESSAGE, CREDIT */
     struct call *call;      /* CALL */
@@ -57,13 +59,14 @@ struct intake { /* records on their way into the log and the shards; intake.c */
     struct effects effects;
     struct queue spill; /* came while the log had no room: note, bytes */
     struct queue local; /* messages between shards of this worker: note, payload */
+    struct queue early; /* messages that wait until their shard has the sender's definitions: note, payload */
     struct queue boxes; /* heap blocks to free once their records are taken in */
 };
 
 struct worker_counters { /* volatile */
     uint64_t events_in, frames, connections, refused, closed_by[FORWARD_CLOSE_COUNT], acks_dropped,
         tail_dropped;
-    uint64_t notes_sent, notes_received, ring_stalls;
+    uint64_t notes_sent, notes_received, ring_stalls, notes_resent, spilled;
     uint32_t loop_us_max;
 };
 struct latency { /* quarter powers of two of microseconds */
@@ -88,6 +91,7 @@ struct worker {
     uint32_t lag_us;      /* how far into that second we are */
     uint32_t woken_until; /* every wake-up due until then has run */
     uint32_t wal_wait_us;
+    uint32_t batch_bytes; /* a batch with this much is full */
 
     struct intake intake;
     struct credit credit;

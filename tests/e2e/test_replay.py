@@ -126,4 +126,4 @@ def test_killed_fifty_times_under_load_nothing_acked_is_lost(build):
     kill_loop(build, 50)
 
 
-test_killed_fifty_times_under_load_nothing_acked_is_lost.full = True
+test_killed_fifty_times_under_load_nothing_acked_is_lost.group = 'crash'

@@ -1,236 +1,5 @@
-/* The whole engine in this process, seen from its two sockets: MessagePack-RPC and Forward. */
-#include "io/admin.h"
-
-#include <criterion/criterion.h>
-#include <ftw.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#define NOON "2026-03-01T12:00:00Z"
-enum { NOON_S = 1772366400 };
-
-static struct engine engine;
-static struct options options;
-static char directory[64], admin_url[96], ingest_url[96], ingest_path[80], admin_path[80];
-
-static void start(uint32_t threads)
-{
-    options = (struct options){.data = directory,
-                               .admin = admin_url,
-                               .ingest = {ingest_url},
-                               .ingest_count = 1,
-                               .shards = threads,
-                               .log_segment = 4 << 20,
-                               .fake_clock = NOON,
-                               .hash_secret = "00112233445566778899aabbccddeeff"};
-    signal(SIGPIPE, SIG_IGN);
-    cr_assert_eq(engine_open(&engine, &options), 0);
-    admin_create(&engine);
-    cr_assert_eq(engine_start(&engine), 0);
-    admin_start(&engine);
-}
-
-static enum call_state shut_down(struct worker *w, struct call *c)
-{
-    admin_shutdown(w->engine);
-    return CALL_DONE;
-}
-
-static void stop(void)
-{
-    struct call c = {.run = shut_down};
-    call_post(&engine.workers[0], &c);
-    engine_join(&engine);
-    cr_assert_eq(engine.exit_code, 0);
-    admin_destroy(&engine);
-    engine_close(&engine);
-}
-
-static void begin(void)
-{
-    strcpy(directory, "/tmp/hg-admin-XXXXXX");
-    cr_assert(mkdtemp(directory) != NULL);
-    snprintf(admin_path, sizeof admin_path, "%s/admin.sock", directory);
-    snprintf(ingest_path, sizeof ingest_path, "%s/in.sock", directory);
-    snprintf(admin_url, sizeof admin_url, "unix://%s", admin_path);
-    snprintf(ingest_url, sizeof ingest_url, "unix://%s", ingest_path);
-    start(2);
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    return remove(path);
-}
-static void end(void)
-{
-    stop();
-    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int dial(const char *path)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-    struct timeval patience = {20, 0};
-    for (int i = 0; i < 2000; i++) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) return fd;
-        close(fd);
-        usleep(5000);
-    }
-    cr_assert_fail("nobody listens on %s", path);
-    return -1;
-}
-
-/* ---- messages ------------------------------------------------------------------------------------------ */
-
-static void put(int fd, const struct buf *b) { cr_assert_eq(write(fd, b->p, b->n), (ssize_t)b->n); }
-
-/* One whole MessagePack item from a socket; .n == 0: the peer closed. */
-static struct buf take(int fd)
-{
-    struct buf b = {0};
-    for (;;) {
-        struct mp m = mp_of(buf_slice(&b));
-        if (b.n && mp_item(&m).n) return b;
-        uint8_t byte;
-        ssize_t n = read(fd, &byte, 1);
-        cr_assert(n >= 0, "no answer in time");
-        if (n == 0) return b.n = 0, b;
-        buf_put_u8(&b, byte);
-    }
-}
-
-static void request_head(pk_t *pk, struct buf *b, uint32_t id, const char *method, uint32_t params)
-{
-    pk_init(pk, b);
-    pk_list(pk, 4);
-    pk_uint(pk, 0);
-    pk_uint(pk, id);
-    pk_text(pk, method);
-    pk_list(pk, params);
-}
-
-struct answer {
-    struct buf bytes;
-    msgpack_unpacked unpacked;
-    const msgpack_object *id, *error, *result;
-};
-static struct answer read_answer(int fd)
-{
-    struct answer a = {.bytes = take(fd)};
-    size_t at = 0;
-    msgpack_unpacked_init(&a.unpacked);
-    cr_assert_eq(msgpack_unpack_next(&a.unpacked, (char *)a.bytes.p, a.bytes.n, &at), MSGPACK_UNPACK_SUCCESS);
-    const msgpack_object *list = a.unpacked.data.via.array.ptr;
-    cr_assert(a.unpacked.data.via.array.size == 4 && list[0].via.u64 == 1);
-    a.id = &list[1];
-    a.error = &list[2];
-    a.result = &list[3];
-    return a;
-}
-static void forget(struct answer *a)
-{
-    msgpack_unpacked_destroy(&a->unpacked);
-    buf_free(&a->bytes);
-}
-
-static struct answer call0(int fd, const char *method)
-{
-    struct buf b = {0};
-    pk_t pk;
-    request_head(&pk, &b, 1, method, 0);
-    put(fd, &b);
-    buf_free(&b);
-    return read_answer(fd);
-}
-static struct answer call1(int fd, const char *method, const char *text)
-{
-    struct buf b = {0};
-    pk_t pk;
-    request_head(&pk, &b, 1, method, 1);
-    pk_text(&pk, text);
-    put(fd, &b);
-    buf_free(&b);
-    return read_answer(fd);
-}
-
-static uint64_t number(const msgpack_object *o, const char *a, const char *b)
-{
-    o = map_get(o, a);
-    if (b) o = map_get(o, b);
-    cr_assert(o && o->type == MSGPACK_OBJECT_POSITIVE_INTEGER, "%s.%s", a, b ? b : "");
-    return o->via.u64;
-}
-static bool text_is(const msgpack_object *o, const char *text)
-{
-    struct slice s;
-    return object_text(o, &s) && slice_is(s, text);
-}
-
-/* A frame of `count` events of the users first, first+1, ...; chunk as str or bin. */
-static void send_events(int fd, uint32_t first, uint32_t count, const char *chunk, bool bin,
-                        bool with_anonymous)
-{
-    struct buf b = {0};
-    pk_t pk;
-    char text[64];
-    pk_init(&pk, &b);
-    pk_list(&pk, 3);
-    pk_text(&pk, "t");
-    pk_list(&pk, count);
-    for (uint32_t i = first; i < first + count; i++) {
-        pk_list(&pk, 2);
-        pk_uint(&pk, NOON_S);
-        pk_map(&pk, with_anonymous ? 5 : 4);
-        pk_text(&pk, "type");
-        pk_text(&pk, "track");
-        pk_text(&pk, "event");
-        pk_text(&pk, with_anonymous ? "Signed Up" : "Seen");
-        pk_text(&pk, "messageId");
-        pk_slice(&pk,
-                 slice_of(text, (size_t)snprintf(text, sizeof text, "%s-%u", with_anonymous ? "s" : "m", i)));
-        pk_text(&pk, "userId");
-        pk_slice(&pk, slice_of(text, (size_t)snprintf(text, sizeof text, "u%u", i)));
-        if (!with_anonymous) continue;
-        pk_text(&pk, "anonymousId");
-        pk_slice(&pk, slice_of(text, (size_t)snprintf(text, sizeof text, "a%u", i)));
-    }
-    pk_map(&pk, 1);
-    pk_text(&pk, "chunk");
-    if (bin) {
-        msgpack_pack_bin(&pk, strlen(chunk));
-        msgpack_pack_bin_body(&pk, chunk, strlen(chunk));
-    } else {
-        pk_text(&pk, chunk);
-    }
-    put(fd, &b);
-    buf_free(&b);
-}
-
-static void expect_ack(int fd, const char *chunk, bool bin)
-{
-    struct buf got = take(fd), want = {0};
-    pk_t pk;
-    pk_init(&pk, &want);
-    pk_map(&pk, 1);
-    pk_text(&pk, "ack");
-    if (bin) {
-        msgpack_pack_bin(&pk, strlen(chunk));
-        msgpack_pack_bin_body(&pk, chunk, strlen(chunk));
-    } else {
-        pk_text(&pk, chunk);
-    }
-    cr_assert(slice_eq(buf_slice(&got), buf_slice(&want)), "the ack of %s", chunk);
-    buf_free(&got);
-    buf_free(&want);
-}
+/* The whole engine, seen from its two sockets: MessagePack-RPC and Forward. */
+#include "tests/unit/engine_kit.h"
 
 TestSuite(admin, .init = begin, .fini = end, .timeout = 60);
 
@@ -435,4 +204,204 @@ Test(admin, the_test_clock_goes_forward_only_and_survives_a_restart)
     cr_assert_eq(number(a.result, "clock", "now"), NOON_S + 3600, "the log remembers");
     forget(&a);
     close(fd);
+}
+
+/* {key: text, ...} pairs until NULL; a value of digits only is a number. */
+static void send_named(int fd, uint32_t id, const char *method, const char *const *pairs)
+{
+    struct buf b = {0};
+    pk_t pk;
+    uint32_t n = 0;
+    while (pairs[n]) n += 2;
+    request_head(&pk, &b, id, method, 1);
+    pk_map(&pk, n / 2);
+    for (uint32_t i = 0; i < n; i += 2) {
+        char *end;
+        unsigned long value = strtoul(pairs[i + 1], &end, 10);
+        pk_text(&pk, pairs[i]);
+        *end ? pk_text(&pk, pairs[i + 1]) : pk_uint(&pk, value);
+    }
+    put(fd, &b);
+    buf_free(&b);
+}
+#define SEND(fd, id, method, ...) send_named(fd, id, method, (const char *const[]){__VA_ARGS__, NULL})
+
+static bool nothing_comes(int fd, uint32_t ms)
+{
+    struct timeval before, wait = {0, ms * 1000};
+    socklen_t n = sizeof before;
+    uint8_t byte;
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &before, &n);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    bool nothing = recv(fd, &byte, 1, MSG_PEEK) < 0;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &before, sizeof before);
+    return nothing;
+}
+
+Test(admin, the_clock_waits_for_the_events_that_after_names)
+{
+    int fd = dial(admin_path), in = dial(ingest_path);
+    SEND(fd, 1, "clock.advance", "by", "1h", "after", "60");
+    cr_assert(nothing_comes(fd, 200), "it did not wait");
+    send_events(in, 0, 40, "a", false, false);
+    expect_ack(in, "a", false);
+    cr_assert(nothing_comes(fd, 200), "it did not wait for all");
+    send_events(in, 40, 20, "b", false, false);
+    struct answer a = read_answer(fd);
+    cr_assert_eq(number(a.result, "now", NULL), NOON_S + 3600);
+    forget(&a);
+    expect_ack(in, "b", false);
+    a = call0(fd, "stats.get");
+    cr_assert_eq(number(a.result, "events", "applied"), 60);
+    forget(&a);
+    close(in);
+    close(fd);
+}
+
+Test(admin, the_clock_says_so_when_after_is_never_reached)
+{
+    int fd = dial(admin_path);
+    SEND(fd, 1, "clock.advance", "by", "1h", "after", "1");
+    struct answer a = read_answer(fd);
+    cr_assert(text_is(map_get(a.error, "name"), "after_not_reached"));
+    forget(&a);
+    a = call0(fd, "stats.get");
+    cr_assert_eq(number(a.result, "clock", "now"), NOON_S, "the clock has not moved");
+    forget(&a);
+    close(fd);
+}
+
+/* ---- request ids ---------------------------------------------------------------------------------------------------- */
+
+Test(admin, a_repeated_request_has_one_effect_and_the_first_answer)
+{
+    int fd = dial(admin_path), other = dial(admin_path);
+    SEND(fd, 1, "clock.advance", "by", "1h", "request_id", "first");
+    SEND(fd, 2, "clock.advance", "by", "1h", "request_id", "first"); /* while it runs */
+    for (uint32_t i = 0; i < 2; i++) {
+        struct answer a = read_answer(fd);
+        cr_assert_eq(number(a.result, "now", NULL), NOON_S + 3600);
+        forget(&a);
+    }
+    SEND(other, 9, "clock.advance", "by", "1h", "request_id", "first"); /* from elsewhere, later */
+    struct answer a = read_answer(other);
+    cr_assert_eq(number(a.result, "now", NULL), NOON_S + 3600);
+    forget(&a);
+    SEND(fd, 3, "clock.advance", "by", "2h", "request_id", "first");
+    a = read_answer(fd);
+    cr_assert(text_is(map_get(a.error, "name"), "request_id_reused"));
+    forget(&a);
+    SEND(fd, 4, "clock.advance", "by", "1h", "request_id", "second");
+    a = read_answer(fd);
+    cr_assert_eq(number(a.result, "now", NULL), NOON_S + 7200);
+    forget(&a);
+    close(fd);
+    close(other);
+}
+
+Test(admin, a_request_that_failed_runs_again_with_the_same_id)
+{
+    int fd = dial(admin_path), in = dial(ingest_path);
+    SEND(fd, 1, "clock.advance", "by", "1h", "after", "1", "request_id", "retry");
+    struct answer a = read_answer(fd);
+    cr_assert(text_is(map_get(a.error, "name"), "after_not_reached"));
+    forget(&a);
+    send_events(in, 0, 1, "a", false, false);
+    expect_ack(in, "a", false);
+    SEND(fd, 1, "clock.advance", "by", "1h", "after", "1", "request_id", "retry");
+    a = read_answer(fd);
+    cr_assert_eq(number(a.result, "now", NULL), NOON_S + 3600);
+    forget(&a);
+    close(in);
+    close(fd);
+}
+
+static void apply_text(int fd, const char *text)
+{
+    struct buf b = {0};
+    pk_t pk;
+    request_head(&pk, &b, 1, "definitions.apply", 1);
+    pk_map(&pk, 1);
+    pk_text(&pk, "files");
+    pk_map(&pk, 1);
+    pk_text(&pk, "shop.yaml");
+    pk_text(&pk, text);
+    put(fd, &b);
+    buf_free(&b);
+    struct answer a = read_answer(fd);
+    cr_assert_eq(a.error->type, MSGPACK_OBJECT_NIL);
+    forget(&a);
+}
+
+static void enroll(int fd, const char *request_id)
+{
+    SEND(fd, 1, "journey.control", "command", "enroll", "name", "hello", "id", "u1", "request_id",
+         request_id);
+    struct answer a = read_answer(fd);
+    cr_assert_eq(a.error->type, MSGPACK_OBJECT_NIL);
+    forget(&a);
+}
+
+static uint64_t entered(int fd)
+{
+    struct answer a = call0(fd, "stats.get");
+    uint64_t n = number(map_get(map_get(a.result, "journeys"), "hello"), "entered", NULL);
+    forget(&a);
+    return n;
+}
+
+Test(admin, an_enrolment_is_not_repeated_after_a_restart_either)
+{
+    int fd = dial(admin_path), in = dial(ingest_path);
+    apply_text(fd, "channels: {email: {consent: not_needed}}\n"
+                   "journeys:\n"
+                   "  hello:\n"
+                   "    state: live\n"
+                   "    trigger: {event: Hello}\n"
+                   "    reentry: always\n"
+                   "    steps: [{send: {id: hi, channel: email, template: hi}}]\n"
+                   "events: {Hello: {keep: 1d}}\n");
+    send_events(in, 1, 1, "a", false, false);
+    expect_ack(in, "a", false);
+    enroll(fd, "one");
+    enroll(fd, "one");
+    cr_assert_eq(entered(fd), 1);
+    enroll(fd, "two");
+    cr_assert_eq(entered(fd), 2, "another request enrols again");
+    close(in);
+    close(fd);
+    stop();
+    start(1);
+    fd = dial(admin_path);
+    enroll(fd, "one");
+    enroll(fd, "two");
+    cr_assert_eq(entered(fd), 2, "remembered across the restart");
+    enroll(fd, "three");
+    cr_assert_eq(entered(fd), 3);
+    close(fd);
+}
+
+/* ---- documentation --------------------------------------------------------------------------------------------------- */
+
+Test(documentation, every_method_is_in_admin_md_with_its_parameters)
+{
+    static char text[1 << 18];
+    FILE *f = fopen(HG_TEST_DATA "/../../io/ADMIN.md", "r");
+    cr_assert(f != NULL);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    for (uint32_t i = 0; i < admin_method_count; i++) {
+        const struct method *m = &admin_methods[i];
+        char heading[128], params[300];
+        snprintf(heading, sizeof heading, "\n### %s\n", m->name);
+        const char *at = strstr(text, heading);
+        cr_assert(at != NULL, "%s has no heading", m->name);
+        const char *end = strstr(at + 1, "\n### ");
+        snprintf(params, sizeof params, "`[%s]`", m->params);
+        const char *said = strstr(at, params), *example = strstr(at, "hourglass call ");
+        cr_assert(said && (!end || said < end), "%s: parameters are not %s", m->name, params);
+        cr_assert(example && (!end || example < end), "%s has no example", m->name);
+        const char *changes = strstr(at, "Changes state");
+        cr_assert_eq(m->changes_state, changes && (!end || changes < end), "%s: changes state?", m->name);
+    }
 }

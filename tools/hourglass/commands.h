@@ -9,25 +9,34 @@ int run_check(struct cli *c);
 int run_simulate(struct cli *c);
 int run_test(struct cli *c);
 int run_inspect(struct cli *c);
+/* graph.c, map.c - no server */
+int run_graph(struct cli *c);
+int run_schema(struct cli *c);
+int run_map(struct cli *c);
 /* ingest.c */
 int run_ingest(struct cli *c);
 /* questions.c, live.c */
 int run_stats(struct cli *c);
 int run_top(struct cli *c);
 int run_profile(struct cli *c);
-int run_why(struct cli *c);
 int run_segment(struct cli *c);
 int run_journey(struct cli *c);
 int run_count(struct cli *c);
 int run_tail(struct cli *c);
 int run_health(struct cli *c);
+/* explain.c, preview.c */
+int run_why(struct cli *c);
+int segment_explain(struct cli *c); /* run_segment's */
+int run_preview(struct cli *c);
 /* control.c */
 int run_call(struct cli *c);
 int run_snapshot(struct cli *c);
 int run_apply(struct cli *c);
+/* versions.c */
 int run_definitions(struct cli *c);
-/* main.c */
+/* completion.c */
 int run_completion(struct cli *c);
+/* main.c */
 int run_version(struct cli *c);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "core/define/define.h"
 #include "tools/hourglass/commands.h"
+#include "tools/hourglass/dryrun.h"
 #include "tools/hourglass/json.h"
 #include "tools/hourglass/rpc.h"
-#include "tools/hourglass/view.h"
 
 static int print_reply(struct cli *c, struct slice reply, uint32_t indent)
 {
@@ -84,28 +84,12 @@ int run_apply(struct cli *c)
 {
     struct buf files = {0};
     struct request r = {0};
+    if (cli_option(c, "dry-run")) return dry_run(c, c->argv[0]);
     pack_sources(c->argv[0], &files);
     request_raw(&r, "files", buf_slice(&files));
-    bool dry = cli_option(c, "dry-run") != NULL;
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    int code = print_reply(c, rpc_call_or_die(rpc, dry ? "definitions.check" : "definitions.apply", &r),
-                           c->tty ? 2 : 0);
+    int code = print_reply(c, rpc_call_or_die(rpc, "definitions.apply", &r), c->tty ? 2 : 0);
     buf_free(&files);
     rpc_close(rpc);
     return code;
-}
-
-int run_definitions(struct cli *c)
-{
-    static const char *const COLUMNS[] = {"version", "hash", NULL};
-    struct buf out = {0};
-    if (strcmp(c->argv[0], "history") != 0) die(EXIT_USAGE, "definitions: expected `history`");
-    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    struct slice reply = rpc_call_or_die(rpc, "definitions.history", NULL);
-    if (c->json) return print_reply(c, reply, c->tty ? 2 : 0);
-    view_table(reply, COLUMNS, &out);
-    put_out(&out);
-    buf_free(&out);
-    rpc_close(rpc);
-    return EXIT_OK;
 }

@@ -13,11 +13,12 @@
 
 /* ---- reading and checking ---------------------------------------------------------------------- */
 
-static struct defset *compile(const char *dir, struct diagnostics *d, uint32_t *files)
+/* `look`: also what this version reads and does not run yet, with a warning. */
+static struct defset *compile(const char *dir, struct diagnostics *d, uint32_t *files, bool look)
 {
     struct source_file *sources = sources_read(dir, files, d);
     if (!sources || d->errors) return NULL;
-    return defset_compile(sources, *files, NULL, NULL, d);
+    return (look ? defset_check : defset_compile)(sources, *files, NULL, NULL, d);
 }
 
 static void show_diagnostics(const struct diagnostics *d)
@@ -33,7 +34,7 @@ struct defset *load_definitions(const char *dir, int code)
     struct diagnostics d;
     uint32_t files;
     diagnostics_init(&d);
-    struct defset *set = compile(dir, &d, &files);
+    struct defset *set = compile(dir, &d, &files, false);
     show_diagnostics(&d);
     if (!set) die(code, "%s: %u error%s", dir, d.errors, d.errors == 1 ? "" : "s");
     diagnostics_free(&d);
@@ -74,7 +75,7 @@ int run_check(struct cli *c)
     struct buf out = {0};
     uint32_t files = 0;
     diagnostics_init(&d);
-    struct defset *set = compile(c->argv[0], &d, &files);
+    struct defset *set = compile(c->argv[0], &d, &files, true);
     uint32_t warnings = d.count - d.errors;
     if (c->json)
         check_json(&d, &out);

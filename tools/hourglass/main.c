@@ -7,6 +7,9 @@
 #include "tools/hourglass/commands.h"
 
 static const struct option_row CHECK_OPTIONS[] = {{"strict", NULL, "warnings count as wrong (3)"}, {0}};
+static const struct option_row GRAPH_OPTIONS[] = {{"format", "FORMAT", "dot (default) or mermaid"}, {0}};
+static const struct option_row MAP_OPTIONS[] = {
+    {"csv", NULL, "as a spreadsheet"}, {"strict", NULL, "something to look at counts as wrong (3)"}, {0}};
 static const struct option_row TEST_OPTIONS[] = {{"only", "TEXT", "run the tests whose name contains TEXT"},
                                                  {0}};
 static const struct option_row SIMULATE_OPTIONS[] = {
@@ -27,6 +30,7 @@ static const struct option_row MEMBERS_OPTIONS[] = {
     {"columns", "LIST", "members: expressions to show, separated by ';'"},
     {"limit", "N", "members: at most so many"},
     {0}};
+static const struct option_row PREVIEW_OPTIONS[] = {{"profile", "ID", "whose values it shows"}, {0}};
 static const struct option_row TOP_OPTIONS[] = {
     {"interval", "SECONDS", "between two looks (default 1)"}, {"once", NULL, "one screen, and end"}, {0}};
 static const struct option_row TAIL_OPTIONS[] = {
@@ -34,7 +38,7 @@ static const struct option_row TAIL_OPTIONS[] = {
     {"pending", NULL, "actions: those that wait for a confirmation now (at most 1000), and end"},
     {0}};
 static const struct option_row APPLY_OPTIONS[] = {
-    {"dry-run", NULL, "check against the running set, change nothing"}, {0}};
+    {"dry-run", NULL, "play what the server remembers through them, and say what would have happened"}, {0}};
 static const struct option_row INSPECT_OPTIONS[] = {
     {"find", "TEXT", "only records (of a log) or offsets (elsewhere) that hold TEXT"},
     {"records", NULL, "every record of a log"},
@@ -44,6 +48,12 @@ static const struct option_row INSPECT_OPTIONS[] = {
 
 const struct command COMMANDS[] = {
     {"check", "DIR", "Checks definitions", run_check, CHECK_OPTIONS, 1, 1, NULL},
+    {"graph", "DIR JOURNEY", "Draws a journey: steps, branches, waits, goal, exits", run_graph, GRAPH_OPTIONS,
+     2, 2, "`hourglass graph DIR JOURNEY | dot -Tsvg > journey.svg`; mermaid can be pasted into Markdown."},
+    {"map", "DIR", "Lists every chain: trigger, segment, channels, steps, goal, limits, and what is missing",
+     run_map, MAP_OPTIONS, 1, 1, NULL},
+    {"schema", "", "JSON Schema (draft-07) of definition files, for editors", run_schema, NULL, 0, 0,
+     "Save it, and put `# yaml-language-server: $schema=FILE` into the first line of a definition file."},
     {"test", "DIR", "Runs the journey tests (*.test.yaml) in virtual time", run_test, TEST_OPTIONS, 1, 1,
      NULL},
     {"simulate", "--definitions DIR --events FILE", "Runs messages in virtual time, prints action records",
@@ -59,6 +69,8 @@ const struct command COMMANDS[] = {
      "ID is a userId, else an anonymousId, else an identifying trait; user:, anon:, email: ... make it "
      "exact."},
     {"why", "ID [JOURNEY]", "Why somebody is or is not in a journey", run_why, NULL, 1, 2, NULL},
+    {"preview", "TEMPLATE --profile ID", "What one person would read", run_preview, PREVIEW_OPTIONS, 1, 1,
+     NULL},
     {"segment", "list | count NAME | members NAME | explain NAME ID | overlap", "Segments and their members",
      run_segment, MEMBERS_OPTIONS, 1, 3, NULL},
     {"count", "EXPRESSION", "How many people an expression holds for", run_count, NULL, 1, 1, NULL},
@@ -69,11 +81,15 @@ const struct command COMMANDS[] = {
      NULL, 0, 0, NULL},
     {"snapshot", "", "Writes a snapshot now", run_snapshot, NULL, 0, 0, NULL},
     {"apply", "DIR", "Puts definitions to work, all or nothing", run_apply, APPLY_OPTIONS, 1, 1, NULL},
-    {"definitions", "history", "Versions that were applied", run_definitions, NULL, 1, 1, NULL},
+    {"definitions", "history | diff N [M] | revert N", "Versions that were applied", run_definitions, NULL, 1,
+     3, "diff compares version N with M, else with what runs; revert applies the text of version N again."},
     {"call", "METHOD [JSON]", "Any admin method; JSON is its parameters (a list, or one value)", run_call,
      NULL, 1, 2, NULL},
-    {"completion", "bash", "Shell completion: source <(hourglass completion bash)", run_completion, NULL, 1,
-     1, NULL},
+    {"completion", "bash | zsh | fish | man", "Shell completion, and the manual page", run_completion, NULL,
+     1, 1,
+     "source <(hourglass completion bash); source <(hourglass completion zsh); hourglass completion fish | "
+     "source;\n"
+     "hourglass completion man > hourglass.1"},
     {"version", "", "Version of this program", run_version, NULL, 0, 0, NULL},
     {0},
 };
@@ -84,34 +100,6 @@ int run_version(struct cli *c)
         printf("{\"version\":\"%s\",\"core_version\":%d}\n", HG_VERSION, CORE_VERSION);
     else
         printf("hourglass %s (core %d)\n", HG_VERSION, CORE_VERSION);
-    return EXIT_OK;
-}
-
-static void complete_options(const struct option_row *o)
-{
-    for (; o && o->name; o++) printf(" --%s", o->name);
-}
-
-int run_completion(struct cli *c)
-{
-    if (strcmp(c->argv[0], "bash") != 0)
-        die(EXIT_USAGE, "completion for '%s' does not exist; there is: bash", c->argv[0]);
-    printf("_hourglass()\n{\n    local word=${COMP_WORDS[COMP_CWORD]} words\n    case ${COMP_WORDS[1]} in\n");
-    for (const struct command *k = COMMANDS; k->name; k++) {
-        printf("    %s) words='", k->name);
-        complete_options(k->options);
-        complete_options(COMMON_OPTIONS);
-        for (const char *p = k->arguments; *p; p++) /* lower-case words of the arguments are literal */
-            if (*p >= 'a' && *p <= 'z' && (p == k->arguments || p[-1] == ' '))
-                printf(" %.*s", (int)strspn(p, "abcdefghijklmnopqrstuvwxyz"), p);
-        printf("' ;;\n");
-    }
-    printf("    *) words='");
-    for (const struct command *k = COMMANDS; k->name; k++) printf("%s%s", k == COMMANDS ? "" : " ", k->name);
-    printf("' ;;\n    esac\n    [ \"$COMP_CWORD\" -eq 1 ] && words='");
-    for (const struct command *k = COMMANDS; k->name; k++) printf("%s%s", k == COMMANDS ? "" : " ", k->name);
-    printf("'\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o default -F _hourglass "
-           "hourglass\n");
     return EXIT_OK;
 }
 

@@ -1,28 +1,10 @@
 /* questions.c - commands that ask the server something and print the answer: as a table, or with --json as it came. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "tools/hourglass/ask.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
-#include "tools/hourglass/rpc.h"
-#include "tools/hourglass/view.h"
-
-/* Asks once; the reply stays good, because the program ends after printing it. */
-static struct slice ask(struct cli *c, const char *method, struct request *r)
-{
-    return rpc_call_or_die(rpc_connect(cli_setting(c, "admin")), method, r);
-}
-
-static int print_json(struct cli *c, struct slice reply)
-{
-    struct buf out = {0};
-    bool whole = json_print(reply, c->tty ? 2 : 0, &out);
-    buf_put_u8(&out, '\n');
-    put_out(&out);
-    buf_free(&out);
-    return whole ? EXIT_OK : EXIT_FAILED;
-}
 
 static int print_table(struct cli *c, struct slice reply, struct slice list, const char *const *columns)
 {
@@ -107,21 +89,6 @@ int run_stats(struct cli *c)
 
 /* ---- one person ------------------------------------------------------------------------------------ */
 
-/* Seconds since 1970 as text; what is no number as it is. */
-static void print_time(struct slice item, struct buf *out)
-{
-    char text[32];
-    struct mp m = mp_of(item);
-    time_t at = item.n && mp_peek(&m) == MP_INT ? (time_t)mp_int(&m) : -1;
-    struct tm tm;
-    if (at < 0) {
-        view_print(item, out);
-        return;
-    }
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", gmtime_r(&at, &tm));
-    buf_put_str(out, at == 0 ? "-" : text);
-}
-
 static void print_person_events(struct slice events, struct buf *out)
 {
     for (struct items i = items_of(events); items_next(&i);) {
@@ -187,16 +154,6 @@ int run_profile(struct cli *c)
     return EXIT_OK;
 }
 
-int run_why(struct cli *c)
-{
-    static const char *const COLUMNS[] = {"journey", "decision", "at", "entries", "detail", NULL};
-    struct request r = {0};
-    request_text(&r, "id", c->argv[0]);
-    request_text(&r, "journey", c->argc > 1 ? c->argv[1] : NULL);
-    struct slice reply = ask(c, "profile.why", &r);
-    return print_table(c, reply, reply, COLUMNS);
-}
-
 /* ---- segments, journeys, counts --------------------------------------------------------------------- */
 
 static int wrong_words(struct cli *c)
@@ -227,21 +184,6 @@ static int segment_members(struct cli *c)
     struct slice reply = ask(c, "segment.members", &r);
     if (c->json) return print_json(c, reply);
     for (struct items i = items_of(view(reply, "members")); items_next(&i);) print_member(i.value, &out);
-    put_out(&out);
-    buf_free(&out);
-    return EXIT_OK;
-}
-
-static int segment_explain(struct cli *c)
-{
-    struct request r = {0};
-    struct buf out = {0};
-    request_text(&r, "name", c->argv[1]);
-    request_text(&r, "id", c->argv[2]);
-    struct slice reply = ask(c, "segment.explain", &r);
-    if (c->json) return print_json(c, reply);
-    json_print(reply, 2, &out);
-    buf_put_u8(&out, '\n');
     put_out(&out);
     buf_free(&out);
     return EXIT_OK;

@@ -9,43 +9,6 @@
 #include "tools/hourglass/load.h"
 #include "tools/hourglass/testrun.h"
 
-/* ---- the set with only some journeys running ------------------------------------------------------ */
-
-static bool named(const struct node *only, struct slice name)
-{
-    for (uint32_t i = 0; i < only->count; i++)
-        if (slice_eq(only->list[i]->text, name)) return true;
-    return false;
-}
-
-/* A shallow copy whose other journeys are drafts. */
-static struct defset *set_with_only(const struct defset *set, const struct node *only, struct arena *a)
-{
-    struct defset *copy = arena_alloc(a, sizeof *copy);
-    const struct journey **list = ARENA_ARRAY(a, const struct journey *, set->journeys.journey_count + 1);
-    *copy = *set;
-    for (uint32_t i = 0; i < set->journeys.journey_count; i++) {
-        const struct journey *from = set->journeys.journeys[i];
-        if (!from || named(only, from->name)) {
-            list[i] = from;
-            continue;
-        }
-        struct journey *draft = arena_alloc(a, sizeof *draft);
-        *draft = *from;
-        draft->state = JOURNEY_DRAFT;
-        list[i] = draft;
-    }
-    copy->journeys.journeys = list;
-    return copy;
-}
-
-static void check_only(const struct test_case *t, const struct defset *set, struct diagnostics *d)
-{
-    for (uint32_t i = 0; t->only && i < t->only->count; i++)
-        if (defset_journey(set, t->only->list[i]->text) == ID_NONE)
-            report_node(d, t->only->list[i], "there is no journey '%.*s'", SHOWN(t->only->list[i]->text));
-}
-
 /* ---- running ---------------------------------------------------------------------------------------- */
 
 static void apply_message(struct test_run *run, struct machine *m, const struct test_event *e)
@@ -54,29 +17,52 @@ static void apply_message(struct test_run *run, struct machine *m, const struct 
     machine_event(m, e->record, ((int64_t)run->test->at + e->after) * 1000);
 }
 
-static bool run_case(const struct test_case *t, const struct defset *set, struct arena *a, struct buf *report)
+/* Until that second, it included; the machine is the caller's to destroy. */
+static void play(struct test_run *run, const struct defset *set, uint32_t until)
 {
+    const struct test_case *t = run->test;
     struct hash_secret secret;
     hash_secret_from_seed(&secret, SLICE("test"));
-    struct test_run run = {.test = t, .arena = a};
-    struct machine_config config = {.set = t->only ? set_with_only(set, t->only, a) : set,
+    struct machine_config config = {.set = set,
                                     .secret = &secret,
                                     .start = t->at,
-                                    .no_holdout = !t->holdout_by_hash,
+                                    .lazy = true,
+                                    .no_holdout = t->holdout == HOLDOUT_NOBODY,
                                     .want_transitions = true,
-                                    .self = &run,
+                                    .self = run,
                                     .on_effect = test_on_effect};
-    struct machine *m = machine_create(&config);
+    run->set = set;
+    struct machine *m = run->machine = machine_create(&config);
     if (!m) die(EXIT_FAILED, "no memory");
-    run.machine = m;
-    for (uint32_t i = 0; i < t->event_count; i++) {
+    for (uint32_t i = 0; i < t->event_count && t->at + t->events[i].after <= until; i++) {
         machine_advance(m, t->at + t->events[i].after);
         struct test_event e = t->events[i];
-        if (e.record.n || outcome_message(&run, &e)) apply_message(&run, m, &e);
+        if (e.record.n || outcome_message(run, &e)) apply_message(run, m, &e);
     }
-    if (t->at + t->run_for > machine_now(m)) machine_advance(m, t->at + t->run_for);
+    if (until > machine_now(m)) machine_advance(m, until);
+}
+
+/* Where it went another way, once more up to that second, to look at the person there. */
+static void explain(const struct test_run *run, const struct defset *set, struct buf *report)
+{
+    struct test_run again = {.test = run->test, .arena = run->arena};
+    print_timeline(run, report);
+    play(&again, set, run->differs.at);
+    known_print(&again, run->differs.user, run->differs.at, report);
+    machine_destroy(again.machine);
+}
+
+static bool run_case(const struct test_case *t, const struct defset *set, struct arena *a, struct buf *report)
+{
+    struct test_run run = {.test = t, .arena = a};
+    uint32_t end = t->at + t->run_for;
+    if (t->event_count && t->at + t->events[t->event_count - 1].after > end)
+        end = t->at + t->events[t->event_count - 1].after;
+    set = set_for_test(set, t, a);
+    play(&run, set, end);
     bool passed = expectations_met(&run, report);
-    machine_destroy(m);
+    if (!passed) explain(&run, set, report);
+    machine_destroy(run.machine);
     return passed;
 }
 
@@ -124,7 +110,7 @@ int run_test(struct cli *c)
     diagnostics_init(&d);
     struct defset *set = load_definitions(c->argv[0], EXIT_WRONG);
     tests_read(c->argv[0], &files, &d, &tests);
-    for (uint32_t i = 0; i < tests.count; i++) check_only(&tests.list[i], set, &d);
+    for (uint32_t i = 0; i < tests.count; i++) set_fits_test(set, &tests.list[i], &d);
     stop_on_mistakes(&d);
     for (uint32_t i = 0; i < tests.count; i++) {
         if (!wanted(&tests.list[i], cli_option(c, "only"))) continue;

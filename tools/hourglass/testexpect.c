@@ -13,7 +13,7 @@ struct expecting {
     uint32_t differences;
 };
 
-static void print_offset(uint32_t seconds, struct buf *out)
+void print_offset(uint32_t seconds, struct buf *out)
 {
     if (seconds >= 86400) buf_printf(out, "%ud", seconds / 86400);
     if (seconds % 86400 >= 3600) buf_printf(out, "%uh", seconds % 86400 / 3600);
@@ -62,6 +62,37 @@ static void say_value(struct expecting *x, const struct node *at, struct slice n
     buf_free(&packed);
 }
 
+/* ---- the first difference ------------------------------------------------------------------------------- */
+
+/* Whose it is when neither the expectation nor what was found says so: the first person of the test. */
+static struct slice first_user(const struct test_case *t)
+{
+    if (t->event_count == 0) return (struct slice){0};
+    const struct test_event *e = &t->events[0];
+    struct slice user = e->record.n ? view_text(e->record, "userId") : e->user;
+    return user.n ? user : view_text(e->record, "anonymousId");
+}
+
+static void differs_here(struct expecting *x, uint32_t at, struct slice user)
+{
+    if (x->run->differs.found) return;
+    x->run->differs.found = true;
+    x->run->differs.at = at;
+    x->run->differs.user = user.n ? user : first_user(x->run->test);
+}
+
+/* The earlier of what was expected and what was found: there the ways part. */
+static void differs_at_entry(struct expecting *x, const struct node *entry, const struct notice *n)
+{
+    const struct node *after = entry->kind == NODE_MAPPING ? node_find(entry, "after") : NULL,
+                      *user = entry->kind == NODE_MAPPING ? node_find(entry, "user") : NULL;
+    uint32_t at = n ? n->at : machine_now(x->run->machine);
+    int64_t seconds;
+    if (after && parse_duration(after->text, &seconds) && x->run->test->at + seconds < at)
+        at = x->run->test->at + (uint32_t)seconds;
+    differs_here(x, at, user ? user->text : n ? n->user : (struct slice){0});
+}
+
 /* ---- lists: actions, suppressed, deferred -------------------------------------------------------------- */
 
 static struct slice member(struct slice map, struct slice key)
@@ -95,11 +126,25 @@ static void say_notice(struct expecting *x, const struct notice *n, struct buf *
     print_offset(n->at - x->run->test->at, out);
     buf_printf(out, " %.*s %.*s.%.*s", SHOWN(n->user), SHOWN(n->journey), SHOWN(n->step));
     if (n->reason.n) buf_printf(out, " (%.*s)", SHOWN(n->reason));
-    if (view(n->content, "vars").n) {
+    if (view(n->content, "vars").n > 1) {
         buf_put_u8(out, ' ');
         json_print(view(n->content, "vars"), 0, out);
     }
     buf_put_u8(out, '\n');
+}
+
+static void say_field(struct expecting *x, const struct notice *n, struct slice key, const struct node *value)
+{
+    struct buf packed = {0}, *out = differ(x, value);
+    node_pack(value, &packed);
+    buf_printf(out, "expected `%.*s: ", SHOWN(key));
+    if (value->kind == NODE_SCALAR)
+        buf_put_slice(out, value->text);
+    else
+        json_print(buf_slice(&packed), 0, out);
+    buf_put_str(out, "`, found ");
+    say_notice(x, n, out);
+    buf_free(&packed);
 }
 
 static bool entry_matches(struct expecting *x, const struct notice *n, const struct node *entry)
@@ -107,9 +152,8 @@ static bool entry_matches(struct expecting *x, const struct notice *n, const str
     for (uint32_t i = 0; i < entry->count; i++) {
         struct slice key = node_key(entry, i)->text;
         if (field_matches(x, n, key, node_value(entry, i))) continue;
-        struct buf *out = differ(x, node_value(entry, i));
-        buf_printf(out, "`%.*s` is not as expected; found ", SHOWN(key));
-        say_notice(x, n, out);
+        say_field(x, n, key, node_value(entry, i));
+        differs_at_entry(x, entry, n);
         return false;
     }
     return true;
@@ -122,6 +166,7 @@ static void expect_list(struct expecting *x, const char *what, const struct noti
     for (uint32_t i = 0; i < expected->count; i++, n = n->next) {
         if (!n) {
             buf_printf(differ(x, expected->list[i]), "%s %u did not happen\n", what, i + 1);
+            differs_at_entry(x, expected->list[i], NULL);
             return;
         }
         if (!entry_matches(x, n, expected->list[i])) return;
@@ -130,6 +175,7 @@ static void expect_list(struct expecting *x, const char *what, const struct noti
     struct buf *out = differ(x, expected);
     buf_printf(out, "one %s too many: ", what);
     say_notice(x, n, out);
+    differs_here(x, n->at, n->user);
 }
 
 /* ---- journeys, segments, profiles ------------------------------------------------------------------------ */
@@ -148,21 +194,22 @@ static bool journey_counter(struct test_run *run, uint16_t journey, struct slice
                     COUNTER(exited),    COUNTER(timeout),
                     COUNTER(cancelled), COUNTER(moved),
                     COUNTER(converted), COUNTER(converted_touched),
-                    COUNTER(ignored)};
+                    COUNTER(ignored),   {"held_out", offsetof(struct journey_counters, held_out.entered)}};
 #undef COUNTER
     uint32_t which = 0, n, count;
     while (which < sizeof COUNTERS / sizeof *COUNTERS && !slice_is(name, COUNTERS[which].name)) which++;
     if (which == sizeof COUNTERS / sizeof *COUNTERS) return false;
     for (n = 0, *out = 0; n < LOGICAL_SHARDS; n++) {
-        const struct journey_counters *c = shard_journey_counters(machine_shard(run->machine, n), &count);
-        if (journey < count) *out += *(const int64_t *)((const char *)&c[journey] + COUNTERS[which].at);
+        const struct shard *s = machine_shard(run->machine, n);
+        const struct journey_counters *c = s ? shard_journey_counters(s, &count) : NULL;
+        if (c && journey < count) *out += *(const int64_t *)((const char *)&c[journey] + COUNTERS[which].at);
     }
     return true;
 }
 
 static void expect_journeys(struct expecting *x, const struct node *expected)
 {
-    const struct defset *set = shard_definitions(machine_shard(x->run->machine, 0));
+    const struct defset *set = x->run->set;
     for (uint32_t i = 0; i < expected->count; i++) {
         const struct node *name = node_key(expected, i), *fields = node_value(expected, i);
         uint16_t id = defset_journey(set, name->text);
@@ -183,14 +230,16 @@ static void expect_journeys(struct expecting *x, const struct node *expected)
     }
 }
 
-static bool find_person(struct test_run *run, struct slice user, struct store **store, row_t *row)
+bool find_person(struct test_run *run, struct slice user, struct store **store, row_t *row)
 {
     struct hash_secret secret;
     struct key target;
     hash_secret_from_seed(&secret, SLICE("test"));
     for (uint32_t kind = ID_USER; kind <= ID_ANONYMOUS; kind++) {
         struct key key = hash_id(&secret, kind, user);
-        *store = shard_store(machine_shard(run->machine, key_shard(key)));
+        struct shard *s = machine_shard(run->machine, key_shard(key));
+        if (!s) continue;
+        *store = shard_store(s);
         if (store_find(*store, key, row, &target) == FOUND_ROW) return true;
     }
     return false;
@@ -200,7 +249,8 @@ static int64_t segment_members(struct test_run *run, uint16_t segment)
 {
     int64_t n = 0;
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        n += member_count(shard_store(machine_shard(run->machine, i)), segment);
+        if (machine_shard(run->machine, i))
+            n += member_count(shard_store(machine_shard(run->machine, i)), segment);
     return n;
 }
 
@@ -222,7 +272,7 @@ static void expect_segment(struct expecting *x, const struct node *name, const s
 
 static void expect_segments(struct expecting *x, const struct node *expected)
 {
-    const struct defset *set = shard_definitions(machine_shard(x->run->machine, 0));
+    const struct defset *set = x->run->set;
     for (uint32_t i = 0; i < expected->count; i++) {
         const struct node *name = node_key(expected, i);
         uint16_t id = defset_segment(set, name->text);
@@ -236,7 +286,7 @@ static void expect_segments(struct expecting *x, const struct node *expected)
 static void expect_attributes(struct expecting *x, const struct node *user, const struct node *fields)
 {
     struct test_run *run = x->run;
-    const struct schema *schema = &shard_definitions(machine_shard(run->machine, 0))->schema;
+    const struct schema *schema = &run->set->schema;
     struct store *store;
     row_t row;
     struct buf got = {0};
@@ -292,12 +342,19 @@ bool expectations_met(struct test_run *run, struct buf *report)
     for (uint32_t i = 0; expect && i < expect->count; i++)
         expect_key(&x, node_key(expect, i), node_value(expect, i));
     if (x.differences == 0) return true;
-    buf_put_str(report, "  what happened:\n");
-    for (const struct happened *h = run->first; h; h = h->next) {
-        struct buf offset = {0};
-        print_offset(h->at - run->test->at, &offset);
-        buf_printf(report, "  %12.*s  %.*s\n", (int)offset.n, (const char *)offset.p, SHOWN(h->text));
-        buf_free(&offset);
-    }
+    if (!run->differs.found) differs_here(&x, machine_now(run->machine), (struct slice){0});
     return false;
+}
+
+void print_timeline(const struct test_run *run, struct buf *out)
+{
+    struct buf offset = {0};
+    buf_put_str(out, "  what happened:\n");
+    for (const struct happened *h = run->first; h; h = h->next) {
+        buf_clear(&offset);
+        print_offset(h->at - run->test->at, &offset);
+        buf_printf(out, "  %s%12.*s  %.*s\n", h->at == run->differs.at ? ">" : " ", (int)offset.n,
+                   (const char *)offset.p, SHOWN(h->text));
+    }
+    buf_free(&offset);
 }

@@ -213,9 +213,19 @@ static void read_holdout(struct reading *r, struct node *value)
 {
     bool held;
     if (slice_is(value->text, "hash"))
-        r->test->holdout_by_hash = true;
-    else if (!parse_bool(value->text, &held) || held)
-        report_node(r->d, value, "`holdout` here is false or hash");
+        r->test->holdout = HOLDOUT_BY_HASH;
+    else if (parse_bool(value->text, &held))
+        r->test->holdout = held ? HOLDOUT_EVERYBODY : HOLDOUT_NOBODY;
+    else
+        report_node(r->d, value, "`holdout` here is false, true or hash");
+}
+
+static void read_variant(struct reading *r, struct node *value)
+{
+    if (value->kind == NODE_MAPPING)
+        r->test->variant = value;
+    else
+        report_node(r->d, value, "`variant` is a map of split steps and paths: {JOURNEY.STEP: PATH}");
 }
 
 static void read_given(struct reading *r, struct node *given)
@@ -230,6 +240,10 @@ static void read_given(struct reading *r, struct node *given)
         struct node *user = node_key(given, i), *value = node_value(given, i);
         if (slice_is(user->text, "holdout")) {
             read_holdout(r, value);
+            continue;
+        }
+        if (slice_is(user->text, "variant")) {
+            read_variant(r, value);
             continue;
         }
         for (uint32_t k = 0; value->kind == NODE_MAPPING && k < value->count; k++)
@@ -341,4 +355,6 @@ void tests_read(const char *dir, struct arena *a, struct diagnostics *d, struct 
     if (found_count) qsort(found, found_count, sizeof *found, by_name);
     for (uint32_t i = 0; i < found_count; i++) read_file(&r, found[i]);
     free(found);
+    found = NULL;
+    found_count = found_capacity = 0;
 }

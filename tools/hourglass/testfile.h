@@ -13,16 +13,18 @@ struct test_event {
     const struct node *node;
 };
 
+enum test_holdout { HOLDOUT_NOBODY, HOLDOUT_EVERYBODY, HOLDOUT_BY_HASH };
 struct test_case {
     struct slice name;
     const char *file;
     uint32_t line;
     uint32_t at, run_for;
-    bool holdout_by_hash;
+    uint8_t holdout; /* enum test_holdout: wherever one is declared */
     uint32_t event_count;
-    struct test_event *events; /* in order of time, what is given first */
-    const struct node *only;   /* list of journeys, NULL: all */
-    const struct node *expect; /* NULL: nothing */
+    struct test_event *events;  /* in order of time, what is given first */
+    const struct node *only;    /* list of journeys, NULL: all */
+    const struct node *variant; /* split step: path; NULL: as in life */
+    const struct node *expect;  /* NULL: nothing */
 };
 
 struct test_list {

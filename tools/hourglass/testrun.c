@@ -68,6 +68,10 @@ static void take_action(struct test_run *run, const struct action *a)
     buf_printf(&b, "action      %.*s: %.*s %.*s (%.*s.%.*s)", SHOWN(user),
                SHOWN(view_text(content, "channel")), SHOWN(view_text(content, "template")),
                SHOWN(view_text(content, "journey")), SHOWN(view_text(content, "step")));
+    if (view(content, "vars").n > 1) {
+        buf_put_u8(&b, ' ');
+        json_print(view(content, "vars"), 0, &b);
+    }
     note(run, a->created_at, buf_slice(&b));
     buf_free(&b);
 }
@@ -76,7 +80,7 @@ static void take_transition(struct test_run *run, uint8_t shard, const struct tr
 {
     static const char *const WORDS[] = {"enters",      "goes to",     "leaves",
                                         "converts in", "is not sent", "is sent later"};
-    const struct journey_set *set = &shard_definitions(machine_shard(run->machine, shard))->journeys;
+    const struct journey_set *set = &run->set->journeys;
     const struct journey *j = journey_version(set, t->journey, t->version);
     struct slice step = j && t->step < j->step_count ? j->steps[t->step].id : SLICE("end");
     struct slice journey = j ? j->name : SLICE("?"), user = person_name(run, shard, t->person);

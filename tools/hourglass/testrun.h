@@ -23,16 +23,31 @@ struct notices {
 
 struct test_run {
     const struct test_case *test;
+    const struct defset *set; /* what it runs on */
     struct machine *machine;
     struct arena *arena;
     struct happened *first, **last;
     struct notices actions, suppressed, deferred;
+    struct { /* where it first went another way */
+        bool found;
+        uint32_t at;
+        struct slice user;
+    } differs;
 };
+
+/* testset.c: the set with what `only`, `variant` and `holdout` ask for; the same set when they ask for nothing. */
+const struct defset *set_for_test(const struct defset *set, const struct test_case *t, struct arena *a);
+void set_fits_test(const struct defset *set, const struct test_case *t, struct diagnostics *d);
 
 void test_on_effect(void *self, const struct effect *e);
 void timeline_event(struct test_run *run, const struct test_event *e);
 /* Turns an outcome into the message that reports it; false: that step has sent nothing (and says so in the timeline). */
 bool outcome_message(struct test_run *run, struct test_event *e);
 bool expectations_met(struct test_run *run, struct buf *report);
+void print_offset(uint32_t seconds, struct buf *out); /* 1d2h3m4s */
+bool find_person(struct test_run *run, struct slice user, struct store **store, row_t *row);
+void print_timeline(const struct test_run *run, struct buf *out);
+/* testknown.c: of a run that was stopped at this second. */
+void known_print(struct test_run *run, struct slice user, uint32_t at, struct buf *out);
 
 #endif

@@ -1,0 +1,293 @@
+/* why.c - profile.why: for each journey, what was decided last, and what would be decided now: whether it takes anybody,
+ * only_if part by part, re-entry, holdout, where the person waits and until when, and what holds back each channel. */
+#include "core/define/yaml.h"
+#include "core/journey/parts.h"
+#include "io/introspect.h"
+
+struct why {
+    pk_t *pk;
+    struct looking l;
+    const struct journey *j;
+    const struct journey_memory *memory; /* NULL: never decided */
+    struct instance inside;              /* state 0: not inside */
+};
+
+static void pack_key_text(pk_t *pk, const char *key, const char *text)
+{
+    pk_text(pk, key);
+    pk_text(pk, text);
+}
+
+static void find_instance(struct why *w)
+{
+    uint32_t bytes, at = 0;
+    const uint8_t *p = store_block(w->l.person.store, w->l.person.row, BLOCK_JOURNEYS, &bytes);
+    struct instance head;
+    w->inside = (struct instance){0};
+    for (; at + sizeof head <= bytes; at += head.bytes) {
+        memcpy(&head, p + at, sizeof head);
+        if (head.bytes < sizeof head) return;
+        if (head.journey == w->j->id && (!w->inside.state || head.state == INSTANCE_ACTIVE)) w->inside = head;
+    }
+}
+
+/* ---- what was decided ------------------------------------------------------------------------------------ */
+
+/* What the number beside a decision means. */
+static void pack_detail(struct why *w)
+{
+    const struct journey_memory *m = w->memory;
+    uint16_t reason = m ? m->reason : DECISION_NONE;
+    bool until = reason == DECISION_CAP || reason == DECISION_QUIET || reason == DECISION_OUTBOX_FULL ||
+                 reason == DECISION_DEFERRED;
+    bool step = reason == DECISION_SENT || reason == DECISION_NO_CONSENT || reason == DECISION_NO_ADDRESS ||
+                reason == DECISION_BLOCKED || reason == DECISION_EXPIRED;
+    const struct journey *j = w->j;
+    pk_text(w->pk, "until");
+    pk_second(w->pk, until ? m->detail : 0);
+    pk_text(w->pk, "step");
+    if (step && m->detail < j->step_count)
+        pk_slice(w->pk, j->steps[m->detail].id);
+    else
+        pk_nil(w->pk);
+    pk_key_uint(w->pk, "detail", m ? m->detail : 0);
+}
+
+static void pack_memory(struct why *w)
+{
+    const struct journey_memory *m = w->memory;
+    enum decision d = m ? (enum decision)m->reason : DECISION_NONE;
+    pack_key_text(w->pk, "decision", decision_name(d));
+    pack_key_text(w->pk, "text", d == DECISION_NONE ? "nothing was ever decided" : decision_text(d));
+    pk_text(w->pk, "at");
+    pk_second(w->pk, m ? m->decided_at : 0);
+    pk_key_uint(w->pk, "entries", m ? m->entries : 0);
+    pk_text(w->pk, "last_entry");
+    pk_second(w->pk, m ? m->last_entry : 0);
+    pk_text(w->pk, "last_end");
+    pk_second(w->pk, m ? m->last_end : 0);
+    pack_detail(w);
+}
+
+/* ---- what would be decided now ------------------------------------------------------------------------------ */
+
+static bool takes(const struct why *w)
+{
+    const struct journey *j = w->j;
+    uint32_t now = w->l.person.now;
+    return j->state == JOURNEY_LIVE && now >= j->active_from && (!j->active_until || now < j->active_until);
+}
+
+/* The second from which re-entry is allowed; 0: now, UINT32_MAX: never. Keyed ones depend on the event's key. */
+static uint32_t reentry_from(const struct why *w)
+{
+    const struct journey *j = w->j;
+    if (!w->memory || !w->memory->entries || j->reentry == REENTRY_ALWAYS || j->reentry == REENTRY_KEYED)
+        return 0;
+    if (j->reentry == REENTRY_ONCE) return UINT32_MAX;
+    uint64_t from = (uint64_t)w->memory->last_entry + j->reentry_after_s;
+    return from <= w->l.person.now ? 0 : from > UINT32_MAX ? UINT32_MAX : (uint32_t)from;
+}
+
+static void pack_reentry(struct why *w)
+{
+    static const char *const KINDS[] = {"once", "always", "after", "keyed"};
+    uint32_t from = reentry_from(w);
+    pk_text(w->pk, "reentry");
+    pk_map(w->pk, 3);
+    pack_key_text(w->pk, "kind", KINDS[w->j->reentry]);
+    pk_text(w->pk, "allowed");
+    pk_bool(w->pk, from == 0);
+    pk_text(w->pk, "from");
+    pk_second(w->pk, from);
+}
+
+static void pack_inside(struct why *w)
+{
+    static const char *const WORDS[] = {
+#define X(name, word) word,
+        STEP_KINDS(X)
+#undef X
+    };
+    static const char *const STATES[] = {"", "active", "held_out", "finished"};
+    const struct instance *i = &w->inside;
+    const struct journey *j = journey_version(w->l.person.set, i->journey, i->version);
+    pk_text(w->pk, "inside");
+    if (!i->state) {
+        pk_nil(w->pk);
+        return;
+    }
+    bool here = j && i->step < j->step_count;
+    pk_map(w->pk, 8);
+    pack_key_text(w->pk, "state", i->state <= INSTANCE_FINISHED ? STATES[i->state] : "");
+    pk_key_uint(w->pk, "version", i->version);
+    pk_text(w->pk, "step");
+    here ? pk_slice(w->pk, j->steps[i->step].id) : pk_nil(w->pk);
+    pk_text(w->pk, "does");
+    here && j->steps[i->step].kind < STEP_KIND_COUNT ? pk_text(w->pk, WORDS[j->steps[i->step].kind])
+                                                     : pk_nil(w->pk);
+    pk_key_uint(w->pk, "entered_at", i->entered_at);
+    pk_key_uint(w->pk, "since", i->step_at);
+    pk_text(w->pk, "until");
+    pk_second(w->pk, i->due);
+    pk_text(w->pk, "ends");
+    pk_second(w->pk, i->deadline);
+}
+
+/* ---- channels ------------------------------------------------------------------------------------------------ */
+
+static uint32_t cap_used(const struct why *w, uint16_t channel, const struct cap *cap, uint32_t *free_at)
+{
+    uint32_t n, used = 0, now = w->l.person.now;
+    const struct send *list = sends_list(w->l.person.store, w->l.person.row, &n);
+    *free_at = 0;
+    for (uint32_t i = n; i-- > 0;) { /* newest first */
+        bool counts =
+            list[i].channel == channel && !(list[i].state & (MESSAGE_SUPPRESSED | MESSAGE_UNCAPPED));
+        if (!counts || (uint64_t)list[i].at + cap->window_s <= now) continue;
+        if (++used == cap->max) *free_at = list[i].at + cap->window_s;
+    }
+    return used;
+}
+
+static void pack_caps(struct why *w, const struct channel *c)
+{
+    pk_text(w->pk, "caps");
+    pk_list(w->pk, c->cap_count);
+    for (uint32_t i = 0; i < c->cap_count; i++) {
+        uint32_t free_at, used = cap_used(w, c->id, &c->caps[i], &free_at);
+        pk_map(w->pk, 4);
+        pk_key_uint(w->pk, "max", c->caps[i].max);
+        pk_key_uint(w->pk, "window_s", c->caps[i].window_s);
+        pk_key_uint(w->pk, "used", used);
+        pk_text(w->pk, "free_at");
+        pk_second(w->pk, free_at);
+    }
+}
+
+static void pack_channel(struct why *w, const struct channel *c, struct slice topic)
+{
+    enum decision d = consent_allows(w->l.person.store, w->l.person.row, c, topic);
+    struct value to = c->address ? program_run(c->address, &w->l.context) : value_none();
+    int64_t now = w->l.person.now;
+    int64_t loud =
+        c->has_quiet ? zone_after_quiet(w->l.context.zone, now, c->quiet_from_s, c->quiet_to_s) : now;
+    pk_map(w->pk, 6);
+    pk_text(w->pk, "channel");
+    pk_slice(w->pk, c->name);
+    pk_text(w->pk, "topic");
+    pk_text_or_nil(w->pk, topic);
+    pack_key_text(w->pk, "consent", d == DECISION_NONE ? "ok" : decision_name(d));
+    pk_text(w->pk, "address"); /* true: there is one, or none is needed */
+    pk_bool(w->pk, !c->address || ((to.kind == V_STRING || to.kind == V_LIST) && to.n) ||
+                       (to.kind == V_RAW && to.n > 1));
+    pack_caps(w, c);
+    pk_text(w->pk, "quiet_until");
+    pk_second(w->pk, loud > now ? (uint32_t)loud : 0);
+}
+
+/* Every channel a step of the journey sends through, once for each topic. */
+static void pack_channels(struct why *w)
+{
+    const struct journey_set *set = w->l.person.set;
+    uint32_t n = 0;
+    pk_text(w->pk, "channels");
+    size_t at = pk_open(w->pk, PK_LIST);
+    for (uint32_t i = 0; i < w->j->step_count; i++) {
+        const struct step *s = &w->j->steps[i];
+        if (s->kind != STEP_SEND && s->kind != STEP_CASCADE) continue;
+        for (uint32_t k = 0; k < s->send.option_count; k++) {
+            uint16_t channel = s->send.options[k].channel;
+            bool seen = channel >= set->channel_count;
+            for (uint32_t b = 0; b < i && !seen; b++) {
+                const struct step *before = &w->j->steps[b];
+                if (before->kind != STEP_SEND && before->kind != STEP_CASCADE) continue;
+                for (uint32_t o = 0; o < before->send.option_count; o++)
+                    seen |= before->send.options[o].channel == channel &&
+                            slice_eq(before->send.topic, s->send.topic);
+            }
+            if (seen) continue;
+            pack_channel(w, &set->channels[channel], s->send.topic);
+            n++;
+        }
+    }
+    pk_close(w->pk, at, n);
+}
+
+/* ---- together ----------------------------------------------------------------------------------------------- */
+
+/* The first thing that stands in the way now, in the order in which the walk asks. */
+static const char *in_the_way(const struct why *w, int only_if)
+{
+    bool inside = w->inside.state == INSTANCE_ACTIVE || w->inside.state == INSTANCE_HELD_OUT;
+    if (!takes(w)) return "not_live";
+    if (inside && w->j->while_active == ACTIVE_IGNORE && w->j->reentry != REENTRY_KEYED)
+        return w->inside.state == INSTANCE_HELD_OUT ? "held_out" : "already_inside";
+    if (reentry_from(w)) return "reentry";
+    if (only_if == 0) return "not_eligible";
+    return only_if < 0 ? "depends on the event" : "none";
+}
+
+static void pack_journey(struct why *w)
+{
+    static const char *const STATES[] = {"draft", "live", "paused", "closing"};
+    struct slice text = journey_text(w->l.set, w->j->name, "only_if", &w->l.scratch);
+    int only_if = 1;
+    find_instance(w);
+    pk_map(w->pk, 18);
+    pk_text(w->pk, "journey");
+    pk_slice(w->pk, w->j->name);
+    pack_key_text(w->pk, "state", STATES[w->j->state]);
+    pk_text(w->pk, "takes");
+    pk_bool(w->pk, takes(w));
+    pack_memory(w);
+    pk_text(w->pk, "only_if");
+    if (text.n)
+        only_if = pack_parts(w->pk, &w->l, text);
+    else
+        pk_nil(w->pk);
+    pack_reentry(w);
+    pack_inside(w);
+    pack_channels(w);
+    pk_key_uint(w->pk, "holdout_ppm", w->j->holdout_ppm);
+    pack_key_text(w->pk, "in_the_way", in_the_way(w, only_if));
+}
+
+static const struct journey_memory *memory_of(const struct why *w, uint16_t journey)
+{
+    return memory_find(w->l.person.store, w->l.person.row, journey);
+}
+
+static enum call_state pack_why(struct request *r, const struct person_at *p)
+{
+    struct why w = {.pk = &r->pack};
+    struct slice only = {0};
+    uint32_t shown = 0;
+    param_text(r, 1, "journey", &only);
+    looking_begin(&w.l, p);
+    const struct journey_set *set = w.l.person.set;
+    size_t at = pk_open(&r->pack, PK_LIST);
+    for (uint32_t i = 0; i < set->journey_count; i++) {
+        w.j = set->journeys[i];
+        if (!w.j || (only.n && !slice_eq(only, w.j->name))) continue;
+        w.memory = memory_of(&w, (uint16_t)i);
+        if (!only.n && w.j->state == JOURNEY_DRAFT && !w.memory) continue;
+        pack_journey(&w);
+        shown++;
+    }
+    pk_close(&r->pack, at, shown);
+    looking_end(&w.l);
+    return CALL_HELD;
+}
+
+void method_profile_why(struct request *r)
+{
+    struct slice id, journey;
+    if (!param_text(r, 0, "id", &id))
+        request_bad(r, "id is a text");
+    else if (param_text(r, 1, "journey", &journey) &&
+             defset_journey(sets_newest(r->engine->sets), journey) == ID_NONE)
+        request_fail(r, ERROR_NOT_FOUND, "not_found", "there is no journey %.*s", SHOWN(journey));
+    else
+        lookup_person(r, id, pack_why);
+}

@@ -1,0 +1,249 @@
+"""What explains: why, explain, preview, dry runs, versions, pictures. Nothing here may change the state of the server."""
+import contextlib
+import csv
+import io
+import json
+import subprocess
+
+import harness
+from harness import Server, expect
+from test_cli import run
+
+START = '2026-03-01T10:00:00Z'
+CLOCK = ['--fake-clock', START, '--shards', 2]
+SHOP = """
+events:
+  Order Completed: {keep: 365d, properties: {order_id: string, total: number, source: {type: string, from: context.campaign.source}}}
+  Never Sent: {keep: 30d}
+attributes:
+  email: {type: string, identifies: true}
+  city: {type: string}
+channels:
+  email: {address: profile.email, consent: required, caps: [1 per 1d], quiet: "21:00-09:00"}
+  crm: {consent: not_needed}
+segments:
+  buyers: count("Order Completed") > 0
+  fresh: 'count("Order Completed", days(7)) >= 1 && (profile.city == "Sochi" || !segment("buyers"))'
+templates:
+  thanks: {email: {subject: "Order {{ trigger.order_id }}", text: "Thank you from {{ profile.city | default: 'us' }}"}, fallback: plain}
+  plain: {email: {subject: "Thank you", text: "Thank you"}}
+journeys:
+  after_order:
+    state: live
+    trigger: {event: Order Completed, where: e.total > 5}
+    only_if: reachable("email") && e.total < 1000
+    reentry: {after: 30d}
+    exit: [{after: 10d}]
+    goal: {event: Order Completed, within: 10d, value: e.total}
+    steps:
+      - wait: 1h
+      - send: {id: hello, channel: email, template: thanks, vars: {total: =trigger.total}}
+      - if: profile.city == "Sochi"
+        then: [{wait: 2d}, {goto: last}]
+        else: [end]
+      - task: {id: last, channel: crm, to: sales, title: Call}
+"""
+
+
+def message(user, hour, total, **more):
+    at = '2026-03-%02dT%02d:00:00Z' % (1 + hour // 24, hour % 24)
+    return dict({'type': 'track', 'userId': user, 'event': 'Order Completed', 'messageId': '%s-%d' % (user, hour), 'timestamp': at,
+                 'properties': {'order_id': 'o%d' % hour, 'total': total}, 'context': {'campaign': {'source': 'mail'}}}, **more)
+
+
+@contextlib.contextmanager
+def shop(build, messages):
+    with Server(build, SHOP, CLOCK) as s:
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', messages))
+        yield s
+
+
+def known(user, hour=11):
+    return {'type': 'identify', 'userId': user, 'messageId': 'i' + user, 'timestamp': '2026-03-01T%02d:00:00Z' % hour,
+            'traits': {'email': user + '@example.org', 'city': 'Sochi', 'consent': {'email': {'state': 'granted'}}}}
+
+
+def asked(s, *arguments):
+    return json.loads(s.cli(*arguments, '--json').stdout)
+
+
+def test_explain_gives_every_part_a_value(build):
+    with shop(build, [known('u1'), message('u1', 12, 10)]) as s:
+        hash_before = s.call('sys.state_hash')['hash']
+        found = asked(s, 'segment', 'explain', 'fresh', 'u1')
+        parts = [(p['depth'], p['text'], p['value'], p['true']) for p in found['parts']]
+        expect(parts[1:4], [(1, 'count("Order Completed", days(7)) >= 1', True, True), (2, 'count("Order Completed", days(7))', 1, False),
+                            (1, 'profile.city == "Sochi" || !segment("buyers")', True, True)], 'parts')
+        expect((found['member'], found['value']), (True, True), 'member')
+        expect(found['next_change'], 1772366400 + 7 * 86400, 'leaves seven days after noon')
+        expect(found['parts'][1]['next_change'], found['next_change'], 'because of the window')
+        text = s.cli('segment', 'explain', 'fresh', 'u1').stdout
+        expect(('u1 is in fresh since 2026-03-01 12:00:00' in text, 'may change 2026-03-08 12:00:00' in text), (True, True), text)
+        expect(s.cli('segment', 'explain', 'frehs', 'u1', check=False).returncode, 1, 'unknown segment')
+        expect(s.call('sys.state_hash')['hash'], hash_before, 'asking changed nothing')
+        s.stop()
+
+
+def test_why_says_what_stands_in_the_way(build):
+    with shop(build, [known('u1'), message('u1', 12, 10), message('u2', 13, 10), message('u1', 14, 10)]) as s:
+        u1, u2 = (asked(s, 'why', user, 'after_order')[0] for user in ('u1', 'u2'))
+        expect((u2['decision'], u2['in_the_way']), ('not_eligible', 'not_eligible'), 'u2 cannot be reached')
+        only_if = [(p['text'], p['true']) for p in u2['only_if']]
+        expect(only_if[:3], [('reachable("email") && e.total < 1000', False), ('reachable("email")', False), ('e.total < 1000', None)], 'only_if')
+        expect((u2['channels'][0]['consent'], u2['channels'][0]['address']), ('no_consent', False), 'channel')
+        expect((u1['decision'], u1['in_the_way'], u1['entries']), ('reentry', 'reentry', 1), 'the order of 14:00 ended it and could not start it anew')
+        expect(u1['reentry'], {'kind': 'after', 'allowed': False, 'from': 1772366400 + 30 * 86400}, 're-entry')
+        expect(u1['channels'][0]['caps'][0]['used'], 1, 'the mail of 13:00 counts')
+        text = s.cli('why', 'u1').stdout
+        expect(('re-entry not yet allowed, decided 2026-03-01 14:00:00' in text, 'may not enter again before 2026-03-31 12:00:00' in text), (True, True), text)
+        expect(s.cli('why', 'u1', 'nope', check=False).returncode, 1, 'unknown journey')
+        s.stop()
+
+
+def test_why_says_where_somebody_waits(build):
+    with shop(build, [known('u1', 19), message('u1', 20, 10)]) as s:
+        s.call('clock.advance', {'by': '90m'})
+        inside = asked(s, 'why', 'u1', 'after_order')[0]
+        expect((inside['decision'], inside['inside']['step'], inside['in_the_way']), ('quiet', 'hello', 'already_inside'), 'inside')
+        expect(inside['until'], 1772442000, 'until nine')  # 2026-03-02T09:00:00Z
+        expect(inside['channels'][0]['quiet_until'], 1772442000, 'the channel is quiet')
+        s.stop()
+
+
+def test_preview_renders_for_one_person(build):
+    with shop(build, [known('u1'), message('u1', 12, 10), known('u2')]) as s:
+        one, two = (asked(s, 'preview', 'thanks', '--profile', user)[0] for user in ('u1', 'u2'))
+        expect(one['parts'][0]['fields'], {'subject': 'Order o12', 'text': 'Thank you from Sochi'}, 'inside the journey')
+        expect(one['vars'], {'total': 10}, 'vars')
+        expect((two['inside'], two['parts'][0]['template']), (False, 'plain'), 'without a trigger its fallback is used')
+        expect('Order o12' in s.cli('preview', 'thanks', '--profile', 'u1').stdout, True, 'as text')
+        expect(s.cli('preview', 'nope', '--profile', 'u1', check=False).returncode, 1, 'unused template')
+        expect(s.cli('preview', 'thanks', check=False).returncode, 2, 'nobody named')
+        s.stop()
+
+
+def test_dry_run_finds_what_life_found_and_touches_nobody(build):
+    people = [known('u%d' % i) for i in range(30)]
+    orders = [message('u%d' % (i % 30), 12 + i, i) for i in range(200)]
+    with shop(build, people + orders) as s:
+        before = s.call('sys.state_hash')['hash'], s.stats()['actions'], s.stats()['events']
+        report = asked(s, 'apply', s.definitions, '--dry-run')
+        after = s.call('sys.state_hash')['hash'], s.stats()['actions'], s.stats()['events']
+        expect(after, before, 'state, actions, events')
+        lived = s.stats()['journeys']['after_order']
+        dry = report['journeys'][0]
+        for key in ('entered', 'completed', 'goal', 'exited', 'converted'):
+            expect(dry[key], lived[key], key)
+        expect(dry['inside'], lived['active'], 'inside')
+        expect(report['actions'], s.stats()['actions']['created'], 'actions')
+        expect(sum(sum(c['days'].values()) for c in report['channels']), report['actions'], 'by channel and day')
+        expect((report['people'], report['events'], report['affected']), (30, 230, 30), 'people')
+        expect(any('Never Sent' in line for line in report['unknown']), True, 'unknown events are named')
+        text = s.cli('apply', s.definitions, '--dry-run').stdout
+        expect(('nobody was touched' in text, 'not known' in text), (True, True), text)
+        (s.definitions / 'shop.yaml').write_text(SHOP.replace('e.total > 5', 'e.total > 180'))
+        fewer = asked(s, 'apply', s.definitions, '--dry-run')
+        expect((fewer['entries'], fewer['affected']), (19, 19), 'a stricter trigger starts fewer')
+        (s.definitions / 'shop.yaml').write_text(SHOP.replace('count(', 'cuont('))
+        expect(s.cli('apply', s.definitions, '--dry-run', check=False).returncode, 3, 'mistakes')
+        expect(s.stats()['definitions']['version'], 1, 'nothing was applied')
+        s.stop()
+
+
+def test_a_day_with_questions_ends_like_one_without(build):
+    messages = [known('u%d' % i) for i in range(10)] + [message('u%d' % (i % 10), 12 + i, 20) for i in range(60)]
+    ends = []
+    for curious in (False, True):
+        with Server(build, SHOP, CLOCK + ['--hash-secret', '00' * 16]) as s:
+            for part in (messages[:40], messages[40:]):
+                s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', part))
+                for question in (['apply', s.definitions, '--dry-run'], ['why', 'u1'], ['segment', 'explain', 'fresh', 'u2'],
+                                 ['preview', 'thanks', '--profile', 'u3'], ['definitions', 'diff', '1']) if curious else ():
+                    s.cli(*question)
+            s.call('clock.advance', {'by': '30d'})
+            ends.append((s.call('sys.state_hash'), s.stats()['actions'], s.stats()['journeys']))
+            s.stop()
+    expect(ends[1], ends[0], 'state hash, actions, journeys')
+
+
+def test_export_pages_lead_to_everybody_once(build):
+    with shop(build, [message('u%d' % i, 12, 1) for i in range(500)] + [known('u3', 13)]) as s:
+        found, after = [], 0
+        while after is not None:
+            page = s.call('profile.export', {'after': after, 'limit': 7})
+            found += page['people']
+            after = page['next']
+        expect(sorted(p['user_id'] for p in found), sorted('u%d' % i for i in range(500)), 'everybody once')
+        one = next(p for p in found if p['user_id'] == 'u3')
+        expect(one['events']['Order Completed'], [[1772366400, {'order_id': 'o12', 'total': 1.0, 'source': 'mail'}]], 'events')
+        expect((one['attributes']['city'][0], one['consent']), ('Sochi', {'email': 'granted'}), 'attributes, consent')
+        s.stop()
+
+
+def test_versions_differ_and_come_back(build):
+    with Server(build, SHOP, CLOCK) as s:
+        (s.definitions / 'shop.yaml').write_text(SHOP.replace('days(7)', 'days(14)'))
+        s.cli('apply', s.definitions)
+        text = s.cli('definitions', 'diff', '1').stdout
+        changed = [line for line in text.splitlines() if line[:1] in '+-']
+        expect((len(changed), 'days(7)' in changed[0], 'days(14)' in changed[1]), (2, True, True), text)
+        expect(s.cli('definitions', 'diff', '2').stdout, 'no difference\n', 'the running version')
+        s.cli('definitions', 'revert', '1')
+        expect(s.call('definitions.get')['files']['shop.yaml'], SHOP, 'back again')
+        expect([v['version'] for v in asked(s, 'definitions', 'history')], [1, 2, 3], 'as a new version')
+        expect(s.cli('definitions', 'revert', '1').stdout.startswith('nothing to do'), True, 'twice changes nothing')
+        expect(s.cli('definitions', 'diff', '9', check=False).returncode, 1, 'no such version')
+        s.stop()
+
+
+def test_graph_and_map_show_what_is_written(build):
+    with harness.scratch() as home:
+        (home / 'a.yaml').write_text(SHOP + '  twin:\n    trigger: {event: Order Completed, where: e.total > 5}\n'
+                                     '    only_if: reachable("email") && e.total < 1000\n    steps: [{task: {channel: crm, title: "=1+1"}}]\n')
+        dot = run(build, 'graph', home, 'after_order').stdout
+        expect((dot.count(' -> '), 'shape=diamond' in dot, 'goal: ' in dot, 'exit: ' in dot), (9, True, True, True), dot)
+        nodes = json.loads(run(build, 'graph', home, 'after_order', '--json').stdout)
+        label = {n['id']: n['label'] for n in nodes['nodes']}
+        paths = {(label[e['from']], label[e['to']]) for e in nodes['edges']}
+        expect(('wait 2d', 'task crm: Call') in paths, True, 'goto leads to its step')
+        expect(('if profile.city == "Sochi"', 'end') in paths, True, 'end leads out')
+        expect('flowchart TD' in run(build, 'graph', home, 'twin', '--format', 'mermaid').stdout, True, 'mermaid')
+        expect(run(build, 'graph', home, 'twn').returncode, 1, 'unknown journey')
+        expect(run(build, 'graph', home, 'twin', '--format', 'svg').returncode, 2, 'unknown format')
+        rows = list(csv.DictReader(io.StringIO(run(build, 'map', home, '--csv').stdout, newline='')))
+        expect([r['name'] for r in rows], ['after_order', 'twin'], 'chains')
+        expect((rows[0]['channels'], rows[0]['steps'], rows[0]['limits']), ('email, crm', '5', 'reentry {after: 30d}'), 'cells')
+        expect((rows[0]['problems'], rows[1]['problems']), ('starts like twin', 'no goal; no exit; starts like after_order'), 'problems')
+        expect(run(build, 'map', home, '--strict').returncode, 3, 'strict')
+
+
+def test_schema_is_draft_07(build):
+    schema = json.loads(run(build, 'schema').stdout)
+    expect(schema['$schema'], 'http://json-schema.org/draft-07/schema#', 'draft')
+
+
+def test_simulate_twice_gives_the_same_bytes(build):
+    messages = [known('u%d' % i) for i in range(20)] + [message('u%d' % (i % 20), 12 + i, 50) for i in range(100)]
+    with harness.scratch() as home:
+        (home / 'd').mkdir()
+        (home / 'd' / 'shop.yaml').write_text(SHOP)
+        lines = harness.write_lines(home / 'm.ndjson', messages)
+        plain = ['simulate', '--definitions', home / 'd', '--events', lines]
+        react = plain + ['--respond', '{email: {open: 50%, click: 100%, after: 2h}}', '--until', '2026-03-20T00:00:00Z']
+        for arguments in (plain, react):
+            expect(run(build, *arguments).stdout, run(build, *arguments).stdout, 'twice')
+        everything = run(build, *plain, '--until', '2026-03-20T00:00:00Z').stdout.splitlines()
+        some = run(build, *plain, '--until', '2026-03-20T00:00:00Z', '--from', '2026-03-02T00:00:00Z').stdout.splitlines()
+        expect((some, 0 < len(some) < len(everything)), (everything[-len(some):], True), '--from only leaves out the beginning')
+        expect(len(run(build, *plain, '--until', '2026-03-02T00:00:00Z').stdout.splitlines()) < len(everything), True, '--until ends earlier')
+        expect(run(build, *plain, '--respond', '{email: {open: lots}}').returncode, 2, 'a mistake in --respond')
+
+
+def test_completions_are_scripts(build):
+    bash = run(build, 'completion', 'bash').stdout
+    expect(subprocess.run(['bash', '-n'], input=bash, text=True).returncode, 0, 'bash reads it')
+    for shell in ('zsh', 'fish'):
+        expect(('dry-run' in run(build, 'completion', shell).stdout), True, shell)
+    man = run(build, 'completion', 'man').stdout
+    expect((man.startswith('.TH HOURGLASS 1'), '.SS apply DIR' in man), (True, True), 'man')
+    expect(run(build, 'completion', 'tcsh').returncode, 2, 'unknown shell')

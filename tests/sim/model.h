@@ -1,0 +1,48 @@
+/* model.h - what the clients know: every event they ever made and whether it was acknowledged; every action they were
+ * ever given. The slow, obvious side of the oracle: arrays, walked from front to back.
+ * Owner: the process of the seed. */
+#ifndef HG_SIM_MODEL_H
+#define HG_SIM_MODEL_H
+
+#include "core/base/hash.h"
+
+enum { USERS = 10, ANONYMOUS = 14, EVENTS_MAX = 4096, ACTIONS_MAX = 8192 };
+enum event_kind { KIND_VIEWED, KIND_ORDERED, KIND_PING, KIND_COUNT };
+enum time_kind { TIME_OWN, TIME_ENTRY, TIME_NONE };
+
+struct sent {
+    uint8_t kind, time_kind;
+    int8_t user, anonymous; /* -1: not named */
+    int64_t own_ms;         /* `timestamp`, or the entry's time; 0: none */
+    uint32_t made_at;       /* second */
+    bool sent, acked;
+    uint32_t acked_at;
+    uint8_t *bytes;
+    uint32_t n;
+    /* filled by the oracle */
+    bool hashed;
+    uint32_t hash, found;
+    uint16_t type;
+};
+extern struct sent sent_events[EVENTS_MAX];
+extern uint32_t sent_count;
+uint32_t model_make_event(void); /* index of a new one */
+int model_owner(int anonymous);  /* the user that an anonymous id belongs to once they are seen together */
+bool model_paired(int anonymous, bool acked); /* were they, in an event that was sent (acknowledged)? */
+
+struct taken { /* an action that was delivered */
+    struct key id;
+    uint64_t content; /* hash */
+    uint32_t deliveries;
+    bool confirm_sent, confirmed; /* confirmed: the answer came, so it is durable */
+    int order;                    /* index of the event that caused it, -1: another journey */
+    uint32_t confirmed_on;        /* connection */
+};
+extern struct taken taken_actions[ACTIONS_MAX];
+extern uint32_t taken_count;
+struct taken *model_action(struct key id); /* found or added */
+
+extern const char *const model_definitions[];
+enum { MODEL_DEFINITIONS = 3 };
+
+#endif

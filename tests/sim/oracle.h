@@ -1,0 +1,23 @@
+/* oracle.h - what must be true of the node's state, asked of its own shards and compared with the model.
+ * Owner: the process of the seed. Fails: fault(). */
+#ifndef HG_SIM_ORACLE_H
+#define HG_SIM_ORACLE_H
+
+#include "io/engine.h"
+
+/* Recovery is over, nothing runs yet: the same state as a replay of the log from zero (if all of it is kept), and as the
+ * live one had at the same LSN. */
+void oracle_recovered(struct engine *e, bool log_is_whole);
+/* Remembers the live state of every shard. */
+void oracle_remember(struct engine *e);
+void oracle_forget(void);
+/* Every acknowledged event is there once, nothing was invented, everything stands where it belongs. `all`: everything
+ * was acknowledged and every merge is done: the counts are exact. Returns how many were wrong; tells with fault() only if
+ * `final`, as a merge on its way explains much. */
+void oracle_events(struct engine *e, bool all);
+void oracle_segments(struct engine *e);
+void oracle_actions(struct engine *e);
+void oracle_wakes(struct engine *e, uint32_t slack_s);
+bool oracle_merges_done(struct engine *e);
+
+#endif

@@ -1,0 +1,347 @@
+#include "tests/sim/scenario.h"
+#include "io/admin.h"
+#include "io/snapshotter.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/kernel.h"
+#include "tests/sim/model.h"
+#include "tests/sim/net.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/world.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+const char *const fault_names[FAULT_COUNT] = {
+#define X(name, text) text,
+    FAULTS(X)
+#undef X
+};
+const char *const state_names[STATE_COUNT] = {
+#define X(name, text) text,
+    STATES(X)
+#undef X
+};
+_Static_assert((int)FAULT_COUNT <= (int)FAULT_KINDS && (int)STATE_COUNT <= (int)FAULT_STATES,
+               "what is shared has room");
+
+enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600 };
+
+static struct {
+    uint32_t lives, definitions;
+    bool log_is_whole, disk_full, was_faulty, stopping, last;
+    char snapshot_every[16], shards[4];
+    char *arguments[32];
+    int count;
+} sc;
+
+/* ---- how the node stands ------------------------------------------------------------------------ */
+
+static enum fault_state state_now(void)
+{
+    if (node_state() == NODE_OFF || node_state() == NODE_ENDED) return STATE_OFF;
+    if (node_state() == NODE_STARTING) return STATE_STARTING;
+    struct engine *e = node_engine();
+    if (node_state() == NODE_RECOVERED || !net_listening(PORT_INGEST))
+        return e->draining ? STATE_STOPPING : STATE_FRESH;
+    if (sc.disk_full) return STATE_DISK_FULL;
+    if (e->admin->applying) return STATE_DEFINING;
+    for (uint32_t i = 0; e->admin->snapshot && i < e->threads; i++)
+        if (e->workers[i].snapshotter) return STATE_SNAPSHOT;
+    if (e->admin->snapshot) return STATE_COMMIT;
+    if (!oracle_merges_done(e)) return STATE_MERGING;
+    return sim_disk_in_flight() ? STATE_WRITING : STATE_IDLE;
+}
+
+static void covered(enum fault_kind fault)
+{
+    enum fault_state state = state_now();
+    shared->covered[fault][state]++;
+    story("-- %s, while: %s", fault_names[fault], state_names[state]);
+}
+
+/* ---- letting time pass ------------------------------------------------------------------------------ */
+
+static bool node_up(void) { return node_state() != NODE_ENDED && node_state() != NODE_OFF; }
+
+/* False: the node ended by itself. */
+static bool pass(uint64_t us)
+{
+    uint64_t until = world_us + us;
+    while (world_us < until && node_up()) CHECK(world_step());
+    return node_up();
+}
+
+static void pass_while_off(uint64_t us)
+{
+    uint64_t until = world_us + us;
+    while (world_us < until) CHECK(world_step());
+}
+
+/* ---- lives ------------------------------------------------------------------------------------------- */
+
+static void add_argument(char *text) { sc.arguments[sc.count++] = text; }
+
+static void recovered(struct engine *e)
+{
+    story("node: recovered, LSN %llu, %llu records replayed, %llu bytes of a torn tail",
+          (unsigned long long)e->recovered.lsn_sum, (unsigned long long)e->recovered.records,
+          (unsigned long long)e->recovered.cut_bytes);
+    shared->torn += e->recovered.cut_bytes > 0;
+    oracle_recovered(e, sc.log_is_whole && (sc.last || chance(60)));
+}
+
+static void begin_life(void)
+{
+    while (sim_disk_in_flight()) CHECK(world_step()); /* a dead process lives until its writes are done */
+    sc.count = 0;
+    sc.was_faulty = sc.stopping = false;
+    snprintf(sc.shards, sizeof sc.shards, "%u", chance_between(1, 3));
+    add_argument("hourglassd");
+    add_argument("--data"), add_argument("/sim");
+    add_argument("--definitions"), add_argument("/sim-definitions");
+    add_argument("--ingest"), add_argument("tcp://127.0.0.1:24224");
+    add_argument("--admin"), add_argument("unix:///sim/admin.sock");
+    add_argument("--hash-secret"), add_argument("00112233445566778899aabbccddeeff");
+    add_argument("--log-segment"), add_argument("1280KiB");
+    add_argument("--shards"), add_argument(sc.shards);
+    add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
+    if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
+    sc.arguments[sc.count] = NULL;
+    shared->lives++;
+    story("== life %u, %s threads", ++sc.lives, sc.shards);
+    extern int optind;
+    optind = 0;
+    node_start(sc.count, sc.arguments);
+}
+
+static void clients_see_it_die(void)
+{
+    senders_machine_died();
+    operator_machine_died();
+    sc.disk_full = false;
+}
+
+static void cut_power(void)
+{
+    covered(FAULT_POWER);
+    shared->cuts++;
+    if (node_state() == NODE_SERVING && chance(50)) oracle_remember(node_engine());
+    node_power_cut();
+    clients_see_it_die();
+    sim_disk_fingerprint();
+}
+
+static void kill_node(void)
+{
+    covered(FAULT_KILL);
+    shared->kills++;
+    if (node_state() == NODE_SERVING) oracle_remember(node_engine());
+    node_kill();
+    clients_see_it_die();
+}
+
+/* It ended by itself: may it have? */
+static void bury(void)
+{
+    int code = node_exit_code();
+    bool allowed =
+        (code == 0 && sc.stopping) || (sc.was_faulty && (code == PERSIST_IO || code == 78 || code == 1));
+    EXPECT(allowed, "the node exited with %d: %s", code, node_last_log());
+    node_kill();
+    clients_see_it_die();
+    sim_disk_full(false);
+    if (chance(40)) {
+        story("-- and the machine is switched off");
+        node_power_cut();
+    }
+}
+
+/* ---- what happens during a life -------------------------------------------------------------------------- */
+
+static void new_definitions(void)
+{
+    covered(FAULT_HUP);
+    sc.definitions = chance_below(MODEL_DEFINITIONS);
+    node_definitions = model_definitions[sc.definitions];
+    shared->definitions++;
+    node_signal(SIGHUP);
+}
+
+static void fail_disk(void)
+{
+    static const enum disk_fault faults[] = {DISK_FAULT_EIO, DISK_FAULT_ENOSPC, DISK_FAULT_SHORT};
+    uint32_t i = chance_below(3);
+    covered((enum fault_kind)(FAULT_EIO + i));
+    sc.was_faulty = true;
+    sim_disk_fail(faults[i], chance_between(1, chance(50) ? 8 : 120));
+}
+
+static bool fill_disk(void)
+{
+    covered(FAULT_FULL);
+    sc.disk_full = sc.was_faulty = true;
+    sim_disk_full(true);
+    bool up = pass(chance_between(100, 4000) * (uint64_t)MS);
+    sim_disk_full(false);
+    sc.disk_full = false;
+    story("-- the disk has room again");
+    return up;
+}
+
+static bool hours_pass(void)
+{
+    covered(FAULT_QUIET);
+    senders_pause(true);
+    uint32_t seconds = chance(50) ? chance_between(60, 1800) : chance_between(1800, 4 * HOUR_S);
+    bool up = pass(seconds * (uint64_t)S);
+    story("-- %u seconds have passed", seconds);
+    senders_pause(false);
+    if (up && node_state() == NODE_SERVING && !sc.was_faulty) oracle_wakes(node_engine(), 2);
+    return up;
+}
+
+/* Waits for a rare moment, so that it is not rare here: goes on until the node stands like that, at most a while. */
+static bool hunt(void)
+{
+    static const enum fault_state rare[] = {STATE_WRITING,  STATE_WRITING, STATE_SNAPSHOT, STATE_COMMIT,
+                                            STATE_DEFINING, STATE_MERGING, STATE_WRITING};
+    enum fault_state prey = rare[chance_below(sizeof rare / sizeof *rare)];
+    uint64_t until = world_us + 400 * (uint64_t)MS;
+    if (prey == STATE_SNAPSHOT || prey == STATE_COMMIT) operator_snapshot();
+    if (prey == STATE_DEFINING) new_definitions();
+    while (node_up() && world_us < until && state_now() != prey) CHECK(world_step());
+    return node_up() && pass(chance_below(chance(50) ? 30 : 3000));
+}
+
+static bool something_happens(void)
+{
+    if (chance(40) && !hunt()) return false;
+    switch (chance_below(9)) {
+    case 0: new_definitions(); return true;
+    case 1: fail_disk(); return true;
+    case 2: return chance(50) ? fill_disk() : true;
+    case 3: return hours_pass();
+    case 4:
+    case 5: operator_snapshot(); return true;
+    case 6:
+        covered(FAULT_STEP);
+        world_wall_ms += (int64_t)chance_below(40000) - 20000;
+        return true;
+    default: return true;
+    }
+}
+
+static uint64_t moment(void)
+{
+    uint32_t r = chance_below(10);
+    if (r < 2) return chance_between(0, 20000);
+    if (r < 8) return chance_between(1, 250) * (uint64_t)MS;
+    return chance_between(100, 1500) * (uint64_t)MS;
+}
+
+/* Until something ends it. */
+static void live(const struct scenario_options *o)
+{
+    begin_life();
+    bool up = pass(moment());
+    for (uint32_t n = o->power_cuts ? chance_below(2) : chance_below(4); up && n; n--)
+        up = something_happens() && pass(moment());
+    if (up && chance(60)) up = hunt();
+    if (!up) {
+        bury();
+        return;
+    }
+    uint32_t end = o->power_cuts ? 0 : chance_below(10);
+    if (end < 6) {
+        cut_power();
+    } else if (end < 8) {
+        kill_node();
+    } else {
+        covered(FAULT_TERM);
+        sc.stopping = true;
+        node_signal(SIGTERM);
+        if (pass(chance(40) ? chance_below(40000) : 120 * (uint64_t)S))
+            cut_power();
+        else
+            bury();
+    }
+}
+
+/* ---- the end: everything settles, everything is counted -------------------------------------------------- */
+
+static void settle_down(void)
+{
+    uint64_t until = world_us + 1200 * (uint64_t)S;
+    while (node_up() && !(senders_finished() && operator_finished())) {
+        EXPECT(world_us < until, "clients still wait after 20 minutes: %u chunks or events are open",
+               senders_open());
+        CHECK(world_step());
+    }
+    EXPECT(node_up(), "the node ended by itself: %s", node_last_log());
+}
+
+static void calm_hours(void)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        EXPECT(pass(chance_between(5, 70) * 60 * (uint64_t)S), "the node ended by itself: %s",
+               node_last_log());
+        settle_down();
+        EXPECT(pass(3 * (uint64_t)S), "the node ended by itself: %s", node_last_log());
+        struct engine *e = node_engine();
+        oracle_wakes(e, 2);
+        EXPECT(oracle_merges_done(e), "a merge never ends");
+        oracle_events(e, true);
+        oracle_segments(e);
+    }
+    oracle_actions(node_engine());
+}
+
+static void stop_and_start_again(void)
+{
+    oracle_remember(node_engine());
+    sc.stopping = true;
+    covered(FAULT_TERM);
+    node_signal(SIGTERM);
+    EXPECT(!pass(60 * (uint64_t)S), "the node does not stop");
+    EXPECT(node_exit_code() == 0, "a clean stop ended with %d", node_exit_code());
+    node_kill();
+    clients_see_it_die();
+    begin_life();
+    EXPECT(pass(2 * (uint64_t)S), "the node ended by itself: %s", node_last_log());
+    EXPECT(node_engine()->recovered.records == 0, "a clean stop left %llu records to replay",
+           (unsigned long long)node_engine()->recovered.records);
+    oracle_events(node_engine(), true);
+}
+
+static void last_life(void)
+{
+    story("== the last life: nothing more goes wrong");
+    sc.last = true;
+    begin_life();
+    settle_down();
+    calm_hours();
+    stop_and_start_again();
+}
+
+void scenario_run(const struct scenario_options *o)
+{
+    static const char *const every[] = {"0", "150KiB", "600KiB"};
+    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "%s", every[chance_below(3)]);
+    sc.log_is_whole = chance(65);
+    node_definitions = model_definitions[0];
+    node_recovered = recovered;
+    uint32_t events = o->events ? o->events : chance_between(40, 500);
+    story("%u events, snapshot every %s, log %s", events, sc.snapshot_every,
+          sc.log_is_whole ? "kept" : "recycled");
+    senders_create(events);
+    operator_create();
+    uint32_t lives = chance_between(1, LIVES_MAX - 1);
+    while (lives--) {
+        live(o);
+        pass_while_off(chance(70) ? chance_between(1, 50) * (uint64_t)MS
+                                  : chance_between(1, 600) * (uint64_t)S);
+    }
+    last_life();
+    story("all is well");
+}

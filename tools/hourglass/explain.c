@@ -1,0 +1,216 @@
+/* explain.c - `why` and `segment explain`: decisions with their reasons, expressions with their values. */
+#include <stdio.h>
+
+#include "tools/hourglass/ask.h"
+#include "tools/hourglass/commands.h"
+#include "tools/hourglass/json.h"
+
+#define SHOWN(slice) (int)(slice).n, (const char *)(slice).p
+enum { VALUE_WIDTH = 12 };
+
+/* ---- expressions -------------------------------------------------------------------------------------- */
+
+static void print_value(struct slice part, struct buf *out)
+{
+    struct slice value = view(part, "value"), unknown = view_text(part, "unknown"),
+                 type = view_text(part, "type");
+    if (unknown.n)
+        buf_put_str(out, "unknown");
+    else if (is_nil(value))
+        buf_put_str(out, "-");
+    else if (slice_is(type, "time") || slice_is(type, "duration"))
+        view_print(value, out);
+    else
+        json_print(value, 0, out);
+}
+
+static const char *color_of(const struct cli *c, struct slice part)
+{
+    struct slice truth = view(part, "true"), value = view(part, "value");
+    bool decides = is_true(truth) || (value.n == 1 && value.p[0] == 0xc2);
+    if (!c->color) return "";
+    if (!is_nil(view(part, "unknown"))) return "\033[33m";
+    return !decides ? "" : is_true(truth) ? "\033[32m" : "\033[31m";
+}
+
+/* "  true          count("Order Completed") > 0   may change 2011-12-20 10:00:00" */
+static void print_part(const struct cli *c, struct slice part, struct buf *out)
+{
+    struct buf value = {0};
+    struct slice text = view_text(part, "text"), unknown = view_text(part, "unknown");
+    const char *color = color_of(c, part);
+    print_value(part, &value);
+    buf_printf(out, "  %s%-*.*s%s %*s%.*s", color, VALUE_WIDTH, SHOWN(buf_slice(&value)),
+               *color ? "\033[0m" : "", 2 * (int)view_int(part, "depth"), "", SHOWN(text));
+    if (!is_nil(view(part, "next_change"))) {
+        buf_put_str(out, "   may change ");
+        print_time(view(part, "next_change"), out);
+    }
+    if (unknown.n) buf_printf(out, "   %.*s", SHOWN(unknown));
+    buf_put_u8(out, '\n');
+    buf_free(&value);
+}
+
+static void print_parts(const struct cli *c, struct slice parts, struct buf *out)
+{
+    for (struct items i = items_of(parts); items_next(&i);) print_part(c, i.value, out);
+}
+
+int segment_explain(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    request_text(&r, "name", c->argv[1]);
+    request_text(&r, "id", c->argv[2]);
+    struct slice reply = ask(c, "segment.explain", &r);
+    if (c->json) return print_json(c, reply);
+    bool member = is_true(view(reply, "member"));
+    buf_printf(&out, "%s is %sin %s", c->argv[2], member ? "" : "not ", c->argv[1]);
+    buf_put_str(&out, member ? " since " : is_nil(view(reply, "left")) ? "" : ", left at ");
+    if (member || !is_nil(view(reply, "left"))) print_time(view(reply, member ? "entered" : "left"), &out);
+    if (is_nil(view(reply, "next_change"))) {
+        buf_put_str(&out, "; time alone changes nothing");
+    } else {
+        buf_put_str(&out, "; time alone changes nothing before ");
+        print_time(view(reply, "next_change"), &out);
+    }
+    buf_put_str(&out, "\n\n");
+    print_parts(c, view(reply, "parts"), &out);
+    if (member != is_true(view(reply, "value")))
+        buf_put_str(
+            &out, "\nThe answer has just changed: the membership follows with the next record or wake-up.\n");
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}
+
+/* ---- why ------------------------------------------------------------------------------------------------ */
+
+static void put_title(const char *title, struct buf *out) { buf_printf(out, "  %-9s ", title); }
+
+static void put_when(struct slice map, const char *key, const char *before, struct buf *out)
+{
+    if (is_nil(view(map, key)) || view_int(map, key) == 0) return;
+    buf_put_str(out, before);
+    print_time(view(map, key), out);
+}
+
+static void print_last(struct slice j, struct buf *out)
+{
+    struct slice text = view_text(j, "text"), step = view_text(j, "step");
+    put_title("last", out);
+    buf_put_slice(out, text);
+    if (is_nil(view(j, "at"))) {
+        buf_put_u8(out, '\n');
+        return;
+    }
+    put_when(j, "until", " until ", out);
+    if (step.n) buf_printf(out, " at step %.*s", SHOWN(step));
+    put_when(j, "at", ", decided ", out);
+    buf_printf(out, "; entered %lld time%s", (long long)view_int(j, "entries"),
+               view_int(j, "entries") == 1 ? "" : "s");
+    put_when(j, "last_entry", ", last ", out);
+    put_when(j, "last_end", ", ended ", out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_now(struct slice j, struct buf *out)
+{
+    struct slice word = view_text(j, "in_the_way");
+    put_title("now", out);
+    if (slice_is(word, "none"))
+        buf_put_str(out, "its trigger would start it");
+    else if (slice_is(word, "not_live"))
+        buf_put_str(out, "takes nobody: not live, or outside `active`");
+    else if (slice_is(word, "already_inside"))
+        buf_put_str(out, "already inside; another trigger is ignored");
+    else if (slice_is(word, "held_out"))
+        buf_put_str(out, "in the holdout: nothing is sent, for comparison");
+    else if (slice_is(word, "reentry"))
+        buf_put_str(out, "may not enter again");
+    else if (slice_is(word, "not_eligible"))
+        buf_put_str(out, "only_if is false");
+    else
+        buf_put_str(out, "its trigger would start it, if the event itself passes only_if");
+    if (slice_is(word, "reentry") && is_nil(view(j, "reentry.from"))) buf_put_str(out, ": once in a life");
+    if (slice_is(word, "reentry")) put_when(j, "reentry.from", " before ", out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_inside(struct slice inside, struct buf *out)
+{
+    struct slice state = view_text(inside, "state"), step = view_text(inside, "step"),
+                 does = view_text(inside, "does");
+    if (is_nil(inside)) return;
+    put_title(slice_is(state, "active") ? "inside" : "trace", out);
+    if (slice_is(state, "active"))
+        buf_printf(out, "%.*s at step %.*s", SHOWN(does), SHOWN(step));
+    else
+        buf_put_slice(out, state);
+    put_when(inside, "since", " since ", out);
+    put_when(inside, "until", ", until ", out);
+    put_when(inside, "ends", "; ends at the latest ", out);
+    put_when(inside, "entered_at", "; entered ", out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_span(int64_t s, struct buf *out)
+{
+    if (s % 86400 == 0)
+        buf_printf(out, "%lldd", (long long)s / 86400);
+    else if (s % 3600 == 0)
+        buf_printf(out, "%lldh", (long long)s / 3600);
+    else
+        buf_printf(out, "%llds", (long long)s);
+}
+
+static void print_channel(struct slice ch, struct buf *out)
+{
+    struct slice name = view_text(ch, "channel"), consent = view_text(ch, "consent"),
+                 topic = view_text(ch, "topic");
+    buf_printf(out, "  %-9.*s consent %.*s", SHOWN(name), SHOWN(consent));
+    if (topic.n) buf_printf(out, " for %.*s", SHOWN(topic));
+    buf_put_str(out, is_true(view(ch, "address")) ? ", address ok" : ", no address");
+    for (struct items i = items_of(view(ch, "caps")); items_next(&i);) {
+        buf_printf(out, ", %lld of %lld per ", (long long)view_int(i.value, "used"),
+                   (long long)view_int(i.value, "max"));
+        print_span(view_int(i.value, "window_s"), out);
+        put_when(i.value, "free_at", " (full until ", out);
+        if (!is_nil(view(i.value, "free_at"))) buf_put_u8(out, ')');
+    }
+    put_when(ch, "quiet_until", ", quiet until ", out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_journey(const struct cli *c, struct slice j, struct buf *out)
+{
+    struct slice name = view_text(j, "journey"), state = view_text(j, "state");
+    if (out->n) buf_put_u8(out, '\n');
+    buf_printf(out, "%s%.*s%s (%.*s)\n", c->color ? "\033[1m" : "", SHOWN(name), c->color ? "\033[0m" : "",
+               SHOWN(state));
+    print_last(j, out);
+    print_now(j, out);
+    print_inside(view(j, "inside"), out);
+    if (items_of(view(j, "only_if")).left) {
+        buf_put_str(out, "  only_if\n");
+        print_parts(c, view(j, "only_if"), out);
+    }
+    for (struct items i = items_of(view(j, "channels")); items_next(&i);) print_channel(i.value, out);
+    if (view_int(j, "holdout_ppm"))
+        buf_printf(out, "  holdout   %g%% of people\n", (double)view_int(j, "holdout_ppm") / 1e4);
+}
+
+int run_why(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    request_text(&r, "id", c->argv[0]);
+    request_text(&r, "journey", c->argc > 1 ? c->argv[1] : NULL);
+    struct slice reply = ask(c, "profile.why", &r);
+    if (c->json) return print_json(c, reply);
+    for (struct items i = items_of(reply); items_next(&i);) print_journey(c, i.value, &out);
+    if (!out.n) buf_put_str(&out, "no journey is live\n");
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}

@@ -1,0 +1,57 @@
+/* preview.c - `preview TEMPLATE --profile ID`: what one person would read, for each step that uses the template. */
+#include <stdio.h>
+
+#include "tools/hourglass/ask.h"
+#include "tools/hourglass/commands.h"
+
+#define SHOWN(slice) (int)(slice).n, (const char *)(slice).p
+
+static void print_fields(struct slice fields, struct buf *out)
+{
+    for (struct items i = items_of(fields); items_next(&i);) {
+        struct slice text = view_text(i.value, "");
+        buf_printf(out, "    %.*s: ", SHOWN(i.key));
+        if (text.n)
+            for (uint32_t k = 0; k < text.n; k++) {
+                buf_put_u8(out, text.p[k]);
+                if (text.p[k] == '\n' && k + 1 < text.n) buf_put_str(out, "      ");
+            }
+        else
+            view_print(i.value, out);
+        buf_put_u8(out, '\n');
+    }
+}
+
+static void print_use(struct slice use, struct buf *out)
+{
+    struct slice journey = view_text(use, "journey"), step = view_text(use, "step");
+    if (out->n) buf_put_u8(out, '\n');
+    buf_printf(out, "%.*s, step %.*s%s\n", SHOWN(journey), SHOWN(step),
+               is_true(view(use, "inside")) ? "" : " (not inside: what the trigger brings is missing)");
+    if (is_true(view(use, "opaque"))) buf_put_str(out, "  rendered by its receiver, from the vars below\n");
+    for (struct items i = items_of(view(use, "parts")); items_next(&i);) {
+        struct slice channel = view_text(i.value, "channel"), template = view_text(i.value, "template");
+        buf_printf(out, "  %.*s (%.*s)%s\n", SHOWN(channel), SHOWN(template),
+                   is_true(view(i.value, "missing")) ? ": a value is missing" : "");
+        print_fields(view(i.value, "fields"), out);
+    }
+    if (items_of(view(use, "vars")).left) buf_put_str(out, "  vars\n");
+    print_fields(view(use, "vars"), out);
+}
+
+int run_preview(struct cli *c)
+{
+    struct request r = {0};
+    struct buf out = {0};
+    const char *id = cli_option(c, "profile");
+    if (!id) die(EXIT_USAGE, "preview: --profile ID is needed");
+    request_text(&r, "template", c->argv[0]);
+    request_text(&r, "id", id);
+    struct slice reply = ask(c, "template.preview", &r);
+    if (items_of(reply).left == 0) die(EXIT_FAILED, "no step of a journey uses a template '%s'", c->argv[0]);
+    if (c->json) return print_json(c, reply);
+    for (struct items i = items_of(reply); items_next(&i);) print_use(i.value, &out);
+    put_out(&out);
+    buf_free(&out);
+    return EXIT_OK;
+}

@@ -5,6 +5,7 @@
  *   log/EEEEEE-TT-SSSSSS.hgl  epoch, thread, file sequence
  *   snapshot/NNNNNN/        one directory per snapshot: MANIFEST and shard-NN.hgs; the last two are kept
  *   broken/                 tails that were cut, kept aside
+ *   requests                calls that must not be repeated, by request id; io/remember.c has the bytes
  * Every file has magic and format version in front; unknown newer and foreign files are refused untouched (65). */
 #ifndef HG_PERSIST_DATADIR_H
 #define HG_PERSIST_DATADIR_H

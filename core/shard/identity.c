@@ -15,6 +15,15 @@ enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT, UNPARKED_PER_RECORD = 64, HALF_
 
 /* ---- messages -------------------------------------------------------------------------- */
 
+void shard_queue_message(struct shard *s, uint8_t to, uint32_t handle)
+{
+    if (s->out_last[to])
+        ((struct out_message *)heap_at(&s->store.heap, s->out_last[to]))->next = handle;
+    else
+        s->out_first[to] = handle;
+    s->out_last[to] = handle;
+}
+
 void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slice body)
 {
     struct heap *heap = &s->store.heap;
@@ -22,11 +31,7 @@ void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slic
     struct out_message *m = heap_at(heap, handle);
     *m = (struct out_message){.sequence = ++s->sent[to], .bytes = body.n, .kind = (uint16_t)kind, .to = to};
     if (body.n) memcpy(m + 1, body.p, body.n);
-    if (s->out_last)
-        ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
-    else
-        s->out_first = handle;
-    s->out_last = handle;
+    shard_queue_message(s, to, handle);
 
     struct effect *e = shard_effect(s, EFFECT_MESSAGE);
     e->message.to = to;
@@ -43,20 +48,13 @@ void shard_ack_messages(struct shard *s, uint8_t to, uint64_t up_to)
     struct heap *heap = &s->store.heap;
     if (up_to <= s->acked[to]) return;
     s->acked[to] = up_to;
-    uint32_t previous = 0;
-    for (uint32_t at = s->out_first, next; at; at = next) {
-        struct out_message *m = heap_at(heap, at);
-        next = m->next;
-        if (m->to != to || m->sequence > up_to) {
-            previous = at;
-            continue;
-        }
-        if (previous)
-            ((struct out_message *)heap_at(heap, previous))->next = next;
-        else
-            s->out_first = next;
-        if (s->out_last == at) s->out_last = previous;
-        heap_release(heap, at, (uint32_t)sizeof *m + m->bytes);
+    while (s->out_first[to]) {
+        uint32_t handle = s->out_first[to];
+        struct out_message *m = heap_at(heap, handle);
+        if (m->sequence > up_to) return;
+        s->out_first[to] = m->next;
+        if (!m->next) s->out_last[to] = 0;
+        heap_release(heap, handle, (uint32_t)sizeof *m + m->bytes);
     }
 }
 
@@ -65,10 +63,12 @@ void shard_pending_messages(const struct shard *s,
                                       struct slice body),
                             void *self)
 {
-    for (uint32_t at = s->out_first; at;) {
-        const struct out_message *m = heap_at(&s->store.heap, at);
-        f(self, m->to, m->kind, m->sequence, slice_of(m + 1, m->bytes));
-        at = m->next;
+    for (uint32_t to = 0; to < LOGICAL_SHARDS; to++) {
+        for (uint32_t at = s->out_first[to]; at;) {
+            const struct out_message *m = heap_at(&s->store.heap, at);
+            f(self, m->to, m->kind, m->sequence, slice_of(m + 1, m->bytes));
+            at = m->next;
+        }
     }
 }
 

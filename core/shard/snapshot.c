@@ -13,21 +13,27 @@ enum { FRAME_SHARD = 1, FRAME_REST, FRAME_OUTBOX, FRAME_ROW, FRAME_END };
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
+static void put_message(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
+{
+    struct buf *out = self;
+    buf_put_u8(out, to);
+    buf_put_le16(out, kind);
+    buf_put_le64(out, sequence);
+    buf_put_le32(out, body.n);
+    buf_put_slice(out, body);
+}
+
+static void count_message(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
+{
+    (*(uint32_t *)self)++;
+}
+
 static void put_message_queue(const struct shard *s, struct buf *out)
 {
     uint32_t count = 0;
-    size_t count_at = out->n;
-    buf_put_le32(out, 0);
-    for (uint32_t at = s->out_first; at; count++) {
-        const struct out_message *m = heap_at(&s->store.heap, at);
-        buf_put_u8(out, m->to);
-        buf_put_le16(out, m->kind);
-        buf_put_le64(out, m->sequence);
-        buf_put_le32(out, m->bytes);
-        buf_put(out, m + 1, m->bytes);
-        at = m->next;
-    }
-    store_le32(out->p + count_at, count);
+    shard_pending_messages(s, count_message, &count);
+    buf_put_le32(out, count);
+    shard_pending_messages(s, put_message, out);
 }
 
 static void put_merges(const struct shard *s, struct buf *out)
@@ -211,16 +217,13 @@ static void read_message_queue(struct shard *s, struct reader *in)
         m.sequence = read_le64(in);
         m.bytes = read_le32(in);
         struct slice body = read_slice(in, m.bytes);
+        in->bad |= m.to >= LOGICAL_SHARDS;
         if (in->bad) return;
         uint32_t handle = heap_alloc(heap, (uint32_t)sizeof m + m.bytes);
         struct out_message *to = heap_at(heap, handle);
         *to = m;
         if (body.n) memcpy(to + 1, body.p, body.n);
-        if (s->out_last)
-            ((struct out_message *)heap_at(heap, s->out_last))->next = handle;
-        else
-            s->out_first = handle;
-        s->out_last = handle;
+        shard_queue_message(s, m.to, handle);
     }
 }
 

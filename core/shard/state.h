@@ -78,7 +78,8 @@ struct shard {
     uint64_t rejects_ever;
 
     uint64_t sent[LOGICAL_SHARDS], acked[LOGICAL_SHARDS], received[LOGICAL_SHARDS]; /* message sequences */
-    uint32_t out_first, out_last; /* unacknowledged messages in order of sending, heap handles */
+    uint32_t out_first[LOGICAL_SHARDS],
+        out_last[LOGICAL_SHARDS]; /* unacknowledged, by target: heap handles */
     struct region merges;         /* struct pending_merge[] */
     uint32_t merge_count;
     struct snapshot_run snapshot;
@@ -131,6 +132,7 @@ void shard_rebuild_wheel(struct shard *s);
 
 /* identity.c */
 void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slice body);
+void shard_queue_message(struct shard *s, uint8_t to, uint32_t handle);
 bool shard_receive(struct shard *s, const struct record *r); /* false: malformed, our own bug */
 /* An event that names a user and an anonymous id not yet known to belong together. True: the record is parked. */
 bool shard_pair(struct shard *s, row_t row, const struct event *event, const struct record *record);

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """kill -9 at random moments, by a client that keeps an ack log; then every promise about it is checked.
 
 usage: tests/crash/kill.py BUILD [--kills N] [--seed N]      ends with `N passed, N failed`

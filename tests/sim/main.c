@@ -1,5 +1,6 @@
 /* sim - runs seeds: each in a process of its own, so that one that crashes is told like one that is wrong.
- * usage: sim [--seed N [--loud]] [--seeds A..B] [--power-cuts] [--twice] [--events N] [--stop-after N]
+ * usage: sim [--seed N [--loud]] [--seeds A..B] [--power-cuts] [--early-acks] [--twice] [--events N]
+ *            [--stop-after N]
  * Ends with a table of what was injected in which state, and `N passed, N failed`; exit 1 if any failed. */
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
@@ -93,6 +94,8 @@ static struct arguments read_arguments(int argc, char **argv)
             a.stop_after = (uint32_t)x;
         else if (!strcmp(argv[i], "--power-cuts"))
             a.scenario.power_cuts = true;
+        else if (!strcmp(argv[i], "--early-acks"))
+            a.scenario.early_acks = true;
         else if (!strcmp(argv[i], "--loud"))
             a.loud = true;
         else if (!strcmp(argv[i], "--twice"))

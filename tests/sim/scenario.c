@@ -29,7 +29,7 @@ enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600 };
 
 static struct {
     uint32_t lives, definitions;
-    bool log_is_whole, disk_full, was_faulty, stopping, last;
+    bool early_acks, log_is_whole, disk_full, was_faulty, stopping, last;
     char snapshot_every[16], shards[4];
     char *arguments[32];
     int count;
@@ -107,6 +107,7 @@ static void begin_life(void)
     add_argument("--shards"), add_argument(sc.shards);
     add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
     if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
+    if (sc.early_acks) add_argument("--sync"), add_argument("interval");
     sc.arguments[sc.count] = NULL;
     shared->lives++;
     story("== life %u, %s threads", ++sc.lives, sc.shards);
@@ -329,6 +330,7 @@ void scenario_run(const struct scenario_options *o)
     static const char *const every[] = {"0", "150KiB", "600KiB"};
     snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "%s", every[chance_below(3)]);
     sc.log_is_whole = chance(65);
+    sc.early_acks = o->early_acks;
     node_definitions = model_definitions[0];
     node_recovered = recovered;
     uint32_t events = o->events ? o->events : chance_between(40, 500);

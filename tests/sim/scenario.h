@@ -7,6 +7,7 @@
 
 struct scenario_options {
     bool power_cuts; /* every life but the last ends with one */
+    bool early_acks; /* a planted mistake: acks do not wait for the disk. The seeds must notice */
     uint32_t events; /* 0: chosen by the seed */
 };
 void scenario_run(const struct scenario_options *options);
@@ -14,12 +15,14 @@ void scenario_run(const struct scenario_options *options);
 #define FAULTS(X)                                                                                            \
     X(POWER, "power cut")                                                                                    \
     X(KILL, "kill -9")                                                                                       \
-    X(EIO, "disk: EIO") X(ENOSPC, "disk: ENOSPC") X(SHORT, "disk: short") X(FULL, "disk full")               \
-        X(TERM, "TERM") X(HUP, "new definitions") X(STEP, "clock step") X(QUIET, "hours pass")
+    X(EIO, "disk: EIO")                                                                                      \
+    X(ENOSPC, "disk: ENOSPC") X(SHORT, "disk: short") X(FULL, "disk full") X(TERM, "TERM")                   \
+        X(HUP, "new definitions") X(STEP, "clock step") X(QUIET, "hours pass")
 #define STATES(X)                                                                                            \
     X(OFF, "off")                                                                                            \
     X(STARTING, "recovering")                                                                                \
-    X(FRESH, "just started") X(IDLE, "idle") X(WRITING, "log in flight") X(SNAPSHOT, "snapshot: shards")     \
+    X(FRESH, "just started")                                                                                 \
+    X(IDLE, "idle") X(WRITING, "log in flight") X(SNAPSHOT, "snapshot: shards")                              \
         X(COMMIT, "snapshot: commit") X(DEFINING, "definitions") X(MERGING, "merge on its way")              \
             X(STOPPING, "stopping") X(DISK_FULL, "disk full")
 enum fault_kind {

@@ -6,11 +6,17 @@
 #include "core/base/check.h"
 #include "tools/hourglass/json.h"
 
+/* Replies lie in their connection's buffer: each question has its own connection, open until the program ends. */
+enum { QUESTIONS_MAX = 8 };
+static struct rpc *asked[QUESTIONS_MAX];
+
 struct slice ask(struct cli *c, const char *method, struct request *r)
 {
-    static struct rpc *server; /* the reply lies in it, until the program ends */
-    server = rpc_connect(cli_setting(c, "admin"));
-    return rpc_call_or_die(server, method, r);
+    uint32_t i = 0;
+    while (asked[i]) i++;
+    CHECK(i + 1 < QUESTIONS_MAX);
+    asked[i] = rpc_connect(cli_setting(c, "admin"));
+    return rpc_call_or_die(asked[i], method, r);
 }
 
 int print_json(struct cli *c, struct slice reply)

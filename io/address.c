@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, LISTEN_TRIES = 40, LISTEN_PAUSE_US = 50000 };
 
 static bool parse_unix(const char *path, struct address *out)
 {
@@ -81,10 +81,22 @@ static bool bind_to(const struct address *a, int fd)
     return bound;
 }
 
+/* A killed process keeps its sockets until its io_uring has let go of them: its successor asks again for a while. */
+static bool listen_on(const struct address *a, int fd)
+{
+    for (int tries = LISTEN_TRIES; tries; tries--) {
+        if (bind_to(a, fd) && listen(fd, BACKLOG) == 0) return true;
+        if (errno != EADDRINUSE) return false;
+        usleep(LISTEN_PAUSE_US);
+    }
+    errno = EADDRINUSE;
+    return false;
+}
+
 int address_listen(const struct address *a, struct buf *error)
 {
     int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind_to(a, fd) && listen(fd, BACKLOG) == 0) return fd;
+    if (fd >= 0 && listen_on(a, fd)) return fd;
     int why = errno;
     struct buf url = {0};
     address_print(a, -1, &url);

@@ -122,7 +122,7 @@ struct walk {
     struct expr_context *context; /* source person_source, self a struct person of this row, now, zone, week;
                                                next_change is lowered by conditions that wait, and by those only */
     struct touched *touched;      /* out: attributes, lists, consent a step changed: the shard re-evaluates */
-    uint32_t step_change_count;          /* the walk sets it to 0 when it begins */
+    uint32_t step_change_count;   /* the walk sets it to 0 when it begins */
     uint32_t actions_made, action_bytes; /* so far, of this record */
     /* out: attributes that steps changed, for `changes` of the next round. Last, so that nobody clears it. */
     struct attribute_change step_changes[STEP_CHANGES_MAX];

@@ -24,9 +24,8 @@ static uint32_t lower_bound(const struct membership *list, uint32_t count, uint1
 
 static struct membership *insert_at(struct store *s, row_t row, uint32_t at, uint32_t count, uint16_t segment)
 {
-    struct membership *list = (struct membership *)(void *)store_block_resize(s, row, BLOCK_MEMBERS,
-                                                                              (count + 1) *
-                                                                                  (uint32_t)sizeof *list);
+    struct membership *list = (struct membership *)(void *)store_block_resize(
+        s, row, BLOCK_MEMBERS, (count + 1) * (uint32_t)sizeof *list);
     memmove(&list[at + 1], &list[at], (count - at) * sizeof *list);
     list[at] = (struct membership){.segment = segment};
     return &list[at];

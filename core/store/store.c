@@ -86,9 +86,8 @@ bool store_reserve_more(struct store *s, uint32_t events, size_t bytes, size_t m
     struct store_parts *p = s->parts;
     uint32_t rows = 2 * events; /* the person, and one that comes with a merge */
     return columns_reserve(&p->columns, &s->heap, rows, s->row_limit + rows) &&
-           region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) &&
-           links_reserve(&p->links, rows) && index_reserve(&p->index, 2 * rows) &&
-           window_reserve(&p->window, rows) &&
+           region_reserve(&p->rows, (size_t)rows * sizeof(struct row)) && links_reserve(&p->links, rows) &&
+           index_reserve(&p->index, 2 * rows) && window_reserve(&p->window, rows) &&
            heap_reserve(&s->heap, heap_bound(s, events, bytes) + more);
 }
 

@@ -118,7 +118,8 @@ enum seen { SEEN_NEW, SEEN_DUPLICATE, SEEN_UNKNOWABLE /* older than history reac
 enum seen behaviour_seen(const struct store *s, row_t row, uint16_t type, uint32_t own_s, uint32_t hash);
 struct behaviour_change { /* of one event type, for the segments */
     uint32_t old_count, new_count, old_last, new_last, old_first, new_first;
-    uint32_t folded_to; /* windows that begin at this second or before may see more than the new entry: something
+    uint32_t
+        folded_to; /* windows that begin at this second or before may see more than the new entry: something
                            folded or was dropped there, or had been before; 0: nothing ever was */
 };
 /* Adds one event at second `at` (late ones are sorted in); folds what is over cap, drops what is over keep. Entries
@@ -142,7 +143,8 @@ bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value 
 
 /* ---- segment membership ------------------------------------------------------------ */
 bool member_get(const struct store *s, row_t row, uint16_t segment);
-bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at); /* true: it changed */
+bool member_set(struct store *s, row_t row, uint16_t segment, bool member,
+                uint32_t at); /* true: it changed */
 void member_prefetch(const struct store *s, row_t row, uint16_t segment);
 void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left);
 uint32_t member_count(const struct store *s, uint16_t segment); /* O(1) */

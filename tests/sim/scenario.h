@@ -17,16 +17,24 @@ void scenario_run(const struct scenario_options *options);
     X(KILL, "kill -9")                                                                                       \
     X(EIO, "disk: EIO")                                                                                      \
     X(ENOSPC, "disk: ENOSPC")                                                                                \
-    X(SHORT, "disk: short") X(FULL, "disk full") X(TERM, "TERM") X(HUP, "new definitions")                   \
-        X(STEP, "clock step") X(QUIET, "hours pass")
+    X(SHORT, "disk: short")                                                                                  \
+    X(FULL, "disk full")                                                                                     \
+    X(TERM, "TERM")                                                                                          \
+    X(HUP, "new definitions")                                                                                \
+    X(STEP, "clock step")                                                                                    \
+    X(QUIET, "hours pass")
 #define STATES(X)                                                                                            \
     X(OFF, "off")                                                                                            \
     X(STARTING, "recovering")                                                                                \
     X(FRESH, "just started")                                                                                 \
     X(IDLE, "idle")                                                                                          \
-    X(WRITING, "log in flight") X(SNAPSHOT, "snapshot: shards") X(COMMIT, "snapshot: commit")                \
-        X(DEFINING, "definitions") X(MERGING, "merge on its way") X(STOPPING, "stopping")                    \
-            X(DISK_FULL, "disk full")
+    X(WRITING, "log in flight")                                                                              \
+    X(SNAPSHOT, "snapshot: shards")                                                                          \
+    X(COMMIT, "snapshot: commit")                                                                            \
+    X(DEFINING, "definitions")                                                                               \
+    X(MERGING, "merge on its way")                                                                           \
+    X(STOPPING, "stopping")                                                                                  \
+    X(DISK_FULL, "disk full")
 enum fault_kind {
 #define X(name, text) FAULT_##name,
     FAULTS(X)

@@ -351,6 +351,11 @@ bool mp_scan(struct mp_scan *s, struct mp *m)
 
 bool mp_skip_any_depth(struct mp *m)
 {
+    struct mp shallow = *m; /* nearly always: half the cost of the scan that keeps no depth */
+    if (mp_skip(&shallow)) {
+        *m = shallow;
+        return true;
+    }
     struct mp_scan s = {.items = 1};
     if (m->err || !mp_scan(&s, m)) return mp_fail(m, MP_SHORT), false;
     return true;

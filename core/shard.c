@@ -124,12 +124,12 @@ struct effect *shard_effect(struct shard *s, enum effect_kind kind)
     return e;
 }
 
-void shard_done(struct shard *s, uint64_t cookie, uint64_t lsn)
+/* Durable with the record at hand, which is never earlier than the one the cookie belongs to. */
+void shard_done(struct shard *s, uint64_t cookie)
 {
     if (!cookie) return;
     struct effect *e = shard_effect(s, EFFECT_DONE);
     e->cookie = cookie;
-    (void)lsn; /* durable with the record at hand, which is never earlier than its own */
 }
 
 static void on_action(void *self, const struct action *a) { shard_effect(self, EFFECT_ACTION)->action = *a; }
@@ -591,7 +591,7 @@ void shard_apply_record(struct shard *s, struct batch_item *item)
     case RECORD_ADMIN: apply_admin(s, r); break;
     default: CHECK(!"a record kind that nobody applies");
     }
-    if (done) shard_done(s, r->cookie, r->lsn);
+    if (done) shard_done(s, r->cookie);
 }
 
 /* ---- batches ----------------------------------------------------------------------------- */

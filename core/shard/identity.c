@@ -273,9 +273,9 @@ static bool unpark_one(struct shard *s, row_t row, struct pending_merge *m)
     s->cookie = record.cookie;
     if (reject) /* the definitions became stricter while it was parked */
         shard_count_reject(s, reject, slice_of(record.payload.p + 8, record.payload.n - 8));
-    else if (!pair_is_new(s, row, &event) || !shard_pair(s, row, &event, &record))
+    else if (!shard_pair(s, row, &event, &record))
         shard_apply_person(s, row, &event, &record);
-    shard_done(s, record.cookie, record.lsn);
+    shard_done(s, record.cookie);
     s->cookie = cookie;
     drop_first_parked(s, m);
     return true;

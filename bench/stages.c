@@ -1,7 +1,7 @@
 /* hourglass-stages - what one event costs inside the engine, stage by stage, without network and disk: the same batches
  * that a worker applies, on one thread, beside the arithmetic of the whole. Prints ns of CPU time per event (median of
  * runs, min..max).
- * usage: hourglass-stages [--users N] [--events N] [--segments N] [--journeys N] [--runs N] */
+ * usage: hourglass-stages [--users N] [--events N] [--runs N] [--segments N] [--journeys N | --definitions DIR] */
 #include "bench/hourglass-load/generator.h"
 #include "core/base/check.h"
 #include "core/shard.h"
@@ -21,6 +21,7 @@ struct bench {
     size_t *starts;
     uint32_t events, users, segments, journeys, runs;
     uint32_t now;
+    const char *definitions; /* NULL: made up, so many segments and journeys */
 };
 
 static double cpu_ns(void)
@@ -79,8 +80,10 @@ static void open_bench(struct bench *b)
     write_definitions(b, &text);
     struct diagnostics d;
     diagnostics_init(&d);
-    struct source_file file = {SLICE("bench.yaml"), buf_slice(&text)};
-    b->set = defset_compile(&file, 1, NULL, NULL, &d);
+    struct source_file made_up = {SLICE("bench.yaml"), buf_slice(&text)}, *files = &made_up;
+    uint32_t count = 1;
+    if (b->definitions) files = sources_read(b->definitions, &count, &d);
+    b->set = defset_compile(files, count, NULL, NULL, &d);
     if (!b->set) {
         struct buf out = {0};
         diagnostics_print(&d, &out);
@@ -169,12 +172,18 @@ int main(int argc, char **argv)
 {
     struct bench b = {
         .users = 1000000, .events = 400000, .segments = 20, .journeys = 5, .runs = 7, .now = 1772359200};
-    static const struct option options[] = {{"users", 1, 0, 'u'},    {"events", 1, 0, 'e'},
-                                            {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'},
-                                            {"runs", 1, 0, 'r'},     {0}};
+    static const struct option options[] = {{"users", 1, 0, 'u'},
+                                            {"events", 1, 0, 'e'},
+                                            {"segments", 1, 0, 's'},
+                                            {"journeys", 1, 0, 'j'},
+                                            {"runs", 1, 0, 'r'},
+                                            {"definitions", 1, 0, 'd'},
+                                            {0}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint32_t v = (uint32_t)strtoul(optarg ? optarg : "0", NULL, 10);
-        if (o == 'u')
+        if (o == 'd')
+            b.definitions = optarg;
+        else if (o == 'u')
             b.users = v;
         else if (o == 'e')
             b.events = v;

@@ -106,7 +106,7 @@ enum expr_leaf_kind { LEAF_COUNT, LEAF_COUNT_WITHIN, LEAF_SUM, LEAF_AGO };
 struct expr_leaf {
     uint8_t kind;
     bool exactly;      /* counts: == or !=, flips at `count` and behind it */
-    uint16_t type;     /* of the event */
+    uint16_t type;     /* of the event; ID_NONE, LEAF_COUNT only: of all together */
     uint16_t property; /* LEAF_SUM */
     uint32_t window_s; /* LEAF_COUNT_WITHIN, LEAF_SUM; 0: lifetime */
     union {
@@ -138,8 +138,9 @@ struct expr_source {
     struct value (*attribute)(void *self, uint16_t id);
     struct value (*profile)(void *self, enum profile_field field);
     bool (*history)(void *self, uint16_t type,
-                    struct history_view *out); /* ID_NONE: all types as one lifetime view
+                    struct history_view *out);              /* ID_NONE: all types as one lifetime view
                                                                              (times only); false: never happened */
+    struct lifetime (*lifetime)(void *self, uint16_t type); /* the same figures without the entries */
     struct value (*property)(void *self, uint16_t scope, struct slice name,
                              uint16_t index); /* scope 0: e, 1: trigger, 2+: as-names */
     struct value (*context)(void *self, uint16_t scope, struct slice path);

@@ -66,7 +66,7 @@ static bool leaf_between(const struct node *feature, const struct node *constant
                          struct expr_leaf *leaf)
 {
     *leaf = (struct expr_leaf){.type = feature->b};
-    if (feature->b == ID_NONE) return false; /* "*": many types at once */
+    if (feature->b == ID_NONE && feature->op != OP_COUNT) return false; /* "*": many types at once */
     if (feature->op == OP_TALLY) return tally_leaf(feature, constant, op, leaf);
     if (feature->op == OP_COUNT) {
         leaf->kind = LEAF_COUNT;

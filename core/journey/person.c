@@ -83,6 +83,12 @@ static bool get_history(void *self, uint16_t type, struct history_view *out)
     return type == ID_NONE ? all_history(p, out) : behaviour_view(p->store, p->row, type, out);
 }
 
+static struct lifetime get_lifetime(void *self, uint16_t type)
+{
+    const struct person *p = self;
+    return behaviour_lifetime(p->store, p->row, type);
+}
+
 /* ---- the event at hand, the trigger, awaited events --------------------------------------------- */
 
 static bool kept_scope(const struct person *p, uint16_t scope, struct kept_event *out)
@@ -214,6 +220,7 @@ const struct expr_source person_source = {
     .attribute = get_attribute,
     .profile = get_profile,
     .history = get_history,
+    .lifetime = get_lifetime,
     .property = get_property,
     .context = get_context,
     .event_time = get_event_time,

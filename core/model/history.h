@@ -28,6 +28,10 @@ struct history_view {
     uint32_t day_sums; /* number properties that the sums of a day were made for; later ones are zero */
 };
 
+struct lifetime { /* of one type, or of all together; all zero: never */
+    uint32_t count, first, last;
+};
+
 extern const uint64_t CELL_ABSENT; /* 0 */
 
 static inline uint32_t history_time(const struct history_view *h, uint32_t i)

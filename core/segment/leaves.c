@@ -34,6 +34,7 @@ struct leaf_index {
     struct group *groups; /* by type, kind, property, window ascending */
     uint32_t *first;      /* of a type's groups; types + 1 of them */
     uint32_t types;
+    struct group all; /* lifetime count of all types together */
 };
 
 /* ---- making ----------------------------------------------------------------------------------------- */
@@ -97,10 +98,12 @@ struct leaf_index *leaf_index_make(const struct segment_set *set, struct arena *
     qsort(list, n, sizeof *list, compare_candidates);
     index->leaves = ARENA_ARRAY(a, struct leaf, n + 1);
     index->groups = ARENA_ARRAY(a, struct group, n + 1);
+    for (uint32_t i = 0; i < n; i++) index->leaves[i] = list[i].leaf;
+    index->all = (struct group){.kind = LEAF_COUNT, .type = ID_NONE, .first = n, .end = n};
+    while (n && list[n - 1].group.type == ID_NONE) index->all.first = --n;
     index->types = n ? list[n - 1].group.type + 1u : 0;
     index->first = ARENA_ARRAY(a, uint32_t, index->types + 1);
     for (uint32_t i = 0; i < n; i++) {
-        index->leaves[i] = list[i].leaf;
         if (i == 0 || compare_groups(&list[i - 1].group, &list[i].group)) {
             index->groups[groups] = list[i].group;
             index->groups[groups++].first = i;
@@ -238,23 +241,38 @@ static const struct group *mark_next(const struct marker *m, const struct group 
 
 void leaf_mark_all(const struct leaf_index *index, uint16_t type, uint64_t *marks)
 {
+    mark_group(index, &index->all, marks);
     if (type >= index->types) return;
     for (uint32_t i = index->first[type]; i < index->first[type + 1]; i++)
         mark_group(index, &index->groups[i], marks);
 }
 
-void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,
-                     row_t row, uint32_t now, uint64_t *marks)
+static void mark_all_types(const struct marker *m, const struct store *s, row_t row)
 {
+    const struct group *g = &m->index->all;
+    if (g->first == g->end) return;
+    double count = behaviour_lifetime(s, row, ID_NONE).count;
+    mark_between(m, g, count, count);
+}
+
+static void mark_type(struct marker *m, const struct store *s, row_t row)
+{
+    const struct leaf_index *index = m->index;
+    const struct history_change *c = m->change;
     if (c->type >= index->types) return;
     const struct group *g = &index->groups[index->first[c->type]],
                        *end = &index->groups[index->first[c->type + 1]];
     if (g == end) return;
+    bool plain = c->counts.new_count == c->counts.old_count + 1 && c->counts.new_last <= m->now;
+    if (!plain || !behaviour_view(s, row, c->type, &m->view))
+        while (g < end) mark_group(index, g++, m->marks);
+    while (g < end) g = mark_next(m, g, end);
+}
+
+void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,
+                     row_t row, uint32_t now, uint64_t *marks)
+{
     struct marker m = {.index = index, .change = c, .now = now, .marks = marks};
-    bool plain = c->counts.new_count == c->counts.old_count + 1 && c->counts.new_last <= now;
-    if (!plain || !behaviour_view(s, row, c->type, &m.view)) {
-        leaf_mark_all(index, c->type, marks);
-        return;
-    }
-    while (g < end) g = mark_next(&m, g, end);
+    mark_all_types(&m, s, row);
+    mark_type(&m, s, row);
 }

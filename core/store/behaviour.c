@@ -122,6 +122,26 @@ bool behaviour_view(const struct store *s, row_t row, uint16_t type, struct hist
     return true;
 }
 
+static struct lifetime lifetime_of_all(const struct store *s, row_t row)
+{
+    uint32_t count;
+    const struct type_record *list = types_of(s, row, &count);
+    struct lifetime all = {.first = count ? UINT32_MAX : 0};
+    for (uint32_t i = 0; i < count; i++) {
+        all.count += list[i].count;
+        if (list[i].first < all.first) all.first = list[i].first;
+        if (list[i].last > all.last) all.last = list[i].last;
+    }
+    return all;
+}
+
+struct lifetime behaviour_lifetime(const struct store *s, row_t row, uint16_t type)
+{
+    if (type == ID_NONE) return lifetime_of_all(s, row);
+    const struct type_record *r = type_find(s, row, type);
+    return r ? (struct lifetime){r->count, r->first, r->last} : (struct lifetime){0};
+}
+
 uint32_t behaviour_types(const struct store *s, row_t row, uint16_t *types, uint32_t max)
 {
     uint32_t count;

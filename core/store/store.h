@@ -128,7 +128,9 @@ struct behaviour_change { /* of one event type, for the segments */
 void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s,
                    const struct event *e, uint32_t now, struct behaviour_change *out);
 bool behaviour_view(const struct store *s, row_t row, uint16_t type,
-                    struct history_view *out);                                             /* false: never */
+                    struct history_view *out); /* false: never */
+/* Its lifetime figures alone; ID_NONE: of all types together, from their records without a look into any history. */
+struct lifetime behaviour_lifetime(const struct store *s, row_t row, uint16_t type);
 uint32_t behaviour_types(const struct store *s, row_t row, uint16_t *types, uint32_t max); /* ascending ids */
 
 /* ---- attributes -------------------------------------------------------------------- */

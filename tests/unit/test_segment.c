@@ -155,7 +155,7 @@ static const char *draw_leaf(uint64_t *seed)
     const char *e = events[draw(seed, 2)], *op = compare[draw(seed, 6)], *order = compare[draw(seed, 4)];
     uint32_t n = draw(seed, 7), hours = 1 + draw(seed, 40);
     uint32_t many = draw(seed, 3) ? n : 60 + draw(seed, 10); /* about the cap of a history: 64 */
-    switch (draw(seed, 7)) {
+    switch (draw(seed, 8)) {
     case 0: return arena_printf(&W->arena, "count(\"%s\") %s %u", e, op, 3 * n);
     case 1: return arena_printf(&W->arena, "%u %s count(\"%s\", hours(%u))", many, op, e, hours);
     case 2:
@@ -164,6 +164,7 @@ static const char *draw_leaf(uint64_t *seed)
     case 3: return arena_printf(&W->arena, "sum(\"Order Completed\", e.total) %s %u.5", order, 360 * n * n);
     case 4: return arena_printf(&W->arena, "ago(\"%s\") %s hours(%u)", e, order, hours);
     case 5: return arena_printf(&W->arena, "profile.last_seen > profile.first_seen + hours(%u)", hours);
+    case 6: return arena_printf(&W->arena, "count(\"*\") %s %u", op, 50 * n);
     default: return arena_printf(&W->arena, "count(\"%s\", hours(%u)) %s %u", e, hours, op, many);
     }
 }

@@ -9,7 +9,10 @@ static void read_caps(struct compile *c, struct channel *ch, struct node *caps)
     for (uint32_t i = 0; i < count; i++) {
         struct node *rate = item(caps, i);
         if (rate->bad || !parse_rate(rate->text, &list[i].max, &list[i].window_s)) continue;
-        if (!list[i].max) report_node(c->d, rate, "a cap of 0 lets nothing through");
+        if (!list[i].max)
+            report_wrong(c->d, rate,
+                         "1 or more: 1 per 7d; a channel that nothing may leave by is left out of the steps",
+                         "a cap of 0 lets nothing through");
     }
     ch->caps = list;
     ch->cap_count = (uint16_t)count;
@@ -37,8 +40,8 @@ static void read_holdout(struct compile *c)
         if (slice_is(item(exempt, i)->text, "transactional"))
             c->set->journeys.transactional_exempt = true;
         else
-            report_node(c->d, item(exempt, i),
-                        "only transactional messages can be exempt from the global holdout");
+            report_wrong(c->d, item(exempt, i), "exempt: [transactional], or leave 'exempt' out",
+                         "only transactional messages can be exempt from the global holdout");
     }
 }
 

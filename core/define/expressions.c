@@ -242,6 +242,8 @@ static void text_error(void *self, uint32_t at, uint32_t length, const char *rea
 {
     struct text_host *h = self;
     report_at(h->c->d, SEVERITY_ERROR, h->node->file, node_byte(h->node, at), length, "%s", reason);
+    report_fix(h->c->d, "%s",
+               "{{ value }}, {% if ... %}{% else %}{% endif %} and {% for x in list %}{% endfor %}");
     h->node->bad = true;
 }
 

@@ -16,12 +16,15 @@ static const char *only_one_of(struct compile *c, struct node *n, const char *co
     for (; *words; words++) {
         if (!has(n, *words)) continue;
         if (found) {
-            report_node(c->d, n, "%s is either '%s' or '%s'", what, found, *words);
+            report_wrong(c->d, n, "keep one of them; several may stand in a list, each with its own dash",
+                         "%s is either '%s' or '%s'", what, found, *words);
             return NULL;
         }
         found = *words;
     }
-    if (!found && !n->bad) report_node(c->d, n, "%s does not say what it waits for", what);
+    if (!found && !n->bad)
+        report_wrong(c->d, n, "begin it with what happens: event, segment, when ...",
+                     "%s does not say what it waits for", what);
     return found;
 }
 
@@ -31,7 +34,7 @@ static void check_companions(struct compile *c, struct node *n, const char *word
     for (; (*pairs)[0]; pairs++) {
         struct node *value = get(n, (*pairs)[0]);
         if (value && strcmp((*pairs)[1], word) != 0)
-            report_node(c->d, value, "'%s' goes with '%s' only", (*pairs)[0], (*pairs)[1]);
+            report_wrong(c->d, value, "leave it out", "'%s' goes with '%s' only", (*pairs)[0], (*pairs)[1]);
     }
 }
 
@@ -68,7 +71,7 @@ static const struct program *constant(struct compile *c, struct journey_draft *j
 {
     if (!n || attribute == ID_NONE) return NULL;
     if (n->kind != NODE_SCALAR) {
-        report_node(c->d, n, "a single value is expected here");
+        report_wrong(c->d, n, "write one value, not a list", "a single value is expected here");
         return NULL;
     }
     if (n->text.n && n->text.p[0] == '=') {
@@ -125,7 +128,9 @@ static void check_trigger_keys(struct compile *c, struct node *n, const char *wo
     if (!later) check_companions(c, n, word, pairs);
     struct node *existing = get(n, "existing");
     if (existing && strncmp(word, "segment_", 8) != 0)
-        report_node(c->d, existing, "'existing' goes with a segment only");
+        report_wrong(c->d, existing,
+                     "it says who is inside already: use segment_entered or segment_left, or leave it out",
+                     "'existing' goes with a segment only");
 }
 
 static bool read_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
@@ -174,7 +179,9 @@ static void read_triggers(struct compile *c, struct journey_draft *j)
         if (read_trigger(c, j, item(triggers, i), &list[used])) used++;
     j->journey->triggers = list;
     j->journey->trigger_count = (uint16_t)used;
-    if (triggers && !count) report_node(c->d, triggers, "no one can enter: the list of triggers is empty");
+    if (triggers && !count)
+        report_wrong(c->d, triggers, "write at least one: trigger: {event: NAME}",
+                     "no one can enter: the list of triggers is empty");
 }
 
 /* ---- re-entry, goal, exits ----------------------------------------------------------------------------- */
@@ -193,7 +200,8 @@ static void read_reentry(struct compile *c, struct journey_draft *j)
     out->reentry = has(n, "key") ? REENTRY_KEYED : has(n, "after") ? REENTRY_AFTER : REENTRY_ALWAYS;
     out->while_active = (uint8_t)get_word(n, "while_active", "ignore|restart|parallel", ACTIVE_IGNORE);
     if (get_seconds(n, "after", 0) < 0)
-        report_node(c->d, get(n, "after"), "a time that has passed cannot be negative");
+        report_wrong(c->d, get(n, "after"), "write a duration such as 7d",
+                     "a time that has passed cannot be negative");
 }
 
 static void read_goal(struct compile *c, struct journey_draft *j)
@@ -239,15 +247,13 @@ static uint32_t local_midnight(const struct compile *c, struct node *date, int32
     return utc > 0 && utc < UINT32_MAX ? (uint32_t)utc : 0;
 }
 
-static void warn_open_end(struct compile *c, const struct journey_draft *j, const struct registry_entry *r)
+static void warn_without(struct compile *c, const struct journey_draft *j, const char *key, const char *why,
+                         const char *fix)
 {
-    uint32_t at = j->node->at;
-    if (!has(j->node, "goal"))
-        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1,
-                  "journey '%.*s' has no goal: nothing tells whether it works", SHOWN(r->name));
-    if (!has(j->node, "exit"))
-        report_at(c->d, SEVERITY_WARNING, j->node->file, at, 1,
-                  "journey '%.*s' has no exit: people stay to its last step", SHOWN(r->name));
+    if (has(j->node, key)) return;
+    report_at(c->d, SEVERITY_WARNING, j->node->file, j->node->at, 1, "journey '%.*s' has no %s: %s",
+              SHOWN(j->journey->name), key, why);
+    report_fix(c->d, "%s", fix);
 }
 
 static void read_head(struct compile *c, struct journey_draft *j)
@@ -259,12 +265,16 @@ static void read_head(struct compile *c, struct journey_draft *j)
     out->active_from = local_midnight(c, get(active, "from"), 0);
     out->active_until = local_midnight(c, get(active, "until"), 1);
     if (out->active_from && out->active_until && out->active_from >= out->active_until)
-        report_node(c->d, active, "no one can enter: 'until' lies before 'from'");
+        report_wrong(c->d, active, "exchange the two dates", "no one can enter: 'until' lies before 'from'");
     out->only_if = expression(c, at_entry(j), get(n, "only_if"), WANT_BOOL);
+    if (slice_is(get_text(n, "only_if"), "false"))
+        report_wrong(c->d, get(n, "only_if"), "state: draft holds a journey back",
+                     "no one can enter: 'only_if' is never true");
     out->priority = (int32_t)get_integer(n, "priority", 0);
     out->holdout_ppm = get_percent(n, "holdout", 0);
     if (out->holdout_ppm == 1000000)
-        report_node(c->d, get(n, "holdout"), "no one can enter: everybody is held out");
+        report_wrong(c->d, get(n, "holdout"), "a control group is usually 5% to 15%",
+                     "no one can enter: everybody is held out");
 }
 
 /* The version rises when the content changes; layout and comments do not count. */
@@ -296,7 +306,9 @@ static struct journey *read_journey(struct compile *c, struct registry_entry *r)
     read_goal(c, &j);
     read_exits(c, &j);
     read_steps(c, &j);
-    warn_open_end(c, &j, r);
+    warn_without(c, &j, "goal", "nothing tells whether it works",
+                 "for example goal: {event: NAME, within: 7d}");
+    warn_without(c, &j, "exit", "people stay to its last step", "for example exit: [{after: 30d}]");
     return out;
 }
 

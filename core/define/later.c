@@ -79,7 +79,9 @@ static void check_cap(struct compile *c, struct node *n)
     name_id(c, REG_CHANNEL, get(n, "channel"));
     names(c, REG_CHANNEL, get(n, "between"));
     expression(c, PLACE_NONE, get(n, "if"), WANT_BOOL);
-    if (!has(n, "max") && !has(n, "gap")) report_node(c->d, n, "a cap has 'max' or 'gap'");
+    if (!has(n, "max") && !has(n, "gap"))
+        report_wrong(c->d, n, "for example {max: 2 per 1d} or {gap: 1h, between: [email, sms]}",
+                     "a cap has 'max' or 'gap'");
 }
 
 static void check_revenue(struct compile *c, struct node *n)
@@ -108,7 +110,8 @@ static void check_alarm(struct compile *c, struct node *n)
     name_id(c, REG_JOURNEY, get(n, "journey"));
     name_id(c, REG_SEGMENT, get(n, "segment"));
     if (!has(n, "when") && !has(n, "journey") && !has(n, "segment"))
-        report_node(c->d, n, "an alarm has 'when', 'journey' or 'segment'");
+        report_wrong(c->d, n, "for example {journey: NAME, no_entries: 6h, to: CHANNEL}",
+                     "an alarm has 'when', 'journey' or 'segment'");
 }
 
 /* `from: Visit Started.utm_source` */
@@ -122,8 +125,8 @@ static void check_attribute(struct compile *c, struct node *n)
                  prop = slice_of(from->text.p + dot, from->text.n - dot);
     uint16_t id = schema_find(&c->set->schema, NAME_EVENT, event);
     if (id != ID_NONE && registry_find(c->registry, REG_PROPERTY, id, prop)) return;
-    report_node(c->d, from,
-                "'from' of an attribute is a declared event and property, such as Order Completed.total");
+    report_wrong(c->d, from, "declare the property under the event's `properties:`",
+                 "'from' of an attribute is a declared event and property, such as Order Completed.total");
 }
 
 static void check_visits(struct compile *c)

@@ -34,7 +34,7 @@ static void check_type(struct compile *c, struct node *n)
 {
     struct node *type = (struct node *)type_node(n);
     if (type->kind == NODE_SEQUENCE && type->count != 1 && !type->bad)
-        report_node(c->d, type, "a list type names one item type, such as [string]");
+        report_wrong(c->d, type, "[string]", "a list type names one item type, such as [string]");
 }
 
 /* ---- names first ------------------------------------------------------------------------------ */
@@ -59,11 +59,14 @@ void declare_properties(struct compile *c, uint16_t event, struct node *props)
         struct node *key = node_key(props, i), *value = node_value(props, i);
         if (key->bad || value->bad) continue;
         check_type(c, value);
-        if (slice_is(key->text, "at"))
+        if (slice_is(key->text, "at")) {
             report_warning(c->d, key, "a property named 'at' hides the time of the event in expressions");
+            report_fix(c->d, "rename it, such as starts_at");
+        }
         if (!registry_add(c->registry, REG_PROPERTY, event, key->text, (uint8_t)type_of(value)))
-            report_node(c->d, key, "an event has at most %d properties, those of former versions included",
-                        PROPS_PER_EVENT_MAX);
+            report_wrong(c->d, key, "leave out properties that no expression asks for",
+                         "an event has at most %d properties, those of former versions included",
+                         PROPS_PER_EVENT_MAX);
     }
 }
 
@@ -175,7 +178,8 @@ static void read_event(struct compile *c, struct schema_event *e, const struct r
     e->plain = e->plain && !e->prop_count;
     struct node *cap = get(n, "cap");
     if (cap && (e->cap == 0 || e->cap > CAP_MAX))
-        report_node(c->d, cap, "'cap' lies between 1 and %d", CAP_MAX);
+        report_wrong(c->d, cap, "leave it out for 256, or raise 'keep' instead",
+                     "'cap' lies between 1 and %d", CAP_MAX);
 }
 
 /* Aliases are names like any other: one name, one event. */
@@ -193,7 +197,8 @@ static uint32_t read_aliases(struct compile *c, struct schema_name **out)
             for (uint32_t m = 0; !other && m < count; m++)
                 if (slice_eq(list[m].name, alias->text)) other = r;
             if (other) {
-                report_node(c->d, alias, "'%.*s' is the name of an event already", SHOWN(alias->text));
+                report_wrong(c->d, alias, "leave it out of 'also', or rename that event",
+                             "'%.*s' is the name of an event already", SHOWN(alias->text));
                 continue;
             }
             if (count == capacity) {
@@ -233,9 +238,11 @@ static void read_attribute(struct compile *c, struct schema_attribute *a, const 
     read_normalize(c, a, get(n, "normalize"));
     struct node *history = get(n, "history"), *identifies = get(n, "identifies");
     if (history && get_integer(n, "history", 0) > ATTRIBUTE_HISTORY_MAX)
-        report_node(c->d, history, "'history' is at most %d", ATTRIBUTE_HISTORY_MAX);
+        report_wrong(c->d, history, "keep fewer values, or send an event for each change",
+                     "'history' is at most %d", ATTRIBUTE_HISTORY_MAX);
     if (identifies && a->identifies && a->type != T_STRING)
-        report_node(c->d, identifies, "only a string identifies a person");
+        report_wrong(c->d, identifies, "type: string, or leave 'identifies' out",
+                     "only a string identifies a person");
 }
 
 /* ---- the schema --------------------------------------------------------------------------------------- */
@@ -303,7 +310,9 @@ void read_calendar(struct compile *c)
     }
     struct node *workdays = get(week, "workdays"), *holidays = get(week, "holidays");
     j->week.workdays = workdays ? read_weekdays(workdays) : 0x3e; /* Monday to Friday */
-    if (workdays && !j->week.workdays) report_node(c->d, workdays, "a week needs at least one working day");
+    if (workdays && !j->week.workdays)
+        report_wrong(c->d, workdays, "workdays: [mon, tue, wed, thu, fri]",
+                     "a week needs at least one working day");
     int32_t *days = ARENA_ARRAY(c->arena, int32_t, item_count(holidays) + 1), day;
     for (uint32_t i = 0; i < item_count(holidays); i++)
         if (parse_date(item(holidays, i)->text, &day)) insert_sorted(days, &j->week.holiday_count, day);

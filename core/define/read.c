@@ -79,7 +79,10 @@ uint16_t name_id(struct compile *c, enum registry_kind kind, struct node *n)
     if (e) return e->id;
     report_node(c->d, n, "unknown %s '%.*s'", KIND_WORDS[kind], SHOWN(n->text));
     struct slice near = registry_nearest(c->registry, kind, 0, n->text);
-    if (near.n) report_fix(c->d, "did you mean '%.*s'?", SHOWN(near));
+    if (near.n)
+        report_fix(c->d, "did you mean '%.*s'?", SHOWN(near));
+    else
+        report_fix(c->d, "declare it under `%ss:`", KIND_WORDS[kind]);
     return ID_NONE;
 }
 

@@ -32,7 +32,8 @@ static void report_cycle(struct compile *c, const uint16_t *cycle, uint32_t coun
         path = arena_printf(c->scratch, "%s%s%.*s", path, i ? " -> " : "", SHOWN(name));
     }
     struct node *n = entry_of(c, cycle[0])->node;
-    report_node(c->d, n, "segments ask about each other in a circle: %s", path);
+    report_wrong(c->d, n, "let one of them say its condition itself instead of segment(...)",
+                 "segments ask about each other in a circle: %s", path);
 }
 
 static void warn_equal(struct compile *c)
@@ -47,6 +48,7 @@ static void warn_equal(struct compile *c)
                 continue;
             report_warning(c->d, r->node, "segment '%.*s' says the same as '%.*s'", SHOWN(r->name),
                            SHOWN(set->list[k].name));
+            report_fix(c->d, "use one of them in place of both");
             break;
         }
     }

@@ -67,7 +67,7 @@ static const char *nearest_key(struct slice text, const struct block *block, str
 static bool duration_in_bounds(struct checker *c, struct node *n, int64_t seconds)
 {
     if (seconds <= SECONDS_MAX && seconds >= -SECONDS_MAX) return true;
-    report_node(c->d, n, "longer than ten years");
+    report_wrong(c->d, n, "3650d is the longest", "longer than ten years");
     return false;
 }
 
@@ -115,6 +115,27 @@ static const char *readable_words(const char *words, struct arena *a)
     return text;
 }
 
+/* What to write instead: the word that was meant, the number with a unit, or an example. */
+static void fix_scalar(struct checker *c, const struct node *n, const struct shape *shape, struct slice key)
+{
+    struct arena *a = &c->d->arena;
+    bool word = shape->scalar == SCALAR_WORD,
+         time = shape->scalar == SCALAR_DURATION || shape->scalar == SCALAR_LIFETIME;
+    int64_t number;
+    const char *near = word && n->text.n ? nearest_in_words(n->text, shape->words, a) : NULL;
+    if (near)
+        report_fix(c->d, "%s", near);
+    else if (time && n->style == STYLE_PLAIN && parse_integer(n->text, &number) && number > 0)
+        report_fix(c->d, "add a unit: %.*ss, %.*sm, %.*sh or %.*sd", SHOWN(n->text), SHOWN(n->text),
+                   SHOWN(n->text), SHOWN(n->text));
+    else if (word)
+        report_fix(c->d, "for example %.*s: %.*s", SHOWN(key), (int)strcspn(shape->words, "|"), shape->words);
+    else if (shape->scalar == SCALAR_NOTHING)
+        report_fix(c->d, "leave the value away");
+    else
+        report_fix(c->d, "for example %.*s: %s", SHOWN(key), scalar_example(shape->scalar));
+}
+
 static void check_scalar(struct checker *c, struct node *n, const struct shape *shape, struct slice key)
 {
     if (fits(c, n, shape)) return;
@@ -126,15 +147,7 @@ static void check_scalar(struct checker *c, struct node *n, const struct shape *
         report_node(c->d, n, "'%.*s' has no value: expected %s", SHOWN(key), expected);
     else
         report_node(c->d, n, "'%.*s': expected %s, found '%.*s'", SHOWN(key), expected, SHOWN(n->text));
-    const char *near = word && !empty ? nearest_in_words(n->text, shape->words, a) : NULL;
-    if (near) report_fix(c->d, "%s", near);
-    if (!empty && (shape->scalar == SCALAR_DURATION || shape->scalar == SCALAR_CLOCK) &&
-        n->style == STYLE_PLAIN) {
-        int64_t number;
-        if (parse_integer(n->text, &number))
-            report_fix(c->d, "add a unit: %.*ss, %.*sm, %.*sh or %.*sd", SHOWN(n->text), SHOWN(n->text),
-                       SHOWN(n->text), SHOWN(n->text));
-    }
+    fix_scalar(c, n, shape, key);
 }
 
 /* ---- mappings -------------------------------------------------------------------------------- */
@@ -171,6 +184,14 @@ static void report_cut(struct checker *c, struct node *map, uint32_t i)
     report_fix(c->d, "inside { } put it between single quotes: %.*s: '%.*s'", SHOWN(key->text), SHOWN(whole));
 }
 
+static const char *keys_of(const struct block *block, struct arena *a)
+{
+    const char *all = "there are";
+    for (const struct key_row *row = block->keys; row->name; row++)
+        all = arena_printf(a, "%s%s %s", all, row == block->keys ? "" : ",", row->name);
+    return all;
+}
+
 static void unknown_key(struct checker *c, struct node *map, uint32_t i, const struct block *block)
 {
     struct node *key = node_key(map, i);
@@ -180,7 +201,7 @@ static void unknown_key(struct checker *c, struct node *map, uint32_t i, const s
     }
     report_node(c->d, key, "unknown key '%.*s' in %s", SHOWN(key->text), block->title);
     const char *near = nearest_key(key->text, block, &c->d->arena);
-    if (near) report_fix(c->d, "%s", near);
+    report_fix(c->d, "%s", near ? near : keys_of(block, &c->d->arena));
     node_value(map, i)->bad = true;
 }
 
@@ -205,7 +226,7 @@ static void check_pair(struct checker *c, struct node *map, uint32_t i, const st
         return;
     }
     if (!row && (!key->text.n || key->text.n > KEY_BYTES_MAX)) {
-        report_node(c->d, key, "a name has 1 to %d bytes", KEY_BYTES_MAX);
+        report_wrong(c->d, key, "shorten it", "a name has 1 to %d bytes", KEY_BYTES_MAX);
         return;
     }
     bool cut = i + 1 < map->count && shape->block && !row_of(shape->block, node_key(map, i + 1)->text) &&
@@ -219,6 +240,7 @@ static void check_required(struct checker *c, struct node *map, const struct blo
         if (!(row->flags & KEY_REQUIRED) || node_find(map, row->name)) continue;
         report_at(c->d, SEVERITY_ERROR, map->file, map->at, 1, "%s needs '%s': %s", block->title, row->name,
                   row->doc);
+        report_fix(c->d, "add `%s:`", row->name);
         map->bad = true;
     }
 }
@@ -243,10 +265,18 @@ static void wrong_form(struct checker *c, struct node *n, const struct shape *sh
     report_node(c->d, n, "'%.*s': expected %s, found %s", SHOWN(key), wanted, found[n->kind]);
     if (n->kind == NODE_SEQUENCE && shape->scalar == SCALAR_EXPRESSION)
         report_fix(c->d, "an expression that starts with [ must be quoted: put it between single quotes");
-    if (n->kind == NODE_MAPPING && shape->scalar == SCALAR_EXPRESSION)
+    else if (n->kind == NODE_MAPPING && shape->scalar == SCALAR_EXPRESSION)
         report_fix(
             c->d,
             "an expression that holds ': ' or starts with { must be quoted: put it between single quotes");
+    else if (shape->block)
+        report_fix(c->d, "%s", keys_of(shape->block, &c->d->arena));
+    else if (shape->values)
+        report_fix(c->d, "write `NAME: ...` below '%.*s', one line for each", SHOWN(key));
+    else if (shape->item)
+        report_fix(c->d, "write them as a list: %.*s: [one, another]", SHOWN(key));
+    else
+        report_fix(c->d, "for example %.*s: %s", SHOWN(key), scalar_example(shape->scalar));
 }
 
 static void check(struct checker *c, struct node *n, const struct shape *shape, struct slice key)

@@ -91,7 +91,8 @@ static void add_name(struct compile *c, struct journey_draft *j, struct node *id
 {
     for (uint32_t i = 0; i < j->name_count; i++) {
         if (!slice_eq(j->names[i].name, id->text)) continue;
-        report_node(c->d, id, "two steps of this journey have the id '%.*s'", SHOWN(id->text));
+        report_wrong(c->d, id, "give each step a name of its own",
+                     "two steps of this journey have the id '%.*s'", SHOWN(id->text));
         return;
     }
     j->names[j->name_count++] = (struct step_name){arena_slice(c->arena, id->text), step};
@@ -102,18 +103,20 @@ static void add_as(struct compile *c, struct journey_draft *j, struct node *bran
     struct node *as = get(branch, "as"), *event = get(branch, "event");
     if (!as) return;
     if (!event) {
-        report_node(c->d, as, "'as' names an awaited event: it goes with 'event' only");
+        report_wrong(c->d, as, "leave 'as' out", "'as' names an awaited event: it goes with 'event' only");
         return;
     }
     uint16_t type = schema_find(&c->set->schema, NAME_EVENT, event->text);
     for (uint32_t i = 0; i < j->as_count; i++) {
         if (!slice_eq(j->as[i].name, as->text)) continue;
         if (j->as[i].event != type)
-            report_node(c->d, as, "'%.*s' is the name of another awaited event already", SHOWN(as->text));
+            report_wrong(c->d, as, "give this event a name of its own",
+                         "'%.*s' is the name of another awaited event already", SHOWN(as->text));
         return;
     }
     if (word_in(as->text, "profile|context|e|trigger|now", NULL)) {
-        report_node(c->d, as, "'%.*s' means something else in expressions", SHOWN(as->text));
+        report_wrong(c->d, as, "take another name", "'%.*s' means something else in expressions",
+                     SHOWN(as->text));
         return;
     }
     struct as_name *more = ARENA_ARRAY(c->scratch, struct as_name, j->as_count + 1);
@@ -169,10 +172,12 @@ void collect_steps(struct compile *c, struct journey_draft *j, struct node *step
     count_list(&counting, steps, "");
     uint32_t count = counting.steps;
     if (count >= STEP_END) {
-        report_node(c->d, steps, "a journey has at most %d steps", STEP_END - 1);
+        report_wrong(c->d, steps, "let a second journey go on: `start: NAME`",
+                     "a journey has at most %d steps", STEP_END - 1);
         return;
     }
-    if (!count) report_node(c->d, steps, "a journey needs at least one step");
+    if (!count)
+        report_wrong(c->d, steps, "for example steps: [{wait: 1d}]", "a journey needs at least one step");
     j->drafts = ARENA_ARRAY(c->scratch, struct step_draft, count + 1);
     j->names = ARENA_ARRAY(c->scratch, struct step_name, count + 1);
     j->steps = ARENA_ARRAY(c->arena, struct step, count + 1);
@@ -190,7 +195,9 @@ static uint32_t positive(struct compile *c, struct node *map, const char *key)
 {
     struct node *n = get(map, key);
     int64_t seconds = get_seconds(map, key, 0);
-    if (n && seconds <= 0) report_node(c->d, n, "'%s' must be longer than nothing", key);
+    if (n && seconds <= 0)
+        report_wrong(c->d, n, "write a duration such as 30m, or leave it out",
+                     "'%s' must be longer than nothing", key);
     return seconds > 0 ? (uint32_t)seconds : 0;
 }
 
@@ -210,7 +217,8 @@ static void check_wait_keys(struct compile *c, struct node *n, const char *word)
     for (uint32_t i = 0; i < 4; i++) {
         struct node *value = get(n, goes_with[i][0]);
         if (value && strcmp(word, goes_with[i][1]) != 0)
-            report_node(c->d, value, "'%s' goes with '%s' only", goes_with[i][0], goes_with[i][1]);
+            report_wrong(c->d, value, "leave it out", "'%s' goes with '%s' only", goes_with[i][0],
+                         goes_with[i][1]);
     }
 }
 
@@ -221,7 +229,8 @@ static const char *wait_word(struct compile *c, struct node *n)
     for (uint32_t i = 0; i < 5; i++) {
         if (!has(n, words[i])) continue;
         if (found) {
-            report_node(c->d, n, "a wait is either '%s' or '%s'", found, words[i]);
+            report_wrong(c->d, n, "keep one of them, or write two waits", "a wait is either '%s' or '%s'",
+                         found, words[i]);
             return NULL;
         }
         found = words[i];
@@ -281,13 +290,18 @@ static bool read_branch(struct compile *c, struct journey_draft *j, struct node 
     if (n->bad) return false;
     for (uint32_t i = 0; i < 3; i++) {
         if (!has(n, words[i])) continue;
-        if (word) report_node(c->d, n, "a branch waits either for '%s' or for '%s'", word, words[i]);
+        if (word)
+            report_wrong(c->d, n, "write one branch for each below 'any'",
+                         "a branch waits either for '%s' or for '%s'", word, words[i]);
         word = words[i];
     }
-    if (!word) report_node(c->d, n, "wait_for does not say what it waits for: event, segment, when or any");
+    if (!word)
+        report_wrong(c->d, n, "for example {event: NAME, timeout: 1d}",
+                     "wait_for does not say what it waits for: event, segment, when or any");
     if (n->bad || !read_match(c, j, n, word, m)) return false;
     struct node *where = get(n, "where");
-    if (where && m->kind != MATCH_EVENT) report_node(c->d, where, "'where' goes with 'event' only");
+    if (where && m->kind != MATCH_EVENT)
+        report_wrong(c->d, where, "put the condition into 'when'", "'where' goes with 'event' only");
     m->as = arena_slice(c->arena, get_text(n, "as"));
     m->then = enter(get(n, "then"), next);
     return true;
@@ -300,8 +314,11 @@ static void read_wait_for(struct compile *c, struct journey_draft *j, struct nod
     uint32_t count = has(n, "any") ? item_count(any) : 1;
     struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
     if (any && (has(n, "event") || has(n, "segment") || has(n, "when") || has(n, "then")))
-        report_node(c->d, any, "'any' holds all branches: what stands beside it belongs inside");
-    if (any && !count) report_node(c->d, any, "'any' needs at least one branch");
+        report_wrong(c->d, any, "make it an item of 'any'",
+                     "'any' holds all branches: what stands beside it belongs inside");
+    if (any && !count)
+        report_wrong(c->d, any, "for example any: [{event: NAME, then: [end]}]",
+                     "'any' needs at least one branch");
     for (uint32_t i = 0; i < count && !n->bad; i++) {
         bool read = read_branch(c, j, any ? item(any, i) : n, &list[out->wait_for.count], out->next);
         out->wait_for.count = (uint16_t)(out->wait_for.count + read);
@@ -310,7 +327,8 @@ static void read_wait_for(struct compile *c, struct journey_draft *j, struct nod
     out->wait_for.timeout_s = positive(c, n, "timeout");
     out->wait_for.otherwise = enter(otherwise, out->next);
     if (otherwise && !has(n, "timeout"))
-        report_node(c->d, otherwise, "'else' is for the timeout, and there is none");
+        report_wrong(c->d, otherwise, "add 'timeout: 1d', or put these steps behind wait_for",
+                     "'else' is for the timeout, and there is none");
 }
 
 /* ---- branches ------------------------------------------------------------------------------------ */
@@ -320,7 +338,8 @@ static void read_if(struct compile *c, struct journey_draft *j, struct node *ste
     out->branch.condition = expression(c, here(j), get(step, "if"), WANT_BOOL);
     out->branch.then = enter(get(step, "then"), out->next);
     out->branch.otherwise = enter(get(step, "else"), out->next);
-    if (!has(step, "then") && !has(step, "else")) report_node(c->d, step, "'if' needs 'then' or 'else'");
+    if (!has(step, "then") && !has(step, "else"))
+        report_wrong(c->d, step, "add `then:` with the steps for true", "'if' needs 'then' or 'else'");
 }
 
 static void read_switch(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
@@ -346,7 +365,8 @@ static void check_paths(struct compile *c, struct node *shares, struct node *pat
     for (uint32_t i = 0; paths && i < paths->count; i++) {
         struct node *key = node_key(paths, i);
         if (node_find(shares, (const char *)key->text.p)) continue;
-        report_node(c->d, key, "'split' gives no share to the path '%.*s'", SHOWN(key->text));
+        report_wrong(c->d, key, "name it in 'split' with its share, or leave the path out",
+                     "'split' gives no share to the path '%.*s'", SHOWN(key->text));
     }
 }
 
@@ -367,11 +387,11 @@ static void read_split(struct compile *c, struct node *step, struct step *out)
         to[i] = enter(list, out->next);
     }
     if (whole && sum > 1000000)
-        report_node(c->d, shares, "the shares add up to %u.%02u%%, more than 100%%", sum / 10000,
-                    sum % 10000 / 100);
+        report_wrong(c->d, shares, "change the shares so that they add up to 100%",
+                     "the shares add up to %u.%02u%%, more than 100%%", sum / 10000, sum % 10000 / 100);
     else if (whole && sum < 1000000)
-        report_node(c->d, shares, "the shares add up to %u.%02u%%, not 100%%", sum / 10000,
-                    sum % 10000 / 100);
+        report_wrong(c->d, shares, "change the shares so that they add up to 100%",
+                     "the shares add up to %u.%02u%%, not 100%%", sum / 10000, sum % 10000 / 100);
     check_paths(c, shares, paths);
     out->split.count = (uint16_t)shares->count;
     out->split.names = names;
@@ -392,7 +412,8 @@ static void read_options(struct compile *c, struct node *list, struct step *out)
         options[i].channel = name_id(c, REG_CHANNEL, map ? get(n, "channel") : n);
         options[i].wait_s = map ? positive(c, n, "wait") : 0;
     }
-    if (!count && list && !list->bad) report_node(c->d, list, "at least one channel is needed");
+    if (!count && list && !list->bad)
+        report_wrong(c->d, list, "name a channel of `channels:`", "at least one channel is needed");
     out->send.options = options;
     out->send.option_count = (uint16_t)count;
 }
@@ -403,7 +424,9 @@ static const char *route_of(struct compile *c, struct node *n)
     const char *found = NULL;
     for (uint32_t i = 0; i < 4; i++) {
         if (!has(n, words[i])) continue;
-        if (found) report_node(c->d, n, "a message goes either by '%s' or by '%s'", found, words[i]);
+        if (found)
+            report_wrong(c->d, n, "keep one of them", "a message goes either by '%s' or by '%s'", found,
+                         words[i]);
         found = words[i];
     }
     if (!found) {
@@ -419,8 +442,9 @@ static void check_parts(struct compile *c, struct node *name, const struct step 
     for (uint16_t i = 0; t && i < out->send.option_count; i++) {
         uint16_t channel = out->send.options[i].channel;
         if (channel == ID_NONE || template_has_part(t, channel)) continue;
-        report_node(c->d, name, "template '%.*s' says nothing for channel '%.*s'", SHOWN(name->text),
-                    SHOWN(c->set->journeys.channels[channel].name));
+        report_wrong(c->d, name, "add a part for this channel to the template, or send by another channel",
+                     "template '%.*s' says nothing for channel '%.*s'", SHOWN(name->text),
+                     SHOWN(c->set->journeys.channels[channel].name));
         return;
     }
 }
@@ -437,7 +461,9 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
     read_options(c, get(n, route), out);
     out->send.cascade_until =
         (uint8_t)get_word(n, "until", "sent|delivered|opened|clicked|replied", SEND_CLICKED);
-    if (until && !out->send.cascade) report_node(c->d, until, "'until' goes with 'cascade' only");
+    if (until && !out->send.cascade)
+        report_wrong(c->d, until, "leave it out, or turn 'channel' into 'cascade'",
+                     "'until' goes with 'cascade' only");
     out->send.template_name = arena_slice(c->arena, template ? template->text : (struct slice){0});
     out->send.template = template_of(c, j, template);
     check_parts(c, template, out);
@@ -460,8 +486,8 @@ static const struct program *read_due(struct compile *c, struct journey_draft *j
     if (due->text.n && due->text.p[0] == '=')
         return expression_part(c, here(j), due, 1, slice_of(due->text.p + 1, due->text.n - 1), WANT_TIME);
     if (!parse_duration(due->text, &seconds) || seconds > SECONDS_MAX) {
-        report_node(c->d, due,
-                    "'due': expected a duration such as 3d, or = and an expression that gives a time");
+        report_wrong(c->d, due, "due: 3d, or due: =now + days(3)",
+                     "'due': expected a duration such as 3d, or = and an expression that gives a time");
         return NULL;
     }
     const char *text = arena_printf(c->scratch, "now + duration(\"%llds\")", (long long)seconds);
@@ -501,7 +527,8 @@ static void read_audience(struct compile *c, struct node *n, struct step *out)
     if (!n) return;
     struct node *add = get(n, "add"), *remove = get(n, "remove"), *name = add ? add : remove;
     if (!name || (add && remove)) {
-        report_node(c->d, n, "'audience' is either 'add' or 'remove'");
+        report_wrong(c->d, n, "for example audience: {add: NAME}; two steps do both",
+                     "'audience' is either 'add' or 'remove'");
         return;
     }
     struct node *channel = get(n, "channel");
@@ -538,7 +565,8 @@ static void read_set(struct compile *c, struct journey_draft *j, struct node *ma
         const struct field *f = &out->set.fields[i];
         if (ids[i] == ID_NONE || f->program || f->text || node_value(map, i)->bad) continue;
         if (!fits_type(f->literal, c->set->schema.attributes[ids[i]].type))
-            report_node(c->d, node_value(map, i), "the attribute '%.*s' holds another type", SHOWN(f->name));
+            report_wrong(c->d, node_value(map, i), "write a value of the type that `attributes:` declares",
+                         "the attribute '%.*s' holds another type", SHOWN(f->name));
     }
 }
 
@@ -547,9 +575,11 @@ static void read_control(struct compile *c, struct node *n, const char *word, st
     out->control.journey = ID_NONE;
     if (!n) return;
     struct node *name = n->kind == NODE_SCALAR ? n : get(n, "journey");
-    if (!name && !has(n, "lane") && !has(n, "journey")) report_node(c->d, n, "'%s' names a journey", word);
+    if (!name && !has(n, "lane") && !has(n, "journey"))
+        report_wrong(c->d, n, "for example `stop: NAME`", "'%s' names a journey", word);
     out->control.journey = name_id(c, REG_JOURNEY, name);
-    if (strcmp(word, "pause") == 0 && !has(n, "for")) report_node(c->d, n, "'pause' needs 'for': how long");
+    if (strcmp(word, "pause") == 0 && !has(n, "for"))
+        report_wrong(c->d, n, "for example pause: {journey: NAME, for: 3d}", "'pause' needs 'for': how long");
     if (n->kind != NODE_MAPPING) return;
     out->control.lane = arena_slice(c->arena, get_text(n, "lane"));
     out->control.for_s = positive(c, n, "for");
@@ -580,7 +610,7 @@ static void read_goto(struct compile *c, struct journey_draft *j, struct node *n
     }
     report_node(c->d, name, "no step of this journey has the id '%.*s'", SHOWN(name->text));
     const char *near = nearest_word(name->text, words, j->name_count, &c->d->arena);
-    if (near) report_fix(c->d, "%s", near);
+    report_fix(c->d, "%s", near ? near : "give the step to go on at `id: NAME`");
 }
 
 /* ---- one step --------------------------------------------------------------------------------------------- */

@@ -470,9 +470,19 @@ const struct block definition_block = {"a definition file", definition_keys};
 const char *scalar_expected(enum scalar_kind kind)
 {
     static const char *const expected[] = {
-#define X(name, text) text,
+#define X(name, text, example) text,
         SCALARS(X)
 #undef X
     };
     return expected[kind];
+}
+
+const char *scalar_example(enum scalar_kind kind)
+{
+    static const char *const examples[] = {
+#define X(name, text, example) example,
+        SCALARS(X)
+#undef X
+    };
+    return examples[kind];
 }

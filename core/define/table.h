@@ -7,31 +7,31 @@
 
 #include "core/define/yaml.h"
 
-/* X(name, what a message says was expected) */
+/* X(name, what a message says was expected, an example) */
 #define SCALARS(X)                                                                                           \
-    X(NONE, "")                                                                                              \
-    X(TEXT, "a text")                                                                                        \
-    X(NAME, "a name")                                                                                        \
-    X(BOOL, "true or false")                                                                                 \
-    X(COUNT, "a whole number, zero or more")                                                                 \
-    X(INTEGER, "a whole number")                                                                             \
-    X(NUMBER, "a number")                                                                                    \
-    X(PERCENT, "a percentage such as 5% or 0.5%, at most 100%")                                              \
-    X(DURATION, "a duration such as 90s, 30m, 2h, 7d or 1d12h30m")                                           \
-    X(LIFETIME, "a duration such as 90d, or never")                                                          \
-    X(OFFSET, "a duration such as 3d, or -3d for before")                                                    \
-    X(CLOCK, "a clock time such as \"10:00\"")                                                               \
-    X(HOURS, "hours such as \"21:00-09:00\"")                                                                \
-    X(DATE, "a date such as 2026-12-31")                                                                     \
-    X(RANGE, "a range such as 500..50000")                                                                   \
-    X(RATE, "a rate such as 3 per 7d")                                                                       \
-    X(EXPRESSION, "an expression")                                                                           \
-    X(VALUE, "a value, or = and an expression")                                                              \
-    X(WORD, "one of")                                                                                        \
-    X(NOTHING, "nothing")
+    X(NONE, "", "")                                                                                          \
+    X(TEXT, "a text", "Hello")                                                                               \
+    X(NAME, "a name", "cart")                                                                                \
+    X(BOOL, "true or false", "true")                                                                         \
+    X(COUNT, "a whole number, zero or more", "50")                                                           \
+    X(INTEGER, "a whole number", "50")                                                                       \
+    X(NUMBER, "a number", "0.5")                                                                             \
+    X(PERCENT, "a percentage such as 5% or 0.5%, at most 100%", "5%")                                        \
+    X(DURATION, "a duration such as 90s, 30m, 2h, 7d or 1d12h30m", "30m")                                    \
+    X(LIFETIME, "a duration such as 90d, or never", "90d")                                                   \
+    X(OFFSET, "a duration such as 3d, or -3d for before", "-3d")                                             \
+    X(CLOCK, "a clock time such as \"10:00\"", "\"10:00\"")                                                  \
+    X(HOURS, "hours such as \"21:00-09:00\"", "\"21:00-09:00\"")                                             \
+    X(DATE, "a date such as 2026-12-31", "2026-12-31")                                                       \
+    X(RANGE, "a range such as 500..50000", "500..50000")                                                     \
+    X(RATE, "a rate such as 3 per 7d", "3 per 7d")                                                           \
+    X(EXPRESSION, "an expression", "count(\"page\") > 0")                                                    \
+    X(VALUE, "a value, or = and an expression", "50")                                                        \
+    X(WORD, "one of", "")                                                                                    \
+    X(NOTHING, "nothing", "")
 
 enum scalar_kind {
-#define X(name, text) SCALAR_##name,
+#define X(name, text, example) SCALAR_##name,
     SCALARS(X)
 #undef X
 };
@@ -61,6 +61,7 @@ struct block {
 extern const struct block definition_block; /* the root of every file */
 extern const struct block step_block;       /* one step of a journey */
 const char *scalar_expected(enum scalar_kind kind);
+const char *scalar_example(enum scalar_kind kind); /* empty: there is none */
 
 /* Does the tree have the shape? Reports everything that is wrong, marks those nodes bad.
  * for_running: also refuses what only `check` takes yet. */

@@ -40,6 +40,7 @@ static struct node *text_node(struct compile *c, struct node *n)
     const struct source_file *file = text_file(c, n);
     if (!file) {
         report_warning(c->d, n, "there is no file '%.*s' here: its receiver must know it", SHOWN(n->text));
+        report_fix(c->d, "put the file beside this one, or name it from the top of the directory");
         return n;
     }
     struct node *whole = ARENA_NEW(c->scratch, struct node);
@@ -115,7 +116,7 @@ static void warn_unknown(struct compile *c, struct node *name)
     for (uint32_t i = 0; i < all->count; i++) words[i] = (const char *)node_key(all, i)->text.p;
     const char *near = nearest_word(name->text, words, all->count, &c->d->arena);
     report_warning(c->d, name, "no template '%.*s' here: its receiver must know it", SHOWN(name->text));
-    if (near) report_fix(c->d, "%s", near);
+    report_fix(c->d, "%s", near ? near : "declare it under `templates:`");
 }
 
 const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name)

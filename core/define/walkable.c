@@ -66,7 +66,8 @@ static void check_reached(struct compile *c, struct journey_draft *j)
     reach(j->journey, j->journey->first, reached, c->scratch);
     for (uint16_t i = 0; i < j->step_count; i++) {
         if (reached[i]) continue;
-        report_node(c->d, j->drafts[i].node, "unreachable step: no path leads here");
+        report_wrong(c->d, j->drafts[i].node, "remove it, or let a `goto` or a branch lead to it",
+                     "unreachable step: no path leads here");
         reach(j->journey, i, reached, c->scratch);
     }
 }

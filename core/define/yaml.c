@@ -58,18 +58,21 @@ static const char TAG_REASON[] = "this starts with '!', which YAML takes for a t
 /* Does it look like an expression that needs quotes? */
 static void quote_hint(struct parse *p, struct slice value)
 {
-    if (!value.n) return;
-    if (strchr("!\"'[&*%@`", value.p[0]))
+    if (value.n && strchr("!\"'[&*%@`", value.p[0]))
         report_fix(
             p->d,
             "an expression that starts with %c must be quoted for YAML's sake: put it between single quotes",
             value.p[0]);
-    else if (value.p[0] == '{')
+    else if (value.n && value.p[0] == '{')
         report_fix(p->d, "inside { } an expression that holds ', ', ': ' or a bracket must be quoted: put it "
                          "between single quotes");
     else if (find(value, 0, ": ") >= 0)
         report_fix(p->d,
                    "a text that holds ': ' must be quoted for YAML's sake: put it between single quotes");
+    else
+        report_fix(p->d,
+                   "indent with spaces, close every bracket and quote, and put texts with signs of YAML "
+                   "between single quotes");
 }
 
 static void parser_failed(struct parse *p)
@@ -193,13 +196,14 @@ static void check_keys(struct parse *p, struct node *map)
     for (uint32_t i = 0; i < map->count; i++) {
         struct node *key = node_key(map, i);
         if (key->kind != NODE_SCALAR) {
-            report_node(p->d, key, "a key must be a plain text");
+            report_wrong(p->d, key, "write `name: value`", "a key must be a plain text");
             continue;
         }
         for (uint32_t j = 0; j < i; j++) {
             if (!slice_eq(key->text, node_key(map, j)->text)) continue;
-            report_node(p->d, key, "duplicate key '%.*s': it stands in line %u already", SHOWN(key->text),
-                        line_of(p->file, node_key(map, j)->at));
+            report_wrong(p->d, key, "keep one of them, or give this one another name",
+                         "duplicate key '%.*s': it stands in line %u already", SHOWN(key->text),
+                         line_of(p->file, node_key(map, j)->at));
             node_value(map, i)->bad = true;
             break;
         }

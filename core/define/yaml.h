@@ -52,6 +52,12 @@ void report_fix(struct diagnostics *d, const char *format, ...) __attribute__((f
         report_at(d, SEVERITY_ERROR, (node)->file, (node)->at, (node)->end - (node)->at, __VA_ARGS__);       \
         (node)->bad = true;                                                                                  \
     } while (0)
+/* The same with what to do about it. */
+#define report_wrong(d, node, fix, ...)                                                                      \
+    do {                                                                                                     \
+        report_node(d, node, __VA_ARGS__);                                                                   \
+        report_fix(d, "%s", fix);                                                                            \
+    } while (0)
 #define report_warning(d, node, ...)                                                                         \
     report_at(d, SEVERITY_WARNING, (node)->file, (node)->at, (node)->end - (node)->at, __VA_ARGS__)
 void diagnostics_sort(struct diagnostics *d); /* by file, line, column; repeats leave */

@@ -35,6 +35,26 @@ void check_warn(struct checker *c, const struct tree *at, const char *fix, const
     if (!c->scope->conformance) expr_error_add(c->pool->arena, c->errors, e);
 }
 
+/* Where a definition file gives such a name. */
+static const char *where_declared(enum expr_space space)
+{
+    switch (space) {
+    case SPACE_ATTRIBUTE: return "declare it under `attributes:`";
+    case SPACE_EVENT: return "declare it under `events:`";
+    case SPACE_PROPERTY: return "declare it under the `properties:` of its event";
+    case SPACE_SEGMENT: return "declare it under `segments:`";
+    case SPACE_LIST: return "declare it under `lists:`";
+    case SPACE_CHANNEL: return "declare it under `channels:`";
+    case SPACE_JOURNEY: return "declare it under `journeys:`";
+    case SPACE_STEP: return "give that send of this journey an `id:`";
+    case SPACE_LANE: return "name it in the `lane:` of a journey";
+    case SPACE_COLLECTION: return "declare it under `collections:`";
+    case SPACE_CATALOG: return "declare it under `catalogs:`";
+    case SPACE_VALUE: return "declare it under `values:`";
+    default: return "names begin with profile., e., trigger. or context.; texts stand in quotes";
+    }
+}
+
 const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
                                     uint32_t within, struct slice name)
 {
@@ -42,7 +62,7 @@ const struct node *check_undeclared(struct checker *c, const struct tree *at, en
     if (c->scope->nearest) near = c->scope->nearest(c->scope->self, space, within, name);
     const char *fix =
         near.n ? arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p)
-               : NULL;
+               : where_declared(space);
     return check_fail(c, at, fix, "undeclared reference to '%.*s'", (int)name.n, (const char *)name.p);
 }
 
@@ -81,7 +101,9 @@ static const struct node *no_overload(struct checker *c, const struct tree *t, c
     for (uint32_t i = 0; i < n; i++)
         if (args[i]->type->kind == TYPE_ERROR) return args[i];
     bool null = n == 2 && (args[0]->type->kind == TYPE_NULL || args[1]->type->kind == TYPE_NULL);
-    return check_fail(c, t, null ? "absent is not null: use has()" : NULL,
+    return check_fail(c, t,
+                      null ? "absent is not null: use has()"
+                           : "values of one kind go together: a text stands in quotes, a number does not",
                       "found no matching overload for '%.*s' applied to '(%s)'", (int)t->name.n,
                       (const char *)t->name.p, types_text(c, args, n));
 }
@@ -112,7 +134,8 @@ static void adapt(struct checker *c, const struct node **args, uint32_t n)
 static const struct node *need_bool(struct checker *c, const struct tree *t, const struct node *n)
 {
     if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
-    return check_fail(c, t, NULL, "expected type 'bool' but found '%s'", type_text(c->pool->arena, n->type));
+    return check_fail(c, t, "compare it with something, such as > 0", "expected type 'bool' but found '%s'",
+                      type_text(c->pool->arena, n->type));
 }
 
 static const struct node *check_logic(struct checker *c, const struct tree *t, enum op op)

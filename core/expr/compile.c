@@ -31,6 +31,9 @@ const struct program *expr_compile(struct expr_pool *pool, const struct expr_sco
                                    enum expr_want want, struct expr_errors *errors)
 {
     static const char *const names[] = {"bool", "number", "string", "date or timestamp", "value"};
+    static const char *const fixes[] = {"compare it with something, such as > 0", "int(...) or double(...)",
+                                        "string(...)", "a date attribute, last(...), or timestamp(...)",
+                                        NULL};
     uint32_t before = count_errors(errors);
     text = arena_slice(pool->arena, text); /* names in nodes point into it */
     struct tree *t = expr_parse(pool->arena, text, errors);
@@ -39,7 +42,7 @@ const struct program *expr_compile(struct expr_pool *pool, const struct expr_sco
     const struct node *root = check(&c, t);
     struct tree whole = {.at = 0, .length = text.n};
     if (count_errors(errors) == before && !wanted(root->type, want))
-        check_fail(&c, &whole, NULL, "expected a %s but found '%s'", names[want],
+        check_fail(&c, &whole, fixes[want], "expected a %s but found '%s'", names[want],
                    type_text(pool->arena, root->type));
     if (count_errors(errors) != before) return NULL;
     const char *reason;

@@ -109,10 +109,13 @@ static const struct node *check_entry_field(struct checker *c, const struct tree
     return check_leaf(c, like, type_declared(s.type));
 }
 
+static const char NO_EVENT_FIX[] = "an event is asked about by count(\"NAME\", ..., e.x > 1) and its kin";
+
 static const struct node *check_event_field(struct checker *c, const struct tree *t, bool probe)
 {
     if (c->in_entry) return check_entry_field(c, t, probe);
-    if (c->event == ID_NONE && !c->any_event) return check_fail(c, t, NULL, "there is no event at hand here");
+    if (c->event == ID_NONE && !c->any_event)
+        return check_fail(c, t, NO_EVENT_FIX, "there is no event at hand here");
     return check_property(c, t, SCOPE_EVENT, c->event, probe);
 }
 
@@ -121,7 +124,8 @@ static const struct node *check_context(struct checker *c, const struct tree *t,
     struct slice path;
     dotted(t, c->pool->arena, &path);
     if (c->in_entry) return check_fail(c, t, NULL, "history does not hold an event's context");
-    if (c->event == ID_NONE && !c->any_event) return check_fail(c, t, NULL, "there is no event at hand here");
+    if (c->event == ID_NONE && !c->any_event)
+        return check_fail(c, t, NO_EVENT_FIX, "there is no event at hand here");
     struct slice inner = slice_of(path.p + sizeof "context", path.n - sizeof "context");
     struct node like = {
         .op = OP_CONTEXT, .a = probe ? SMALL_PROBE : 0, .b = SCOPE_EVENT, .value = value_string(inner)};

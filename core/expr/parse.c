@@ -53,7 +53,11 @@ static void fail(struct parser *p, uint32_t at, uint32_t length, const char *rea
 {
     if (!p->quiet)
         expr_error_add(p->arena, p->errors,
-                       (struct expr_error){.at = at, .length = length, .reason = reason});
+                       (struct expr_error){.at = at,
+                                           .length = length,
+                                           .reason = reason,
+                                           .fix = "every ( [ { and quote needs its end, and an operator a "
+                                                  "value on both sides"});
     p->quiet = true;
 }
 

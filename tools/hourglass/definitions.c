@@ -13,12 +13,16 @@
 
 /* ---- reading and checking ---------------------------------------------------------------------- */
 
-/* `look`: also what this version reads and does not run yet, with a warning. */
+/* `look`: also what this version reads and does not run yet, with a warning. A file that cannot be read does not hide
+ * the mistakes of the others. */
 static struct defset *compile(const char *dir, struct diagnostics *d, uint32_t *files, bool look)
 {
     struct source_file *sources = sources_read(dir, files, d);
-    if (!sources || d->errors) return NULL;
-    return (look ? defset_check : defset_compile)(sources, *files, NULL, NULL, d);
+    if (!sources) return NULL;
+    struct defset *set = (look ? defset_check : defset_compile)(sources, *files, NULL, NULL, d);
+    if (!d->errors) return set;
+    defset_free(set);
+    return NULL;
 }
 
 static void show_diagnostics(const struct diagnostics *d)

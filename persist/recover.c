@@ -311,7 +311,7 @@ static bool check_threads(struct replay *r, const struct log_reader *logs, uint3
         mask |= logs[i].header.shard_mask;
         records += logs[i].records;
     }
-    if (records == 0 || mask == UINT64_MAX) return true;
+    if (records == 0 || mask == UINT64_MAX >> (64 - LOGICAL_SHARDS)) return true;
     return refuse(r, "log", "the log of a whole thread of epoch %u is missing; restore a backup",
                   logs[0].names[0].epoch);
 }

@@ -15,7 +15,7 @@ _Noreturn void check_failed(const char *what, const char *file, int line);
         if (unlikely(!(cond))) check_failed(#cond, __FILE__, __LINE__);                                      \
     } while (0)
 
-#if defined(HG_TINY) || !defined(NDEBUG)
+#if defined(HG_TINY) || defined(HG_SIM) || !defined(NDEBUG)
 #define DCHECK(cond) CHECK(cond)
 #else
 #define DCHECK(cond) ((void)sizeof(!(cond)))

@@ -5,6 +5,7 @@
 #define HG_BASE_HASH_H
 
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 
 struct key {
     uint64_t hi, lo;
@@ -33,7 +34,7 @@ uint64_t hash64(const struct hash_secret *secret, const void *p, size_t n);
 struct key hash128_plain(const void *p, size_t n);
 uint64_t hash64_plain(const void *p, size_t n);
 /* The logical shard of a key: 0..LOGICAL_SHARDS-1. */
-static inline uint32_t key_shard(struct key k) { return (uint32_t)(k.hi >> 58); }
+static inline uint32_t key_shard(struct key k) { return (uint32_t)(k.hi >> 58) % LOGICAL_SHARDS; }
 
 uint32_t crc32c(uint32_t crc, const void *p,
                 size_t n); /* of what came before and these bytes; begin with 0 */

@@ -1,10 +1,10 @@
 /* limits.h - how many of everything, and why. The same numbers for writer and reader.
- * The tiny build makes them small, so that wrap-around, splitting and refusal happen on every run. */
+ * The tiny build makes them small, so that wrap-around, splitting and refusal happen on every run; the simulator's build
+ * makes a node small enough to be started, killed and recovered in a few milliseconds. */
 #ifndef HG_BASE_LIMITS_H
 #define HG_BASE_LIMITS_H
 
 enum {
-    LOGICAL_SHARDS = 64,        /* fixed when a data directory is made; threads host them */
     BATCH_EVENTS = 64,          /* one pipeline turn; its scratch stays in the caches */
     PREFETCH_GROUP = 16,        /* about what a core keeps outstanding */
     EVENT_BYTES_MAX = 32 << 10, /* a Segment message is at most 32 KB */
@@ -28,14 +28,23 @@ enum {
     INSTANT_STEPS_MAX = 64,      /* steps one wake-up may take before it yields a second */
     REJECTS_KEPT = 256,          /* last rejects per shard */
     DEDUP_HOURS = 24,            /* the durable window for messages without a usable time */
-#ifdef HG_TINY
+#ifdef HG_SIM
+    LOGICAL_SHARDS = 8,
+    BLOCK_ROWS = 64,
+    HISTORY_CAP_DEFAULT = 256,
+    DEDUP_ENTRIES_MAX = 1 << 14,
+    INDEX_SEGMENT_BUCKETS = 4,
+    PROFILES_PER_SHARD_MAX = 1 << 16,
+#elif defined(HG_TINY)
+    LOGICAL_SHARDS = 64,
     BLOCK_ROWS = 64,
     HISTORY_CAP_DEFAULT = 8,
     DEDUP_ENTRIES_MAX = 64,
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
 #else
-    BLOCK_ROWS = 4096, /* a column block, a membership page, a scan step */
+    LOGICAL_SHARDS = 64, /* fixed when a data directory is made; threads host them */
+    BLOCK_ROWS = 4096,   /* a column block, a membership page, a scan step */
     HISTORY_CAP_DEFAULT = 256,
     DEDUP_ENTRIES_MAX = 1 << 20,
     INDEX_SEGMENT_BUCKETS = 64,
@@ -44,7 +53,7 @@ enum {
 };
 
 /* Address space, not memory: what a shard may ever grow to. */
-#ifdef HG_TINY
+#if defined(HG_TINY) || defined(HG_SIM)
 #define HEAP_BYTES_MAX (256ull << 20)
 #else
 #define HEAP_BYTES_MAX (8ull << 30)

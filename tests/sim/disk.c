@@ -1,17 +1,19 @@
 #include "tests/sim/disk.h"
 #include "core/base/hash.h"
+#include "tests/sim/pages.h"
 #include "tests/sim/world.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SECTOR = 512, NAMES_MAX = 4096, HANDLES_MAX = 512, PATH_BYTES = 80, GROW_BYTES = 64 << 10 };
+enum { NAMES_MAX = 1024, HANDLES_MAX = 512, PATH_BYTES = 80 };
 
 struct inode {
-    uint8_t *cache, *platter;
-    uint8_t *dirty; /* by sector: written since the last sync */
-    uint64_t size, durable_size, capacity;
+    struct pages cache, platter;
+    uint8_t *dirty; /* by page, a bit for every sector: written since the last sync */
+    uint32_t dirty_count;
+    uint64_t size, durable_size;
     uint64_t truncated; /* lowest length it was cut to since the last sync; UINT64_MAX: none */
     bool any_dirty;
 };
@@ -65,32 +67,49 @@ static struct fake *fake(struct disk *d) { return (struct fake *)d; }
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
-static void grow(struct inode *f, uint64_t size)
+static uint32_t page_count(uint64_t size) { return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES); }
+
+static void mark_dirty(struct inode *f, uint64_t at, size_t n)
 {
-    if (size <= f->capacity) return;
-    uint64_t to = (size + size / 4 + GROW_BYTES) & ~(uint64_t)(GROW_BYTES - 1);
-    f->cache = realloc(f->cache, to);
-    f->platter = realloc(f->platter, to);
-    f->dirty = realloc(f->dirty, to / SECTOR);
-    CHECK(f->cache && f->platter && f->dirty);
-    memset(f->cache + f->capacity, 0, to - f->capacity);
-    memset(f->platter + f->capacity, 0, to - f->capacity);
-    memset(f->dirty + f->capacity / SECTOR, 0, (to - f->capacity) / SECTOR);
-    f->capacity = to;
+    uint32_t count = page_count(at + n);
+    if (count > f->dirty_count) {
+        count += count / 4 + 16;
+        f->dirty = realloc(f->dirty, count);
+        CHECK(f->dirty != NULL);
+        memset(f->dirty + f->dirty_count, 0, count - f->dirty_count);
+        f->dirty_count = count;
+    }
+    for (uint64_t s = at / SECTOR; n && s <= (at + n - 1) / SECTOR; s++)
+        f->dirty[s / PAGE_SECTORS] |= (uint8_t)(1u << s % PAGE_SECTORS);
+    f->any_dirty = true;
+}
+
+static bool is_dirty(const struct inode *f, uint64_t sector)
+{
+    uint64_t page = sector / PAGE_SECTORS;
+    return f->any_dirty && page < f->dirty_count && f->dirty[page] >> sector % PAGE_SECTORS & 1;
+}
+
+/* Pages from `from` on, or what is left of the first: clean. */
+static void clean(struct inode *f, uint64_t from)
+{
+    uint64_t sector = (from + SECTOR - 1) / SECTOR, page = sector / PAGE_SECTORS;
+    if (page >= f->dirty_count) return;
+    f->dirty[page] &= (uint8_t)((1u << sector % PAGE_SECTORS) - 1);
+    memset(f->dirty + page + 1, 0, f->dirty_count - page - 1);
+    if (!from) f->any_dirty = false;
 }
 
 static void put_cache(struct inode *f, uint64_t at, const void *p, size_t n)
 {
-    grow(f, at + n);
-    memcpy(f->cache + at, p, n);
+    pages_write(&f->cache, at, p, n);
     if (at + n > f->size) f->size = at + n;
-    for (uint64_t s = at / SECTOR; n && s <= (at + n - 1) / SECTOR; s++) f->dirty[s] = 1;
-    f->any_dirty = true;
+    mark_dirty(f, at, n);
 }
 
 static void settle_truncation(struct inode *f)
 {
-    if (f->truncated < f->capacity) memset(f->platter + f->truncated, 0, f->capacity - f->truncated);
+    if (f->truncated != UINT64_MAX) pages_cut(&f->platter, f->truncated);
     f->truncated = UINT64_MAX;
 }
 
@@ -98,59 +117,80 @@ static void settle_truncation(struct inode *f)
 static void settle(struct inode *f)
 {
     settle_truncation(f);
-    for (uint64_t s = 0; f->any_dirty && s < (f->size + SECTOR - 1) / SECTOR; s++)
-        if (f->dirty[s]) memcpy(f->platter + s * SECTOR, f->cache + s * SECTOR, SECTOR);
-    if (f->any_dirty) memset(f->dirty, 0, f->capacity / SECTOR);
-    f->any_dirty = false;
+    for (uint32_t i = 0; f->any_dirty && i < f->dirty_count; i++)
+        pages_take(&f->platter, &f->cache, i, f->dirty[i]);
+    clean(f, 0);
     f->durable_size = f->size;
 }
 
-/* A failed sync: the kernel calls the pages clean, the platter has what it happens to have. */
-static void forget_dirty(struct inode *f)
+/* ---- what a power cut makes of a write that nobody was promised ------------------------------------ */
+
+struct fate {
+    uint32_t written, bad; /* percent of the sectors */
+    uint32_t left;         /* torn: so many sectors, in order, then none; UINT32_MAX: in any order */
+};
+
+static struct fate choose_fate(size_t n)
 {
-    if (f->any_dirty) memset(f->dirty, 0, f->capacity / SECTOR);
-    f->any_dirty = false;
+    uint32_t how = chance_below(10);
+    struct fate fate = {.written = how == 0 ? 0 : how < 3 ? 100 : chance_below(101), .left = UINT32_MAX};
+    if (how > 6) fate = (struct fate){.written = 100, .left = chance_below((uint32_t)(n / SECTOR) + 1)};
+    if (how && chance(25)) fate.bad = 20;
+    return fate;
 }
 
-static void garble(uint8_t *sector)
+static void garble(struct inode *f, uint64_t at)
 {
+    uint8_t sector[SECTOR];
     uint32_t from = chance(50) ? 0 : chance_below(SECTOR);
+    pages_read(&f->platter, at, sector, SECTOR);
     for (uint32_t i = from; i < SECTOR; i += 8) {
         uint64_t r = chance_u64();
         memcpy(sector + i, &r, SECTOR - i < 8 ? SECTOR - i : 8);
     }
+    pages_write(&f->platter, at, sector, SECTOR);
 }
 
-/* What the power cut made of a write that nobody was promised. */
+static void decide_sector(struct inode *f, uint64_t at, const uint8_t *p, struct fate *fate)
+{
+    if (!fate->left) return;
+    if (chance(fate->written)) pages_write(&f->platter, at, p, SECTOR);
+    if (fate->bad && chance(fate->bad)) garble(f, at);
+    if (fate->left != UINT32_MAX) fate->left--;
+}
+
 static void decide_sectors(struct inode *f, uint64_t at, const uint8_t *p, size_t n)
 {
-    uint32_t written = chance_below(101); /* of this write: from nothing to everything */
-    uint32_t bad = chance(30) ? 20 : 0;
-    for (size_t i = 0; i + SECTOR <= n; i += SECTOR) {
-        if (chance(written)) memcpy(f->platter + at + i, p + i, SECTOR);
-        if (bad && chance(bad)) garble(f->platter + at + i);
+    struct fate fate = choose_fate(n);
+    for (size_t i = 0; i + SECTOR <= n; i += SECTOR) decide_sector(f, at + i, p + i, &fate);
+}
+
+/* Of what lies in the cache only. */
+static void decide_dirty(struct inode *f, uint64_t size)
+{
+    uint8_t sector[SECTOR];
+    struct fate fate = choose_fate(size);
+    for (uint64_t s = 0; f->any_dirty && s < (size + SECTOR - 1) / SECTOR; s++) {
+        if (!is_dirty(f, s)) continue;
+        pages_read(&f->cache, s * SECTOR, sector, SECTOR);
+        decide_sector(f, s * SECTOR, sector, &fate);
     }
 }
 
 static void lose_cache(struct inode *f)
 {
     bool longer = f->size > f->durable_size, grown = longer && chance(50);
-    if (f->truncated != UINT64_MAX) {
-        bool cut = chance(50);
-        if (cut) {
-            f->durable_size = f->truncated < f->durable_size ? f->truncated : f->durable_size;
-            if (f->truncated < f->capacity) memset(f->platter + f->truncated, 0, f->capacity - f->truncated);
-        }
-        f->truncated = UINT64_MAX;
+    if (f->truncated != UINT64_MAX && chance(50)) {
+        f->durable_size = f->truncated < f->durable_size ? f->truncated : f->durable_size;
+        settle_truncation(f);
     }
+    f->truncated = UINT64_MAX;
     uint64_t size = grown ? f->size : f->durable_size;
-    uint64_t sectors = (size + SECTOR - 1) / SECTOR;
-    for (uint64_t s = 0; f->any_dirty && s < sectors; s++)
-        if (f->dirty[s]) decide_sectors(f, s * SECTOR, f->cache + s * SECTOR, SECTOR);
-    forget_dirty(f);
+    decide_dirty(f, size);
+    clean(f, 0);
     f->size = f->durable_size = size;
-    if (size < f->capacity) memset(f->platter + size, 0, f->capacity - size);
-    if (f->capacity) memcpy(f->cache, f->platter, f->capacity);
+    pages_cut(&f->platter, size);
+    pages_copy(&f->cache, &f->platter);
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */
@@ -175,6 +215,12 @@ static void drop(struct names *n, const char *path)
 {
     struct name *there = find(n, path);
     if (there) memmove(there, there + 1, (size_t)(&n->list[--n->count] - there) * sizeof *there);
+}
+
+static void copy_names(struct names *to, const struct names *from)
+{
+    memcpy(to->list, from->list, from->count * sizeof *from->list);
+    to->count = from->count;
 }
 
 static void apply(struct names *n, const struct change *c)
@@ -248,7 +294,7 @@ static void lose_names(struct fake *f)
             i++;
         }
     }
-    f->seen = f->durable;
+    copy_names(&f->seen, &f->durable);
 }
 
 /* ---- faults and time ------------------------------------------------------------------------------ */
@@ -322,13 +368,12 @@ static int64_t fake_read(struct disk *d, int file, uint64_t offset, void *p, siz
     struct inode *i = inode_of(d, file);
     if (offset >= i->size) return 0;
     if (n > i->size - offset) n = i->size - offset;
-    memcpy(p, i->cache + offset, n);
+    pages_read(&i->cache, offset, p, n);
     if (!fake(d)->handles[file].direct) return (int64_t)n;
-    for (uint64_t s = offset / SECTOR; n && s <= (offset + n - 1) / SECTOR;
-         s++) { /* below clean pages: the platter */
+    for (uint64_t s = offset / SECTOR; n && s <= (offset + n - 1) / SECTOR; s++) {
         uint64_t from = s * SECTOR < offset ? offset : s * SECTOR, to = (s + 1) * SECTOR;
         if (to > offset + n) to = offset + n;
-        if (!i->dirty[s]) memcpy((uint8_t *)p + (from - offset), i->platter + from, to - from);
+        if (!is_dirty(i, s)) pages_read(&i->platter, from, (uint8_t *)p + (from - offset), to - from);
     }
     return (int64_t)n;
 }
@@ -358,10 +403,9 @@ static int fake_sync(struct disk *d, int file)
         settle(i);
         return 0;
     }
-    for (uint64_t s = 0; s < (i->size + SECTOR - 1) / SECTOR; s++)
-        if (i->dirty[s]) decide_sectors(i, s * SECTOR, i->cache + s * SECTOR, SECTOR);
+    decide_dirty(i, i->size);
     if (chance(50)) i->durable_size = i->size;
-    forget_dirty(i);
+    clean(i, 0); /* the kernel calls the pages clean, the platter has what it happens to have */
     return -EIO;
 }
 
@@ -377,11 +421,9 @@ static int fake_truncate(struct disk *d, int file, uint64_t bytes)
     struct inode *i = inode_of(d, file);
     int r = maybe(fake(d));
     if (r < 0) return r;
-    grow(i, bytes);
     if (bytes < i->size) {
-        memset(i->cache + bytes, 0, i->capacity - bytes);
-        memset(i->dirty + (bytes + SECTOR - 1) / SECTOR, 0,
-               i->capacity / SECTOR - (bytes + SECTOR - 1) / SECTOR);
+        pages_cut(&i->cache, bytes);
+        clean(i, bytes);
         if (bytes < i->truncated) i->truncated = bytes;
     }
     i->size = bytes;
@@ -507,9 +549,11 @@ static void remove_flight(struct flight *f)
 
 static void put_platter(struct inode *i, uint64_t offset, const uint8_t *p, size_t n)
 {
-    grow(i, offset + n);
-    memcpy(i->cache + offset, p, n);
-    memcpy(i->platter + offset, p, n);
+    pages_write(&i->cache, offset, p, n);
+    size_t whole = n - n % PAGE_BYTES;
+    for (uint32_t k = 0; k < whole / PAGE_BYTES; k++)
+        pages_take(&i->platter, &i->cache, (uint32_t)(offset / PAGE_BYTES) + k, UINT8_MAX);
+    pages_write(&i->platter, offset + whole, p + whole, n - whole);
     if (offset + n > i->size) i->size = offset + n;
     if (i->size > i->durable_size) i->durable_size = i->size;
 }
@@ -523,9 +567,10 @@ static void land(void *self, uint64_t number)
     if (the_disk->full && f->offset + f->n > f->inode->size) f->fault = DISK_FAULT_ENOSPC;
     if (f->fault == DISK_FAULT_SHORT) result = (int64_t)(f->n / 2 & ~(size_t)(SECTOR - 1));
     if (f->fault == DISK_FAULT_EIO) {
-        grow(f->inode, f->offset + f->n);
         decide_sectors(f->inode, f->offset, f->p, f->n);
-        memcpy(f->inode->cache + f->offset, f->inode->platter + f->offset, f->n);
+        for (uint32_t k = 0; k < f->n / PAGE_BYTES; k++)
+            pages_take(&f->inode->cache, &f->inode->platter, (uint32_t)(f->offset / PAGE_BYTES) + k,
+                       UINT8_MAX);
         result = -EIO;
     } else if (f->fault == DISK_FAULT_ENOSPC) {
         result = -ENOSPC;
@@ -569,7 +614,6 @@ void sim_disk_power_cut(void)
         next = w->next;
         bool longer = w->offset + w->n > w->inode->durable_size;
         if (!longer || chance(50)) {
-            grow(w->inode, w->offset + w->n);
             decide_sectors(w->inode, w->offset, w->p, w->n);
             if (longer) w->inode->size = w->inode->durable_size = w->offset + w->n;
         }
@@ -615,34 +659,31 @@ void sim_disk_full(bool full)
     the_disk->full = full;
 }
 
+static struct inode *copy_inode(const struct inode *from)
+{
+    struct inode *to = calloc(1, sizeof *to);
+    CHECK(to != NULL);
+    *to = (struct inode){.size = from->size, .durable_size = from->size, .truncated = UINT64_MAX};
+    pages_copy(&to->cache, &from->cache);
+    pages_copy(&to->platter, &from->platter);
+    if (!from->any_dirty) return to;
+    to->dirty = malloc(from->dirty_count);
+    CHECK(to->dirty != NULL);
+    memcpy(to->dirty, from->dirty, to->dirty_count = from->dirty_count);
+    to->any_dirty = true;
+    return to;
+}
+
 struct disk *sim_disk_copy(void)
 {
-    struct fake *f = malloc(sizeof *f);
+    struct fake *f = calloc(1, sizeof *f);
     CHECK(f != NULL);
-    *f = *the_disk;
+    f->disk = the_disk->disk;
     f->is_copy = true;
-    f->flights = NULL;
-    f->fault_in = 0;
-    f->full = false;
-    f->change_count = 0;
-    memset(f->handles, 0, sizeof f->handles);
-    for (uint32_t i = 0; i < f->seen.count; i++) {
-        const struct inode *from = f->seen.list[i].inode;
-        if (!from) continue;
-        struct inode *to = calloc(1, sizeof *to);
-        CHECK(to != NULL);
-        to->truncated = UINT64_MAX;
-        grow(to, from->size);
-        if (from->size) {
-            memcpy(to->cache, from->cache, from->size);
-            memcpy(to->platter, from->platter, from->size);
-            memcpy(to->dirty, from->dirty, (from->size + SECTOR - 1) / SECTOR);
-        }
-        to->any_dirty = from->any_dirty;
-        to->size = to->durable_size = from->size;
-        f->seen.list[i].inode = to;
-    }
-    f->durable = f->seen;
+    copy_names(&f->seen, &the_disk->seen);
+    for (uint32_t i = 0; i < f->seen.count; i++)
+        if (f->seen.list[i].inode) f->seen.list[i].inode = copy_inode(f->seen.list[i].inode);
+    copy_names(&f->durable, &f->seen);
     return &f->disk;
 }
 
@@ -652,8 +693,8 @@ void sim_disk_copy_free(struct disk *copy)
     for (uint32_t i = 0; i < f->durable.count; i++) {
         struct inode *inode = f->durable.list[i].inode;
         if (!inode) continue;
-        free(inode->cache);
-        free(inode->platter);
+        pages_clear(&inode->cache);
+        pages_clear(&inode->platter);
         free(inode->dirty);
         free(inode);
     }
@@ -663,11 +704,15 @@ void sim_disk_copy_free(struct disk *copy)
 void sim_disk_fingerprint(void)
 {
     struct fake *f = fake(sim_disk());
+    uint8_t page[PAGE_BYTES];
     uint32_t crc = 0;
     for (uint32_t i = 0; i < f->seen.count; i++) {
         const struct inode *inode = f->seen.list[i].inode;
         crc = crc32c(crc, f->seen.list[i].path, strlen(f->seen.list[i].path));
-        if (inode) crc = crc32c(crc, inode->cache, inode->size);
+        for (uint64_t at = 0; inode && at < inode->size; at += sizeof page) {
+            pages_read(&inode->cache, at, page, sizeof page);
+            crc = crc32c(crc, page, inode->size - at < sizeof page ? inode->size - at : sizeof page);
+        }
     }
     detail("disk: %u names, fingerprint %08x", f->seen.count, crc);
 }

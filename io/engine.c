@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32, LOG_SEGMENT_MIN = 1 << 20 };
+enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
@@ -107,7 +107,7 @@ static int check_options(const struct engine *e)
         buf_put_str(&why, "--hash-secret: 1 to 32 bytes as hex digits");
     else if (o->fake_clock && !clock_parse(o->fake_clock, &second))
         buf_put_str(&why, "--fake-clock: a time like 2026-03-01T10:00:00Z");
-    else if (o->log_segment < LOG_SEGMENT_MIN)
+    else if (o->log_segment < LOG_SEGMENT_BYTES_MIN)
         buf_put_str(&why, "--log-segment: at least 1 MiB");
     else if (!known_io(o->io))
         buf_printf(&why, "--io %s: auto, uring or epoll", o->io);

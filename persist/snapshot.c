@@ -23,7 +23,7 @@ enum {
     FRAME_HEADER_BYTES = 12,
     TRAILER_KIND = 255,
     TRAILER_BYTES = 16,
-    SLICE_BYTES = 1 << 20,
+    SLICE_BYTES = DISK_SLICE_BYTES,
 };
 
 enum { NAME_BYTES = 96 };

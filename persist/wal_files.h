@@ -11,7 +11,7 @@
 
 enum {
     FIRST_FILE_BYTES = 4 << 20,
-    ZERO_SLICE_BYTES = 1 << 20,
+    ZERO_SLICE_BYTES = DISK_SLICE_BYTES,
     FULL_RETRY_US = 1000000,
 };
 

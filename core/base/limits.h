@@ -35,6 +35,8 @@ enum {
     DEDUP_ENTRIES_MAX = 1 << 14,
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
+    DISK_SLICE_BYTES = 16 << 10,
+    LOG_SEGMENT_BYTES_MIN = 128 << 10,
 #elif defined(HG_TINY)
     LOGICAL_SHARDS = 64,
     BLOCK_ROWS = 64,
@@ -42,6 +44,8 @@ enum {
     DEDUP_ENTRIES_MAX = 64,
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
+    DISK_SLICE_BYTES = 1 << 20,
+    LOG_SEGMENT_BYTES_MIN = 1 << 20,
 #else
     LOGICAL_SHARDS = 64, /* fixed when a data directory is made; threads host them */
     BLOCK_ROWS = 4096,   /* a column block, a membership page, a scan step */
@@ -49,6 +53,8 @@ enum {
     DEDUP_ENTRIES_MAX = 1 << 20,
     INDEX_SEGMENT_BUCKETS = 64,
     PROFILES_PER_SHARD_MAX = 1 << 22,
+    DISK_SLICE_BYTES = 1 << 20, /* logs are zeroed and snapshots written by so much at a time */
+    LOG_SEGMENT_BYTES_MIN = 1 << 20,
 #endif
 };
 

@@ -30,7 +30,7 @@ enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600 };
 static struct {
     uint32_t lives, definitions;
     bool early_acks, log_is_whole, disk_full, was_faulty, stopping, last;
-    char snapshot_every[16], shards[4];
+    char snapshot_every[16], segment[16], shards[4];
     char *arguments[32];
     int count;
 } sc;
@@ -103,7 +103,7 @@ static void begin_life(void)
     add_argument("--ingest"), add_argument("tcp://127.0.0.1:24224");
     add_argument("--admin"), add_argument("unix:///sim/admin.sock");
     add_argument("--hash-secret"), add_argument("00112233445566778899aabbccddeeff");
-    add_argument("--log-segment"), add_argument("1280KiB");
+    add_argument("--log-segment"), add_argument(sc.segment);
     add_argument("--shards"), add_argument(sc.shards);
     add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
     if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
@@ -327,8 +327,10 @@ static void last_life(void)
 
 void scenario_run(const struct scenario_options *o)
 {
-    static const char *const every[] = {"0", "150KiB", "600KiB"};
+    static const char *const every[] = {"0", "150KiB", "600KiB"}, *const segments[] = {"128KiB", "192KiB",
+                                                                                       "1MiB"};
     snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "%s", every[chance_below(3)]);
+    snprintf(sc.segment, sizeof sc.segment, "%s", segments[chance_below(3)]);
     sc.log_is_whole = chance(65);
     sc.early_acks = o->early_acks;
     node_definitions = model_definitions[0];

@@ -1,9 +1,10 @@
+#undef _FORTIFY_SOURCE /* its longjmp wants to go up one and the same stack */
 #include "tests/sim/world.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -99,7 +100,9 @@ bool world_step(void)
 enum { FIBER_STACK_BYTES = 1 << 20 };
 
 struct fiber {
-    ucontext_t context;
+    ucontext_t context; /* its beginning; after that: */
+    jmp_buf at;         /* swapcontext would ask the kernel for a signal mask each time */
+    bool begun;
     void *(*run)(void *arg);
     void *arg;
     uint8_t *stack;
@@ -111,7 +114,8 @@ struct fiber {
 };
 
 static struct fiber *fibers, *running;
-static ucontext_t simulator;
+static jmp_buf simulator;
+static uint8_t *spare_stacks; /* each holds the address of the next */
 #ifdef FIBERS_TELL_ASAN
 static const void *simulator_stack;
 static size_t simulator_stack_bytes;
@@ -126,7 +130,7 @@ static void leave(struct fiber *f, bool for_ever)
     __sanitizer_start_switch_fiber(for_ever ? NULL : &f->fake_stack, simulator_stack, simulator_stack_bytes);
 #endif
     running = NULL;
-    swapcontext(&f->context, &simulator);
+    if (!_setjmp(f->at)) _longjmp(simulator, 1);
 #ifdef FIBERS_TELL_ASAN
     __sanitizer_finish_switch_fiber(f->fake_stack, &simulator_stack, &simulator_stack_bytes);
 #endif
@@ -159,18 +163,34 @@ static void resume(void *self, uint64_t number)
     void *fake;
     __sanitizer_start_switch_fiber(&fake, f->stack, FIBER_STACK_BYTES);
 #endif
-    swapcontext(&simulator, &f->context);
+    if (!_setjmp(simulator)) {
+        if (f->begun) _longjmp(f->at, 1);
+        f->begun = true;
+        setcontext(&f->context);
+    }
 #ifdef FIBERS_TELL_ASAN
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
+}
+
+static uint8_t *take_stack(void)
+{
+    uint8_t *stack = spare_stacks;
+    if (stack) {
+        memcpy(&spare_stacks, stack, sizeof spare_stacks);
+        return stack;
+    }
+    stack = aligned_alloc(4096, FIBER_STACK_BYTES); /* a mapping would be taken for the node's */
+    CHECK(stack != NULL);
+    return stack;
 }
 
 struct fiber *fiber_start(void *(*run)(void *arg), void *arg, uint64_t after_us)
 {
     struct fiber *f = calloc(1, sizeof *f);
     CHECK(f != NULL);
-    f->stack = mmap(NULL, FIBER_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(f->stack != MAP_FAILED && getcontext(&f->context) == 0);
+    f->stack = take_stack();
+    CHECK(getcontext(&f->context) == 0);
     f->run = run;
     f->arg = arg;
     f->context.uc_stack.ss_sp = f->stack;
@@ -211,7 +231,8 @@ void fibers_abandon(void)
 #ifdef FIBERS_TELL_ASAN
         ASAN_UNPOISON_MEMORY_REGION(f->stack, FIBER_STACK_BYTES);
 #endif
-        munmap(f->stack, FIBER_STACK_BYTES); /* the struct stays: appointments still name it */
+        memcpy(f->stack, &spare_stacks, sizeof spare_stacks);
+        spare_stacks = f->stack; /* the struct stays: appointments still name it */
     }
     fibers = NULL;
 }

@@ -1,7 +1,7 @@
 /* forward.c - the way of a frame:
  *
- *   bytes -> find_end (resumable, one pass whatever the cuts) -> frame_parse (shape, option, inflate, entry ends)
- *         -> frame_begin? -> entries -> frame_end
+ *   bytes -> find_end (resumable, one pass whatever the cuts; notes where entries end) -> frame_parse (shape, option,
+ *         inflate) -> frame_begin? -> entries -> frame_end
  *
  *  1. Nothing of a frame is handed out before all of it is known to be whole and well-formed.
  *  2. Where the reads are cut makes no difference to what the sink sees.
@@ -17,6 +17,9 @@
 
 enum {
     KEEP_BYTES = 64 << 10,
+    ENDS_MAX =
+        64 << 10, /* entries whose ends are noted; of a frame with more, the others are walked once more */
+    BODY = 1,     /* the root's second item tells the mode */
     PING_BYTES_MAX = 1024,
     PING_ITEMS = 6,
     HOST_BYTES_MAX = 255,
@@ -27,15 +30,30 @@ enum {
 
 enum state { AWAIT_PING, OPEN, CLOSED };
 
+/* Where find_end stands in the current frame. */
+struct frame_scan {
+    size_t at;           /* bytes of it that were looked at */
+    struct mp_scan item; /* the one at hand: of the root, or an entry */
+    uint32_t count, nth; /* items of the root; the one at hand */
+    uint32_t entries;    /* of the body, the one at hand included */
+    size_t body_at;
+    bool body_begun, body_is_array;
+};
+static const struct frame_scan FRAME_SCAN_NEW = {.item = {.items = 1}};
+
+/* Bit of an entry's end: its record may be nested too deeply. */
+#define END_DEEP (1u << 31)
+
 struct forward {
     struct forward_sink sink;
     enum state state;
     enum forward_close why;
-    bool stopped;        /* frame_begin said "not now": held begins with that frame */
-    bool inflated_kept;  /* and inflated holds its entries */
-    struct buf held;     /* bytes not handled yet */
-    struct mp_scan scan; /* where find_end stands in the current frame */
-    size_t scanned;
+    bool stopped;       /* frame_begin said "not now": held begins with that frame */
+    bool inflated_kept; /* and inflated holds its entries */
+    struct buf held;    /* bytes not handled yet */
+    struct frame_scan scan;
+    struct buf ends;     /* u32 each: where an entry ends, from the first one's beginning on, and END_DEEP */
+    uint32_t body_bytes; /* of the entries of an array; of time and record */
     struct buf inflated;
     struct buf key, hostname;
     uint8_t nonce[NONCE_BYTES];
@@ -53,6 +71,17 @@ const char *forward_close_text(enum forward_close c)
 
 /* ---- where a frame ends ---------------------------------------------------------------------- */
 
+/* An array's header alone: what it announces need not be there yet. False: it is cut. */
+static bool read_array_header(struct mp *m, uint32_t *count)
+{
+    uint8_t lead = m->p[0];
+    size_t bytes = lead == 0xdd ? 5 : lead == 0xdc ? 3 : 1;
+    if (mp_left(m) < bytes) return false;
+    *count = bytes == 5 ? load_be32(m->p + 1) : bytes == 3 ? load_be16(m->p + 1) : lead & 0x0fu;
+    m->p += bytes;
+    return true;
+}
+
 /* The root tells early whether this is Forward at all: HTTP, JSON and TLS begin with other bytes. True: so far well. */
 static bool root_ok(const struct forward *f, const uint8_t *p, size_t n, enum forward_close *why)
 {
@@ -62,17 +91,71 @@ static bool root_ok(const struct forward *f, const uint8_t *p, size_t n, enum fo
     if (p[0] == 0xc0) return true;
     if (p[0] == 0xc1) *why = FORWARD_CLOSE_BAD_MSGPACK;
     if (mp_peek(&m) != MP_ARRAY) return false;
-    if ((p[0] & 0xf0) == 0x90)
-        count = p[0] & 0x0f;
-    else if (p[0] == 0xdc && n >= 3)
-        count = load_be16(p + 1);
-    else if (p[0] == 0xdd && n >= 5)
-        count = load_be32(p + 1);
-    else
-        return true;
+    if (!read_array_header(&m, &count)) return true;
     if (f->state == AWAIT_PING) return count == PING_ITEMS;
     *why = FORWARD_CLOSE_BAD_ENTRIES;
     return count >= 2 && count <= 4;
+}
+
+static void note_end(struct forward *f, size_t end, const struct mp_scan *entry)
+{
+    if (f->ends.n / 4 == ENDS_MAX) return;
+    buf_put_le32(&f->ends, (uint32_t)end | (entry->containers > MSGPACK_DEPTH_MAX ? END_DEEP : 0));
+}
+
+/* The second item: an array is entered, so that each entry's end is seen. False: its header is cut. */
+static bool begin_body(struct forward *f, const uint8_t *p, struct mp *m)
+{
+    struct frame_scan *s = &f->scan;
+    if (!mp_left(m)) return false;
+    s->body_is_array = mp_peek(m) == MP_ARRAY;
+    if (s->body_is_array && !read_array_header(m, &s->entries)) return false;
+    s->body_begun = true;
+    s->body_at = (size_t)(m->p - p);
+    f->body_bytes = 0;
+    buf_clear(&f->ends);
+    return true;
+}
+
+/* An entry's end is noted; of Message mode, which holds time and record where others hold entries, the record's. */
+static void item_over(struct forward *f, size_t at)
+{
+    struct frame_scan *s = &f->scan;
+    if (s->entries || (!s->body_is_array && s->nth == BODY + 1)) {
+        note_end(f, at - s->body_at, &s->item);
+        f->body_bytes = (uint32_t)(at - s->body_at);
+    }
+    if (s->entries)
+        s->entries--;
+    else
+        s->nth++;
+    s->item = FRAME_SCAN_NEW.item;
+}
+
+/* True: all of the frame is there, m is behind it. */
+static bool scan_frame(struct forward *f, const uint8_t *p, struct mp *m)
+{
+    struct frame_scan *s = &f->scan;
+    if (!s->count && p[0] == 0xc0) s->count = 1;
+    if (!s->count && !read_array_header(m, &s->count)) return false;
+    while (s->nth < s->count) {
+        if (s->nth == BODY && !s->body_begun && !begin_body(f, p, m)) return false;
+        if (s->nth == BODY && s->body_is_array && !s->entries) {
+            s->nth++;
+            continue;
+        }
+        if (!mp_scan(&s->item, m)) return false;
+        item_over(f, (size_t)(m->p - p));
+    }
+    return true;
+}
+
+/* Bytes that the frame needs at least, by what its headers said so far: an item has one or more. */
+static uint64_t bytes_at_least(const struct frame_scan *s, size_t at)
+{
+    uint64_t behind = s->entries ? s->entries - 1 : 0;
+    if (s->nth < s->count) behind += s->count - s->nth - 1;
+    return at + s->item.items + s->item.bytes + behind;
 }
 
 /* The length of the frame at p, 0: not all of it is there yet, or *why says what is wrong. Goes on where it stopped. */
@@ -80,19 +163,18 @@ static size_t find_end(struct forward *f, const uint8_t *p, size_t n, enum forwa
 {
     size_t most = f->state == AWAIT_PING ? PING_BYTES_MAX : FRAME_BYTES_MAX;
     *why = FORWARD_CLOSE_NONE;
-    if (n == 0 || (f->scanned < 5 && !root_ok(f, p, n, why))) return 0;
-    struct mp m = {p + f->scanned, p + n, MP_OK};
-    bool whole = mp_scan(&f->scan, &m);
-    size_t at = (size_t)(m.p - p), at_least = at + f->scan.items + f->scan.bytes;
-    if (!m.err) f->scanned = at;
+    if (n == 0 || (f->scan.at < 5 && !root_ok(f, p, n, why))) return 0;
+    struct mp m = {p + f->scan.at, p + n, MP_OK};
+    bool whole = scan_frame(f, p, &m);
+    size_t at = (size_t)(m.p - p);
+    if (!m.err) f->scan.at = at;
     *why = FORWARD_CLOSE_NONE;
     if (m.err)
         *why = FORWARD_CLOSE_BAD_MSGPACK;
-    else if (at_least > most)
+    else if ((whole ? at : bytes_at_least(&f->scan, at)) > most)
         *why = f->state == AWAIT_PING ? FORWARD_CLOSE_HANDSHAKE : FORWARD_CLOSE_FRAME_TOO_LARGE;
     if (*why || !whole) return 0;
-    f->scan = (struct mp_scan){.items = 1};
-    f->scanned = 0;
+    f->scan = FRAME_SCAN_NEW;
     return at;
 }
 
@@ -102,6 +184,13 @@ static size_t find_end(struct forward *f, const uint8_t *p, size_t n, enum forwa
 static enum reject read_plain_time(struct mp *m, int64_t *ms)
 {
     *ms = 0;
+    if (mp_left(m) >= 10 && m->p[0] == 0xd7 && m->p[1] == 0) { /* EventTime, as nearly all send it */
+        uint32_t second = load_be32(m->p + 2), ns = load_be32(m->p + 6);
+        m->p += 10;
+        if (ns >= 1000000000) return REJECT_BAD_TIME;
+        *ms = (int64_t)second * 1000 + ns / 1000000;
+        return REJECT_NONE;
+    }
     if (mp_nil(m)) return REJECT_NONE;
     if (mp_is_number(m)) {
         bool ok = time_from_number(mp_double(m), ms);
@@ -137,34 +226,24 @@ static enum reject read_time(struct mp *m, int64_t *ms)
     return REJECT_BAD_ENTRY;
 }
 
-static enum reject read_record(struct mp *m, struct slice *record)
+/* All that is left is one item, known to be whole; `deep`: perhaps too deeply nested. */
+static enum reject read_record(struct mp *m, bool deep, struct slice *record)
 {
-    struct mp at = *m;
-    bool map = mp_peek(m) == MP_MAP;
-    *record = mp_item(m);
-    enum reject reject = m->err == MP_DEEP ? REJECT_TOO_DEEP : REJECT_NONE;
-    if (m->err) {
-        *m = at;
-        mp_skip_any_depth(m);
-        *record = slice_of(at.p, (size_t)(m->p - at.p));
-    }
-    if (!map) return REJECT_BAD_ENTRY;
-    return record->n > EVENT_BYTES_MAX ? REJECT_TOO_LARGE : reject;
+    *record = slice_of(m->p, mp_left(m));
+    if (mp_peek(m) != MP_MAP) return REJECT_BAD_ENTRY;
+    if (record->n > EVENT_BYTES_MAX) return REJECT_TOO_LARGE;
+    return deep && !mp_skip(m) ? REJECT_TOO_DEEP : REJECT_NONE;
 }
 
-/* One entry of entries that are known to be well-formed. */
-static void read_entry(struct mp *m, struct forward_entry *e)
+/* One entry, known to be well-formed: all that m has. In Message mode time and record stand without an array. */
+static void read_entry(struct mp *m, bool deep, bool message, struct forward_entry *e)
 {
-    struct mp at = *m;
-    *e = (struct forward_entry){.reject = REJECT_BAD_ENTRY};
-    if (mp_peek(m) == MP_ARRAY && mp_array(m) == 2) {
-        enum reject time = read_time(m, &e->time_ms), record = read_record(m, &e->record);
-        e->reject = time ? time : record;
-        return;
-    }
-    *m = at;
-    mp_skip_any_depth(m);
-    e->record = slice_of(at.p, (size_t)(m->p - at.p));
+    struct slice all = slice_of(m->p, mp_left(m));
+    *e = (struct forward_entry){.record = all, .reject = REJECT_BAD_ENTRY};
+    if (!message && (mp_peek(m) != MP_ARRAY || mp_array(m) != 2)) return;
+    enum reject time = message ? read_plain_time(m, &e->time_ms) : read_time(m, &e->time_ms);
+    enum reject record = read_record(m, deep, &e->record);
+    e->reject = time ? time : record;
 }
 
 /* ---- one frame ----------------------------------------------------------------------------------- */
@@ -254,17 +333,21 @@ static enum forward_close inflate_entries(struct forward *f, struct frame *frame
 }
 
 /* What is packed in a string was not looked into by find_end. */
-static enum forward_close count_packed(struct frame *frame)
+static enum forward_close count_packed(struct forward *f, struct frame *frame)
 {
     struct mp m = mp_of(frame->entries);
-    for (frame->chunk.entries = 0; mp_left(&m); frame->chunk.entries++)
-        if (!mp_skip_any_depth(&m)) break;
-    if (m.err) return m.err == MP_BAD ? FORWARD_CLOSE_BAD_MSGPACK : FORWARD_CLOSE_BAD_ENTRIES;
+    buf_clear(&f->ends);
+    for (frame->chunk.entries = 0; mp_left(&m); frame->chunk.entries++) {
+        struct mp_scan entry = {.items = 1};
+        if (!mp_scan(&entry, &m)) return m.err ? FORWARD_CLOSE_BAD_MSGPACK : FORWARD_CLOSE_BAD_ENTRIES;
+        note_end(f, (size_t)(m.p - frame->entries.p), &entry);
+    }
     return FORWARD_CLOSE_NONE;
 }
 
 /* The second item tells the mode: array Forward, text PackedForward, a time Message. */
-static enum forward_close read_body(struct mp *m, uint32_t items, struct frame *frame)
+static enum forward_close read_body(const struct forward *f, struct mp *m, uint32_t items,
+                                    struct frame *frame)
 {
     enum mp_type type = mp_peek(m);
     bool array = type == MP_ARRAY;
@@ -276,11 +359,9 @@ static enum forward_close read_body(struct mp *m, uint32_t items, struct frame *
         frame->entries = mp_str(m);
         return FORWARD_CLOSE_NONE;
     }
-    uint32_t n = array ? mp_array(m) : 2;
-    const uint8_t *from = m->p;
-    for (uint32_t i = 0; i < n; i++) mp_skip_any_depth(m);
-    frame->entries = slice_of(from, (size_t)(m->p - from));
-    frame->chunk.entries = array ? n : 1;
+    frame->chunk.entries = array ? mp_array(m) : 1;
+    frame->entries = slice_of(m->p, f->body_bytes);
+    m->p += f->body_bytes;
     return FORWARD_CLOSE_NONE;
 }
 
@@ -290,28 +371,34 @@ static enum forward_close frame_parse(struct forward *f, struct slice bytes, str
     uint32_t items = mp_array(&m);
     *frame = (struct frame){0};
     read_tag(&m, frame);
-    enum forward_close why = read_body(&m, items, frame);
+    enum forward_close why = read_body(f, &m, items, frame);
     if (!why && items == (frame->message ? 4 : 3)) why = read_option(&m, frame);
     if (!why && frame->gzip) why = inflate_entries(f, frame);
-    if (!why && frame->packed) why = count_packed(frame);
+    if (!why && frame->packed) why = count_packed(f, frame);
     return why;
 }
 
 static void hand_out(struct forward *f, const struct frame *frame)
 {
+    const uint8_t *base = frame->entries.p;
     struct mp m = mp_of(frame->entries);
     for (uint32_t i = 0; i < frame->chunk.entries; i++) {
-        struct forward_entry e = {0};
-        if (frame->message) {
-            enum reject time = read_plain_time(&m, &e.time_ms), record = read_record(&m, &e.record);
-            e.reject = time ? time : record;
+        struct forward_entry e;
+        struct mp_scan scan = {.items = 1};
+        struct mp entry = m;
+        if (i < ENDS_MAX) {
+            uint32_t end = load_le32(f->ends.p + 4 * (size_t)i);
+            m.p = base + (end & ~END_DEEP);
+            scan.containers = end & END_DEEP;
         } else {
-            read_entry(&m, &e);
+            CHECK(mp_scan(&scan, &m));
         }
+        entry.end = m.p;
+        read_entry(&entry, scan.containers > MSGPACK_DEPTH_MAX, frame->message, &e);
         if (frame->bad_tag) e.reject = REJECT_BAD_TAG;
         f->sink.entry(f->sink.self, &e);
     }
-    CHECK(m.err == MP_OK && mp_left(&m) == 0);
+    CHECK(mp_left(&m) == 0);
 }
 
 static enum forward_close handle_data(struct forward *f, struct slice bytes)
@@ -328,6 +415,7 @@ static enum forward_close handle_data(struct forward *f, struct slice bytes)
     hand_out(f, &frame);
     f->sink.frame_end(f->sink.self, &frame.chunk);
     if (f->inflated.cap) buf_free(&f->inflated);
+    if (f->ends.cap > KEEP_BYTES) buf_free(&f->ends);
     return FORWARD_CLOSE_NONE;
 }
 
@@ -467,7 +555,7 @@ bool forward_greeted(const struct forward *f) { return f->state != AWAIT_PING; }
 bool forward_idle(const struct forward *f) { return f->held.n == 0; }
 size_t forward_memory(const struct forward *f)
 {
-    return sizeof *f + f->held.cap + f->inflated.cap + f->key.cap + f->hostname.cap;
+    return sizeof *f + f->held.cap + f->ends.cap + f->inflated.cap + f->key.cap + f->hostname.cap;
 }
 
 struct forward *forward_create(const struct forward_sink *sink, const struct forward_security *security,
@@ -477,7 +565,7 @@ struct forward *forward_create(const struct forward_sink *sink, const struct for
     CHECK(f != NULL);
     f->sink = *sink;
     f->state = OPEN;
-    f->scan.items = 1;
+    f->scan = FRAME_SCAN_NEW;
     if (security) {
         CHECK(security->hostname.n <= HOST_BYTES_MAX);
         f->state = AWAIT_PING;
@@ -492,6 +580,7 @@ void forward_destroy(struct forward *f)
 {
     if (f->key.p) OPENSSL_cleanse(f->key.p, f->key.n);
     buf_free(&f->held);
+    buf_free(&f->ends);
     buf_free(&f->inflated);
     buf_free(&f->key);
     buf_free(&f->hostname);

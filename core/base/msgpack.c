@@ -329,6 +329,40 @@ struct slice mp_item_within(struct mp *m, uint32_t levels)
 
 struct slice mp_item(struct mp *m) { return mp_item_within(m, MSGPACK_DEPTH_MAX); }
 
+/* What a scan steps over without asking whether it is all there: the longest of its short forms fits. */
+enum { SCAN_MARGIN = 34 };
+
+/* The forms that nearly all items have, as long as they lie well before the end; stops at any other one. One walk of
+ * compares, no table and no check per item: this is half of what head_read costs. */
+static void scan_short(struct mp_scan *s, struct mp *m)
+{
+    const uint8_t *p = m->p;
+    uint64_t items = s->items;
+    while (items && m->end - p >= SCAN_MARGIN) {
+        uint32_t lead = *p, text = lead ^ 0xa0;
+        if (text < 32) {
+            p += 1 + text;
+        } else if ((int8_t)lead >= -32) {
+            p += 1;
+        } else if (lead < 0xa0) {
+            s->containers++;
+            items += lead < 0x90 ? (lead & 15) * 2 : lead & 15;
+            p += 1;
+        } else if (lead == 0xcb) {
+            p += 9;
+        } else if (lead == 0xd7) {
+            p += 10;
+        } else if (lead == 0xd9 && m->end - p >= 2 + p[1]) {
+            p += 2 + p[1];
+        } else {
+            break;
+        }
+        items--;
+    }
+    m->p = p;
+    s->items = items;
+}
+
 /* Depth need not be known to find the end: each header says how many more items follow, one sum holds them all.
  * The sum cannot overflow: a header of 5 bytes adds less than 2^33. */
 bool mp_scan(struct mp_scan *s, struct mp *m)
@@ -338,11 +372,13 @@ bool mp_scan(struct mp_scan *s, struct mp *m)
         m->p += take;
         s->bytes -= take;
         if (s->bytes) return false;
+        scan_short(s, m);
         if (s->items == 0) return true;
         struct head h;
         enum mp_err err = head_read(m, &h);
         if (err == MP_BAD) mp_fail(m, MP_BAD);
         if (err) return false;
+        s->containers += h.shape->items != 0;
         s->items += (uint64_t)h.count * h.shape->items;
         s->items--;
         s->bytes = h.body;

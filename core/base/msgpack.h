@@ -105,8 +105,9 @@ bool mp_skip_any_depth(struct mp *m);
  * At least `items` + `bytes` more are to come: a reader with a cap can refuse at the header. A header that is cut
  * stays unread: what mp_left still shows must come again in front of the next piece. */
 struct mp_scan {
-    uint64_t items; /* whole ones not begun yet */
-    uint64_t bytes; /* of a text or number that has begun */
+    uint64_t items;      /* whole ones not begun yet */
+    uint64_t bytes;      /* of a text or number that has begun */
+    uint64_t containers; /* seen so far: no item is nested deeper than that */
 };
 bool mp_scan(struct mp_scan *s, struct mp *m);
 

@@ -773,6 +773,44 @@ Test(forward, a_large_frame_byte_by_byte_takes_linear_time_and_its_memory_goes_a
     buf_free(&b);
 }
 
+static void count_deep(void *self, const struct forward_entry *e)
+{
+    cr_assert(e->reject == REJECT_NONE || e->reject == REJECT_TOO_DEEP);
+    *(uint64_t *)self += e->reject == REJECT_TOO_DEEP;
+}
+
+/* Ends of 65,536 entries are noted; those behind are found anew, and must be judged alike. */
+Test(forward, the_last_of_very_many_entries_is_judged_as_the_first)
+{
+    enum { ENTRIES = 70000 };
+    uint64_t deep = 0;
+    struct forward_sink sink = {&deep, agree, count_deep, no_end, NULL};
+    struct buf body = {0}, b = {0};
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        bool too_deep = i == 0 || i == ENTRIES - 1;
+        buf_put_slice(&body, SLICE("\x92\x05\x81\xa1x"));
+        for (uint32_t level = too_deep ? 0 : 1; level < MSGPACK_DEPTH_MAX; level++) buf_put_u8(&body, 0x91);
+        buf_put_u8(&body, 0xc0);
+    }
+    for (int packed = 0; packed < 2; packed++) {
+        struct forward *f = forward_create(&sink, NULL, NULL);
+        buf_clear(&b);
+        buf_put_slice(&b, mp_text("<92> 't'"));
+        buf_reserve(&b, body.n + 9);
+        if (packed) {
+            b.n = (size_t)(mpw_bin(b.p + b.n, buf_slice(&body)) - b.p);
+        } else {
+            b.n = (size_t)(mpw_array(b.p + b.n, ENTRIES) - b.p);
+            buf_put_slice(&b, buf_slice(&body));
+        }
+        cr_assert_eq(feed(f, buf_slice(&b), 65536), FORWARD_CLOSE_NONE);
+        cr_assert_eq(deep, 2u * (uint64_t)(packed + 1));
+        forward_destroy(f);
+    }
+    buf_free(&body);
+    buf_free(&b);
+}
+
 Test(forward, a_frame_at_the_cap_passes_and_one_byte_more_does_not)
 {
     for (uint32_t over = 0; over < 2; over++) {

@@ -1,6 +1,6 @@
 /* machine.h - all logical shards in one thread, without a disk: `simulate`, `test`, dry runs.
- * Messages between shards are delivered at once, in order; time is virtual and stops at every due second, exactly as
- * the daemon's test clock does, so that both produce the same actions. */
+ * Messages between shards are delivered at once, in order, before the next record; time is virtual and stops at every due
+ * second, exactly as the daemon's test clock does, so that both produce the same actions. */
 #ifndef HG_MACHINE_H
 #define HG_MACHINE_H
 

@@ -90,6 +90,7 @@ void effects_init(struct effects *e)
 void effects_reset(struct effects *e)
 {
     e->count = 0;
+    e->message_sent = false;
     arena_reset(&e->scratch);
 }
 
@@ -662,7 +663,7 @@ static void prefetch_group(struct batch_item *items, uint32_t count)
         if (!row_none(rows[i])) store_prefetch_tail(&items[i].shard->store, rows[i], items[i].event.type);
 }
 
-void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out)
+uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct batch_item *item = &items[i];
@@ -677,8 +678,10 @@ void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratc
         for (uint32_t i = from; i < from + n; i++) {
             items[i].shard->effects = out;
             shard_apply_record(items[i].shard, &items[i]);
+            if (unlikely(out->message_sent) && out->stop_at_message) return i + 1;
         }
     }
+    return count;
 }
 
 uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,

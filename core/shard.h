@@ -69,6 +69,8 @@ struct effects {
     struct arena work;                  /* of one record; emptied before the next */
     struct buf half;                    /* a person on the way to another shard */
     bool want_transitions, want_events; /* only while somebody tails */
+    bool stop_at_message;               /* the host delivers a message before it goes on */
+    bool message_sent;                  /* since effects_reset */
 };
 void effects_init(struct effects *e);
 void effects_reset(struct effects *e);
@@ -85,9 +87,10 @@ struct batch_item {
 };
 /* Room for this batch on every shard it names, and in effects; false: out of memory, nothing was changed. */
 bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out);
-/* Applies in order; sets record.lsn and replaces a record by what is to be logged in its place where the moment decided
+/* Applies in order and returns how many: all, or with `stop_at_message` no more than the first that sends one.
+ * Sets record.lsn and replaces a record by what is to be logged in its place where the moment decided
  * (an event of a new person refused for memory becomes a RECORD_REJECT), so log each item after this call. Decodes what is not decoded yet into `scratch`, prefetches across the batch. */
-void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out);
+uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out);
 
 /* Which shard a raw event belongs to, decoding it on the way; undecodable ones have a home too (by their bytes). */
 uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,

@@ -37,8 +37,12 @@ static void moved(struct scatter *s)
 
 static quiet_done settled;
 
-/* Messages to another worker travel once their cause is durable, so with several workers quiet means durable. */
-static void settle(struct engine *e, struct advance *a) { quiet_wait(e, e->threads > 1, settled, a); }
+/* Messages to another worker travel once their cause is durable: unless their turns are counted (order.h), quiet means
+ * durable with several workers. */
+static void settle(struct engine *e, struct advance *a)
+{
+    quiet_wait(e, e->threads > 1 && !e->order.on, settled, a);
+}
 
 /* Events travel on another socket: what the caller has sent before may still be on its way. */
 static void wait_for_events(struct engine *e, struct advance *a, uint64_t events)

@@ -111,6 +111,8 @@ static int check_options(const struct engine *e)
         buf_put_str(&why, "--log-segment: at least 1 MiB");
     else if (!known_io(o->io))
         buf_printf(&why, "--io %s: auto, uring or epoll", o->io);
+    else if (!order_known(o->order))
+        buf_printf(&why, "--order %s: arrival or sender", o->order);
     for (uint32_t i = 0; i < o->ingest_count && !why.n; i++) can_listen(e, o->ingest[i], false, &why);
     if (!why.n) can_listen(e, o->admin, true, &why);
     for (uint32_t i = 0; i < o->emit_count && !why.n; i++) address_parse(o->emit[i], &sink, &why);
@@ -234,6 +236,7 @@ int engine_open(struct engine *e, const struct options *options)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     e->threads = options->shards ? options->shards : cores > 0 ? (uint32_t)cores : 1;
     if (e->threads > LOGICAL_SHARDS) e->threads = LOGICAL_SHARDS;
+    order_init(&e->order, options->order, options->fake_clock != NULL, e->threads);
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);
     /* Never equal to what a client calls itself: Fluentd refuses a server that has its own name. */

@@ -9,6 +9,7 @@
 #include "io/conn.h"
 #include "io/log.h"
 #include "io/options.h"
+#include "io/order.h"
 #include "io/worker.h"
 #include "persist/recover.h"
 #include "persist/snapshot.h"
@@ -20,6 +21,7 @@ struct engine {
     struct shard *shards[LOGICAL_SHARDS];
     struct mailbox *mailboxes; /* [from * threads + to] */
     struct wall_clock clock;
+    struct order order;
     struct disk *disk;
     struct datadir dir;
     struct recovered recovered;

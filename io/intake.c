@@ -7,7 +7,9 @@
  * 1. A batch is applied and logged in one go: room in the log is asked for first, for the batch and its ticks.
  * 2. Order is kept: while something lies in `spill` (the log had no room), whatever comes goes behind it.
  * 3. Messages between two shards of this worker are logged behind their cause in the same log: the log's order is their
- *    durability. They are taken in before the next batch, in the order they were sent. */
+ *    durability. They are applied before the next record, in the order they were sent: a batch is applied as far as the
+ *    next record that sends one.
+ * 4. With several workers and `--order sender` (order.h) a batch is one record, and it comes in when nothing is under way. */
 #include "io/engine.h"
 
 #include <stdlib.h>
@@ -19,6 +21,7 @@ void intake_create(struct intake *in)
     memset(in, 0, sizeof *in);
     arena_init(&in->decode);
     effects_init(&in->effects);
+    in->effects.stop_at_message = true;
 }
 
 void intake_destroy(struct intake *in)
@@ -48,6 +51,15 @@ bool intake_idle(const struct worker *w)
 {
     const struct intake *in = &w->intake;
     return !in->count && queue_empty(&in->spill) && queue_empty(&in->local) && queue_empty(&in->early);
+}
+
+bool intake_blocked(const struct worker *w)
+{
+    const struct intake *in = &w->intake;
+    const struct order *o = &w->engine->order;
+    struct slice entry;
+    if (order_idle(o) || in->count || !queue_empty(&in->early)) return false;
+    return !queue_front(&in->local, &entry) || !order_has_come(o, ((const struct note *)entry.p)->turn);
 }
 
 /* ---- time -------------------------------------------------------------------------------- */
@@ -88,7 +100,7 @@ void worker_wake_due(struct worker *w)
 static void tick_batch(struct worker *w)
 {
     struct intake *in = &w->intake;
-    for (uint32_t i = 0; i < in->count; i++) {
+    for (uint32_t i = in->applied; i < in->count; i++) {
         uint32_t ran;
         if (shard_now(in->items[i].shard) < w->now) worker_tick(w, in->items[i].shard, TICK_WAKES, &ran);
     }
@@ -96,32 +108,51 @@ static void tick_batch(struct worker *w)
 
 /* ---- the batch ----------------------------------------------------------------------------- */
 
-static void log_batch(struct worker *w)
+/* The turns of what was just applied are over; what it sent has its own already. */
+static void end_turns(struct worker *w, uint32_t turns)
 {
-    struct intake *in = &w->intake;
-    for (uint32_t i = 0; i < in->count; i++) {
-        const struct record *r = &in->items[i].record;
+    if (!turns) return;
+    order_finish(&w->engine->order, turns);
+    for (uint32_t i = 0; i < w->engine->threads; i++)
+        if (i != w->index) loop_wake(w->engine->workers[i].loop);
+}
+
+static void log_items(struct worker *w, const struct batch_item *items, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *r = &items[i].record;
         wal_append(w->wal, r);
         if (r->kind == RECORD_MESSAGE)
             release_message_ack(w, (uint8_t)load_le16(r->payload.p), r->shard, load_le64(r->payload.p + 4));
     }
+    release_effects(w, wal_last(w->wal));
 }
 
-static bool flush(struct worker *w)
+static void batch_clear(struct intake *in)
 {
-    struct intake *in = &w->intake;
-    if (!in->count) return true;
-    if (!wal_room(w->wal, in->count + w->shard_count, in->bytes + (size_t)w->shard_count * TICK_BYTES))
-        return false;
-    tick_batch(w);
-    if (!shards_reserve(in->items, in->count, &in->effects)) return false;
-    shards_apply(in->items, in->count, &in->decode, &in->effects);
-    log_batch(w);
-    in->count = 0;
+    in->applied = in->count = in->turns = 0;
     in->bytes = 0;
     in->borrowed = false;
+}
+
+/* As far as the next record that sends a message. */
+static bool apply_some(struct worker *w)
+{
+    struct intake *in = &w->intake;
+    struct batch_item *items = in->items + in->applied;
+    uint32_t count = in->count - in->applied;
+    if (!wal_room(w->wal, count + w->shard_count, in->bytes + (size_t)w->shard_count * TICK_BYTES))
+        return false;
+    tick_batch(w);
+    if (!shards_reserve(items, count, &in->effects)) return false;
+    uint32_t applied = shards_apply(items, count, &in->decode, &in->effects);
+    log_items(w, items, applied);
+    in->applied += applied;
+    if (applied < count) return true;
+    uint32_t turns = in->turns;
+    batch_clear(in);
     arena_reset(&in->decode);
-    release_effects(w, wal_last(w->wal));
+    end_turns(w, turns);
     return true;
 }
 
@@ -147,51 +178,58 @@ static void keep_early(struct worker *w, const struct note *n, struct slice payl
     memcpy(p + sizeof *n, payload.p, payload.n);
 }
 
-/* Messages that shards of this worker sent each other: a batch of their own, right behind their cause. */
+/* One message that shards of this worker sent each other. False: no room; it stays in the queue. */
+static bool apply_local(struct worker *w, const struct note *n, struct slice payload)
+{
+    struct intake *in = &w->intake;
+    struct batch_item *item = &in->message;
+    uint32_t ran;
+    item->shard = w->engine->shards[n->to];
+    item->record =
+        (struct record){.kind = RECORD_MESSAGE, .shard = n->to, .cookie = n->cookie, .payload = payload};
+    if (!wal_room(w->wal, 2, TICK_BYTES + (size_t)payload.n)) return false;
+    if (shard_now(item->shard) < w->now && !worker_tick(w, item->shard, TICK_WAKES, &ran)) return false;
+    if (!shards_reserve(item, 1, &in->effects)) return false;
+    shards_apply(item, 1, NULL, &in->effects);
+    log_items(w, item, 1); /* may put further ones behind it: n and payload are gone */
+    return true;
+}
+
+/* Before anything else is applied: right behind their cause, in the order they were sent. */
 static bool take_local(struct worker *w)
 {
     struct intake *in = &w->intake;
-    while (!queue_empty(&in->local)) {
-        if (in->count && !flush(w)) return false;
-        size_t at = 0;
-        uint32_t taken = 0;
-        struct slice entry;
-        while (!batch_full(w) && queue_walk(&in->local, &at, &entry)) {
-            const struct note *n = (const struct note *)entry.p;
-            if (is_early(w, n)) break;
-            struct batch_item *item = &in->items[in->count];
-            item->record = (struct record){.kind = RECORD_MESSAGE,
-                                           .shard = n->to,
-                                           .cookie = n->cookie,
-                                           .payload = slice_of(entry.p + sizeof *n, entry.n - sizeof *n)};
-            item->shard = w->engine->shards[n->to];
-            item->decoded = false;
-            item->reject = REJECT_NONE;
-            batch_add(w, item);
-            taken++;
-        }
-        if (!taken && queue_front(&in->local, &entry)) {
-            keep_early(w, (const struct note *)entry.p,
-                       slice_of(entry.p + sizeof(struct note), entry.n - sizeof(struct note)));
-            queue_pop(&in->local);
-        }
-        if (!flush(w)) { /* they stay in the queue */
-            in->count = 0;
-            in->bytes = 0;
+    struct slice entry;
+    while (queue_front(&in->local, &entry)) {
+        const struct note *n = (const struct note *)entry.p;
+        struct slice payload = slice_of(entry.p + sizeof *n, entry.n - sizeof *n);
+        bool turn = w->engine->order.on;
+        if (!order_has_come(&w->engine->order, n->turn)) return true;
+        if (is_early(w, n))
+            keep_early(w, n, payload), turn = false; /* it takes its turn along */
+        else if (!apply_local(w, n, payload))
             return false;
-        }
-        while (taken--) queue_pop(&in->local); /* flush may have added behind them */
+        queue_pop(&in->local);
+        end_turns(w, turn);
     }
     return true;
 }
 
-static bool intake_flush(struct worker *w) { return flush(w) && take_local(w); }
+/* Everything in the batch, and every message of this worker's own shards that it causes. */
+static bool intake_flush(struct worker *w)
+{
+    while (take_local(w)) {
+        if (w->intake.applied == w->intake.count) return true;
+        if (!apply_some(w)) return false;
+    }
+    return false;
+}
 
 /* Takes over what the batch still borrows. Decoded events point into their bytes: they are decoded anew. */
 static void own_batch(struct worker *w)
 {
     struct intake *in = &w->intake;
-    for (uint32_t i = 0; i < in->count; i++) {
+    for (uint32_t i = in->applied; i < in->count; i++) {
         in->items[i].record.payload = arena_slice(&in->decode, in->items[i].record.payload);
         in->items[i].decoded = false;
     }
@@ -243,6 +281,7 @@ static void place(struct worker *w, const struct record *r, bool borrowed)
     }
     item->shard = w->engine->shards[item->record.shard];
     in->borrowed |= borrowed;
+    in->turns += w->engine->order.on;
     batch_add(w, item);
 }
 
@@ -260,16 +299,24 @@ static void spill(struct worker *w, const struct record *r)
     if (r->payload.n) memcpy(p + sizeof n, r->payload.p, r->payload.n);
 }
 
+/* Is there room for a record from outside, and is it its turn? */
+static bool let_in(struct worker *w)
+{
+    if ((batch_full(w) || w->engine->order.on) && !intake_flush(w)) return false;
+    return order_enter(&w->engine->order);
+}
+
 static void take_in(struct worker *w, struct record *r, bool copy)
 {
     struct intake *in = &w->intake;
     if (r->cookie) credit_enter(&w->credit, r->cookie, 0);
-    if (!queue_empty(&in->spill) || (batch_full(w) && !intake_flush(w))) {
+    if (!queue_empty(&in->spill) || !let_in(w)) {
         spill(w, r);
         return;
     }
     if (copy) r->payload = arena_slice(&in->decode, r->payload);
     place(w, r, !copy);
+    if (w->engine->order.on) intake_flush(w);
 }
 
 static void take_spilled(struct worker *w)
@@ -277,7 +324,7 @@ static void take_spilled(struct worker *w)
     struct intake *in = &w->intake;
     struct slice entry;
     while (queue_front(&in->spill, &entry)) {
-        if (batch_full(w) && !intake_flush(w)) return;
+        if (!let_in(w)) return;
         const struct note *n = (const struct note *)entry.p;
         struct record r = {
             .kind = n->record_kind, .shard = n->to, .head_bytes = n->head_bytes, .cookie = n->cookie};
@@ -285,6 +332,7 @@ static void take_spilled(struct worker *w)
         r.payload = arena_slice(&in->decode, slice_of(entry.p + sizeof *n, entry.n - sizeof *n));
         queue_pop(&in->spill);
         place(w, &r, false);
+        if (w->engine->order.on) intake_flush(w);
     }
 }
 
@@ -313,10 +361,10 @@ bool intake_record(struct worker *w, const struct record *r)
     take_spilled(w);
     if (!queue_empty(&in->spill) || !intake_flush(w)) return false;
     place(w, r, false);
+    in->turns = 0; /* a command waits for nobody's */
     if (intake_flush(w)) return true;
     if (in->count) { /* not logged: the caller tries again */
-        in->count = 0;
-        in->bytes = 0;
+        batch_clear(in);
         return false;
     }
     return true;
@@ -341,6 +389,7 @@ static void take_message(struct worker *w, const struct note *n, struct slice pa
         shard_last_received(to, n->from)) { /* sent again after a restart: it is here already */
         release_message_ack(w, n->from, n->to, n->sequence);
         if (n->cookie) release_done(w, n->cookie);
+        end_turns(w, w->engine->order.on);
         return;
     }
     struct record r = {.kind = RECORD_MESSAGE, .shard = n->to, .payload = payload, .cookie = n->cookie};
@@ -427,7 +476,8 @@ void intake_inbound(struct worker *w)
         uint32_t kind;
         struct slice bytes;
         any = true;
-        for (uint32_t i = 0; i < INBOUND_PER_TURN && queue_empty(&in->spill); i++) {
+        bool after_spill = !queue_empty(&in->spill) && !w->engine->order.on; /* it has waited longer */
+        for (uint32_t i = 0; i < INBOUND_PER_TURN && !after_spill; i++) {
             if (batch_full(w) && !intake_flush(w)) break;
             if (!mailbox_next(m, &kind, &bytes)) break;
             struct note n;
@@ -453,22 +503,26 @@ struct resend {
 static void resend_one(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
 {
     struct resend *r = self;
+    struct engine *e = r->w->engine;
+    uint32_t owner = engine_owner(e, to);
     r->w->counters.notes_resent++;
+    if (owner == r->w->index && sequence <= shard_last_received(e->shards[to], r->from)) {
+        release_message_ack(r->w, r->from, to, sequence);
+        return;
+    }
     struct note n = {.kind = NOTE_MESSAGE,
                      .from = r->from,
                      .to = to,
-                     .version = shard_definitions(r->w->engine->shards[r->from])->version,
-                     .sequence = sequence};
+                     .version = shard_definitions(e->shards[r->from])->version,
+                     .sequence = sequence,
+                     .turn = order_add(&e->order)};
     struct buf payload = {0};
     buf_put_le16(&payload, r->from);
     buf_put_le16(&payload, kind);
     buf_put_le64(&payload, sequence);
     buf_put_slice(&payload, body);
-    uint32_t owner = engine_owner(r->w->engine, to);
     if (owner != r->w->index) {
         outbound_send(r->w, owner, &n, buf_slice(&payload));
-    } else if (sequence <= shard_last_received(r->w->engine->shards[to], r->from)) {
-        release_message_ack(r->w, r->from, to, sequence);
     } else {
         uint8_t *p = queue_push(&r->w->intake.local, sizeof n + payload.n);
         memcpy(p, &n, sizeof n);

@@ -50,6 +50,10 @@ static const struct row table[] = {
      AT(accept_clock), 0},
     {"fake-clock", "TIME", NULL, "a clock that stands still until clock.advance (tests)", TEXT, false,
      AT(fake_clock), 0},
+    {"order", "KIND", NULL,
+     "arrival|sender: of one person's records that name different ids, with several threads (test clock: "
+     "sender)",
+     TEXT, false, AT(order), 0},
     {"io", "KIND", "auto", "auto|uring|epoll", TEXT, false, AT(io), 0},
     {"print-config", NULL, NULL, "print every value and where it came from, and exit", FLAG, false,
      AT(print_config), 0},

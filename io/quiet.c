@@ -27,6 +27,7 @@ static bool idle(struct worker *w, bool durable)
 {
     bool frozen = atomic_load(&w->engine->frozen);
     if (!frozen && (w->now < clock_now(&w->engine->clock) || w->woken_until != w->now)) return false;
+    if (!order_idle(&w->engine->order)) return false;
     if (!intake_idle(w) || w->outbound_bytes || mail_waits(w)) return false;
     return !durable || (queue_empty(&w->held) && wal_durable(w->wal) == wal_last(w->wal));
 }
@@ -58,7 +59,8 @@ static void round_over(struct scatter *s)
     struct quiet *q = s->owner;
     scatter_free(s);
     bool twice = q->rounds > 1 && q->sent == q->sent_before;
-    if (q->sent != q->received || (q->engine->threads > 1 && !twice)) {
+    bool certain = q->engine->order.on && !q->durable; /* each has seen that nothing was under way */
+    if (!certain && (q->sent != q->received || (q->engine->threads > 1 && !twice))) {
         q->sent_before = q->sent;
         start_round(q);
         return;

@@ -53,7 +53,8 @@ static void hold_message(struct worker *w, uint64_t ticket, const struct effect 
                      .to = e->message.to,
                      .version = shard_definitions(w->engine->shards[e->shard])->version,
                      .sequence = e->message.sequence,
-                     .cookie = e->cookie};
+                     .cookie = e->cookie,
+                     .turn = order_add(&w->engine->order)};
     struct slice body = e->message.body;
     bool local = engine_owner(w->engine, n.to) == w->index;
     if (n.cookie && local) credit_enter(&w->credit, n.cookie, 0);
@@ -150,6 +151,7 @@ void release_durable(struct worker *w)
     while (queue_front(&w->held, &entry) && load_le64(entry.p) <= durable) {
         struct note n;
         memcpy(&n, entry.p + 8, sizeof n);
+        if (n.kind == NOTE_MESSAGE && !order_has_come(&w->engine->order, n.turn)) return;
         release_one(w, &n, slice_of(entry.p + 8 + sizeof n, entry.n - 8 - sizeof n));
         queue_pop(&w->held);
     }

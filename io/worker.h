@@ -47,15 +47,20 @@ struct note {
     uint32_t version;       /* MESSAGE: of the sender's definitions; the receiver's must be as new */
     uint64_t sequence;      /* MESSAGE, MESSAGE_ACK, ACTION */
     uint64_t cookie, share; /* RECORD, MESSAGE, CREDIT */
-    struct call *call;      /* CALL */
+    union {
+        struct call *call; /* CALL */
+        uint64_t turn;     /* MESSAGE: order.h */
+    };
 };
 
 struct intake { /* records on their way into the log and the shards; intake.c */
     struct batch_item items[BATCH_EVENTS];
-    uint32_t count;
+    uint32_t applied, count; /* the first `applied` of them are applied and logged already */
+    uint32_t turns;          /* that the batch holds: order.h */
     size_t bytes;
-    bool borrowed;       /* an item's bytes belong to a frame or a mailbox */
-    struct arena decode; /* what decoding made, and copies of small frames */
+    struct batch_item message; /* the one of `local` that is being applied */
+    bool borrowed;             /* an item's bytes belong to a frame or a mailbox */
+    struct arena decode;       /* what decoding made, and copies of small frames */
     struct effects effects;
     struct queue spill; /* came while the log had no room: note, bytes */
     struct queue local; /* messages between shards of this worker: note, payload */
@@ -129,6 +134,7 @@ bool intake_record(struct worker *w, const struct record *r);
 void intake_settle(struct worker *w);  /* nothing borrowed is kept */
 void intake_inbound(struct worker *w); /* from the other workers' mailboxes */
 bool intake_idle(const struct worker *w);
+bool intake_blocked(const struct worker *w); /* what lies here waits for another worker's turn */
 bool worker_tick(struct worker *w, struct shard *s, uint32_t quota,
                  uint32_t *ran); /* false: no room in the log */
 void worker_wake_due(struct worker *w);

@@ -7,6 +7,11 @@
  *   then what was parked, in order
  *
  * The user's shard owns the merge and keeps the person's anonymous ids, so a known pair costs one compare.
+ * Order: one record, then all the messages it causes in the order they were sent, theirs behind them, then the next record.
+ * A host that delivers them so (core/machine.c, one worker, io/order.h) parks nothing but the pair itself. On several
+ * workers at once what is parked keeps its order of arrival at the user's shard, and an event of the anonymous id alone
+ * comes where it meets the pull: before it, it travels inside the half; behind it, it is forwarded and comes after all
+ * that was parked.
  * Messages carry a sequence number per pair of shards; the receiver logs them before it applies them, the sender
  * regenerates them by replay and keeps them until the receiver has them on disk. A repeat is ignored. */
 #include "core/shard/state.h"
@@ -33,6 +38,7 @@ void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slic
     if (body.n) memcpy(m + 1, body.p, body.n);
     shard_queue_message(s, to, handle);
 
+    s->effects->message_sent = true;
     struct effect *e = shard_effect(s, EFFECT_MESSAGE);
     e->message.to = to;
     e->message.message_kind = (uint16_t)kind;

@@ -34,6 +34,7 @@ __attribute__((unused)) static void start(uint32_t threads)
                                .shards = threads,
                                .log_segment = 4 << 20,
                                .fake_clock = NOON,
+                               .order = "arrival",
                                .hash_secret = "00112233445566778899aabbccddeeff"};
     signal(SIGPIPE, SIG_IGN);
     if (adjust) adjust(&options);
@@ -51,18 +52,29 @@ static enum call_state shut_down(struct worker *w, struct call *c)
     return CALL_DONE;
 }
 
-__attribute__((unused)) static void stop(void)
+/* Every thread has ended; what the shards hold can still be looked at. */
+__attribute__((unused)) static void halt(void)
 {
     struct call c = {.run = shut_down};
     call_post(&engine.workers[0], &c);
     engine_join(&engine);
     cr_assert_eq(engine.exit_code, 0);
+}
+
+__attribute__((unused)) static void close_engine(void)
+{
     admin_destroy(&engine);
     engine.disk = engine.dir.disk = real_disk;
     engine_close(&engine);
 }
 
-__attribute__((unused)) static void begin(void)
+__attribute__((unused)) static void stop(void)
+{
+    halt();
+    close_engine();
+}
+
+__attribute__((unused)) static void make_directory(void)
 {
     strcpy(directory, "/tmp/hg-admin-XXXXXX");
     cr_assert(mkdtemp(directory) != NULL);
@@ -70,6 +82,11 @@ __attribute__((unused)) static void begin(void)
     snprintf(ingest_path, sizeof ingest_path, "%s/in.sock", directory);
     snprintf(admin_url, sizeof admin_url, "unix://%s", admin_path);
     snprintf(ingest_url, sizeof ingest_url, "unix://%s", ingest_path);
+}
+
+__attribute__((unused)) static void begin(void)
+{
+    make_directory();
     start(2);
 }
 
@@ -77,10 +94,15 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 {
     return remove(path);
 }
+__attribute__((unused)) static void remove_directory(void)
+{
+    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 __attribute__((unused)) static void end(void)
 {
     stop();
-    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_directory();
 }
 
 static int dial(const char *path)
@@ -187,6 +209,23 @@ __attribute__((unused)) static bool text_is(const msgpack_object *o, const char 
 {
     struct slice s;
     return object_text(o, &s) && slice_is(s, text);
+}
+
+__attribute__((unused)) static void apply_text(int fd, const char *text)
+{
+    struct buf b = {0};
+    pk_t pk;
+    request_head(&pk, &b, 1, "definitions.apply", 1);
+    pk_map(&pk, 1);
+    pk_text(&pk, "files");
+    pk_map(&pk, 1);
+    pk_text(&pk, "shop.yaml");
+    pk_text(&pk, text);
+    put(fd, &b);
+    buf_free(&b);
+    struct answer a = read_answer(fd);
+    cr_assert_eq(a.error->type, MSGPACK_OBJECT_NIL);
+    forget(&a);
 }
 
 /* A frame of `count` events of the users first, first+1, ...; chunk as str or bin. */

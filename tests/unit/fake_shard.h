@@ -61,10 +61,11 @@ static void fake_apply(struct shard *s, struct record *r)
     if (r->kind == RECORD_DEFINITIONS) s->definitions = load_le32(bytes);
 }
 
-void shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out)
+uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out)
 {
     (void)scratch, (void)out;
     for (uint32_t i = 0; i < count; i++) fake_apply(items[i].shard, &items[i].record);
+    return count;
 }
 
 bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)

@@ -316,23 +316,6 @@ Test(admin, a_request_that_failed_runs_again_with_the_same_id)
     close(fd);
 }
 
-static void apply_text(int fd, const char *text)
-{
-    struct buf b = {0};
-    pk_t pk;
-    request_head(&pk, &b, 1, "definitions.apply", 1);
-    pk_map(&pk, 1);
-    pk_text(&pk, "files");
-    pk_map(&pk, 1);
-    pk_text(&pk, "shop.yaml");
-    pk_text(&pk, text);
-    put(fd, &b);
-    buf_free(&b);
-    struct answer a = read_answer(fd);
-    cr_assert_eq(a.error->type, MSGPACK_OBJECT_NIL);
-    forget(&a);
-}
-
 static void enroll(int fd, const char *request_id)
 {
     SEND(fd, 1, "journey.control", "command", "enroll", "name", "hello", "id", "u1", "request_id",

@@ -8,9 +8,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/check.h"
 #include "core/base/msgpack.h"
 
 enum { USER_DIGITS = 11, MESSAGE_DIGITS = 16, STAMP_BYTES = 24 };
+
+enum shape { SHAPE_SHOP, SHAPE_SMALL, SHAPE_PAIRS, SHAPE_MIX, SHAPE_AIM };
 
 static const char *const EVENTS[] = {
     "Order Completed",  "Product Viewed", "Product Viewed",  "Product Added",    "Cart Viewed",
@@ -123,41 +126,130 @@ static void put_shop_context(struct maker *m)
     put_pair(m, "version", "2.11.1");
 }
 
-static void make_template(struct generator_template *t, bool small, bool pairs, uint64_t random)
+/* The parts of a message, in the order in which a sender writes them: analytics.js, a server's library, a phone's. */
+enum part {
+    PART_TYPE,
+    PART_MESSAGE,
+    PART_USER,
+    PART_PAIR,
+    PART_EVENT,
+    PART_TIME,
+    PART_PROPERTIES,
+    PART_CONTEXT,
+    PARTS
+};
+static const uint8_t ORDERS[][PARTS] = {
+    {PART_TYPE, PART_MESSAGE, PART_USER, PART_PAIR, PART_EVENT, PART_TIME, PART_PROPERTIES, PART_CONTEXT},
+    {PART_USER, PART_EVENT, PART_PROPERTIES, PART_CONTEXT, PART_TYPE, PART_TIME, PART_MESSAGE, PART_PAIR},
+    {PART_TIME, PART_CONTEXT, PART_PAIR, PART_MESSAGE, PART_TYPE, PART_EVENT, PART_USER, PART_PROPERTIES}};
+enum { ORDER_COUNT = sizeof ORDERS / sizeof *ORDERS };
+
+struct form { /* of one template */
+    const uint8_t *order;
+    enum shape shape;
+    enum { NO_PAIR, OWN_PAIR, NEW_PAIR } pair;
+};
+
+static void put_call_properties(struct maker *m)
+{
+    uint32_t r = (uint32_t)next_random(&m->random);
+    bool local = r & 1;
+    double cost = 0.1 + r % 99900 / 1000.0, duration = 1 + r % 9999;
+    put(m, "properties");
+    m->p = mpw_map(m->p, 8);
+    put_pair(m, "callee_id", "u00000000000");
+    put_pair(m, "caller_place", "place-0123456789");
+    put_pair(m, "callee_place", "place-9876543210");
+    put_number(m, "cost", cost);
+    put_number(m, "duration", duration);
+    put_number(m, local ? "local_cost" : "long_cost", cost);
+    put_number(m, local ? "local_duration" : "long_duration", duration);
+    put_number(m, local ? "local_call" : "long_call", 1);
+}
+
+static void put_small_properties(struct maker *m)
+{
+    put(m, "properties");
+    m->p = mpw_map(m->p, 1);
+    put_number(m, "price", 1 + (double)(next_random(&m->random) % 1000));
+}
+
+static void put_properties(struct maker *m, enum shape shape)
+{
+    if (shape == SHAPE_AIM)
+        put_call_properties(m);
+    else if (shape == SHAPE_SMALL)
+        put_small_properties(m);
+    else
+        put_shop_properties(m);
+}
+
+static void put_part(struct maker *m, const struct form *f, enum part part, const char *event)
+{
+    struct generator_template *t = m->t;
+    switch (part) {
+    case PART_TYPE: put_pair(m, "type", "track"); break;
+    case PART_MESSAGE: t->message = put_hole(m, "messageId", "load-0000-0000-", MESSAGE_DIGITS + 5); break;
+    case PART_USER: t->user = put_hole(m, "userId", "u", USER_DIGITS); break;
+    case PART_PAIR:
+        if (f->pair) t->anonymous = put_hole(m, "anonymousId", "device-of-this-person-00-", USER_DIGITS);
+        break;
+    case PART_EVENT: put_pair(m, "event", event); break;
+    case PART_TIME: t->time = put_hole(m, "timestamp", "", STAMP_BYTES); break;
+    case PART_PROPERTIES: put_properties(m, f->shape); break;
+    case PART_CONTEXT:
+        if (f->shape != SHAPE_SMALL) put_shop_context(m);
+        break;
+    case PARTS: break;
+    }
+}
+
+static void make_template(struct generator_template *t, const struct form *f, uint64_t random)
 {
     static const uint8_t EVENT_TIME[] = {0x92, 0xd7, 0x00, 0, 0, 0, 0, 0, 0, 0, 0};
     struct maker m = {t, t->entry, random};
-    const char *event = EVENTS[next_random(&m.random) % (sizeof EVENTS / sizeof *EVENTS)];
+    const char *event =
+        f->shape == SHAPE_AIM ? "Call" : EVENTS[next_random(&m.random) % (sizeof EVENTS / sizeof *EVENTS)];
     memcpy(m.p, EVENT_TIME, sizeof EVENT_TIME);
     t->seconds = 3;
-    m.p = mpw_map(m.p + sizeof EVENT_TIME, small ? 6 : pairs ? 8 : 7);
-    put_pair(&m, "type", "track");
-    t->message = put_hole(&m, "messageId", "load-0000-0000-", MESSAGE_DIGITS + 5);
-    t->user = put_hole(&m, "userId", "u", USER_DIGITS);
-    if (pairs) t->anonymous = put_hole(&m, "anonymousId", "device-of-this-person-00-", USER_DIGITS);
-    put_pair(&m, "event", event);
-    t->time = put_hole(&m, "timestamp", "", STAMP_BYTES);
-    if (small) {
-        put(&m, "properties");
-        m.p = mpw_map(m.p, 1);
-        put_number(&m, "price", 1 + (double)(next_random(&m.random) % 1000));
-    } else {
-        put_shop_properties(&m);
-        put_shop_context(&m);
-    }
+    t->fresh = f->pair == NEW_PAIR;
+    m.p = mpw_map(m.p + sizeof EVENT_TIME, PARTS - (f->pair == NO_PAIR) - (f->shape == SHAPE_SMALL));
+    for (uint32_t i = 0; i < PARTS; i++) put_part(&m, f, f->order[i], event);
     t->bytes = (uint16_t)(m.p - t->entry);
+    CHECK(t->bytes <= ENTRY_BYTES_MAX);
+}
+
+static bool shape_of(const char *name, enum shape *shape)
+{
+    static const char *const NAMES[] = {"shop", "small", "pairs", "mix", "aim"};
+    for (uint32_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        *shape = (enum shape)i;
+        if (strcmp(name, NAMES[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Of `mix` three templates of 256, one of each order, bring an anonymous id that nobody has seen: 1.2 %. */
+static struct form form_of(enum shape shape, uint32_t i)
+{
+    struct form f = {.order = ORDERS[shape == SHAPE_MIX ? i % ORDER_COUNT : 0], .shape = shape};
+    if (shape == SHAPE_PAIRS) f.pair = OWN_PAIR;
+    if (shape == SHAPE_MIX && i < ORDER_COUNT) f.pair = NEW_PAIR;
+    return f;
 }
 
 bool generator_init(struct generator *g, const char *shape, uint32_t users, double zipf, uint64_t seed)
 {
-    bool small = strcmp(shape, "small") == 0, pairs = strcmp(shape, "pairs") == 0;
-    if (!small && !pairs && strcmp(shape, "shop") != 0) return false;
+    enum shape kind;
+    if (!shape_of(shape, &kind)) return false;
     *g = (struct generator){.random = seed, .seed = seed, .users = users, .zipf = zipf, .stamped_ms = -1};
     g->templates = calloc(GENERATOR_TEMPLATES, sizeof *g->templates);
     if (!g->templates) return false;
     uint64_t random = seed;
-    for (uint32_t i = 0; i < GENERATOR_TEMPLATES; i++)
-        make_template(&g->templates[i], small, pairs, next_random(&random));
+    for (uint32_t i = 0; i < GENERATOR_TEMPLATES; i++) {
+        struct form f = form_of(kind, i);
+        make_template(&g->templates[i], &f, next_random(&random));
+    }
     g->spread = zipf == 1 ? log((double)users + 1) : pow((double)users + 1, 1 - zipf) - 1;
     return true;
 }
@@ -217,7 +309,9 @@ size_t generator_entry(struct generator *g, int64_t now_ms, uint8_t *out)
     put_decimal(out + t->message, 5, g->seed % 100000);
     put_hex(out + t->message + 5, g->next++);
     put_decimal(out + t->user, USER_DIGITS, user);
-    if (t->anonymous) put_decimal(out + t->anonymous, USER_DIGITS, user);
+    if (t->anonymous)
+        put_decimal(out + t->anonymous, USER_DIGITS,
+                    t->fresh ? g->seed % 1000 * 100000000 + g->next % 100000000 : user);
     memcpy(out + t->time, g->stamp, STAMP_BYTES);
     return t->bytes;
 }

@@ -13,6 +13,7 @@ enum { GENERATOR_TEMPLATES = 256, ENTRY_BYTES_MAX = 640 };
 
 struct generator_template {
     uint16_t bytes, seconds, user, anonymous /* 0: none */, message, time; /* what to patch, where */
+    bool fresh; /* its anonymous id is another one each time */
     uint8_t entry[ENTRY_BYTES_MAX];
 };
 struct generator {
@@ -23,7 +24,8 @@ struct generator {
     char stamp[32];
     struct generator_template *templates;
 };
-/* shape: shop (420 bytes of record), small (about 150), pairs (shop, with an anonymousId of the user's own). */
+/* shape: shop (420 bytes of record), small (about 150), pairs (shop, with an anonymousId of the user's own), mix (shop as
+ * three senders write it, keys in three orders; 1.2 % bring a new anonymousId), aim (calls of the Huawei-AIM benchmark). */
 bool generator_init(struct generator *g, const char *shape, uint32_t users, double zipf, uint64_t seed);
 void generator_free(struct generator *g);
 /* Appends one Forward entry [EventTime, record]; out has ENTRY_BYTES_MAX bytes of room. Returns its length. */

@@ -35,7 +35,7 @@ static const struct row {
     {{"duration", 1, 0, 't'}, "SECONDS", "stop after so long (default 10, unless --events)"},
     {{"users", 1, 0, 'u'}, "N", "people (default 100000)"},
     {{"zipf", 1, 0, 'z'}, "S", "how uneven they are; 0: all alike (default 0)"},
-    {{"shape", 1, 0, 's'}, "NAME", "shop (420 bytes), small, pairs (default shop)"},
+    {{"shape", 1, 0, 's'}, "NAME", "shop (420 bytes), small, pairs, mix, aim (default shop)"},
     {{"seed", 1, 0, 'S'}, "N", "of people, events and message ids (default 1)"},
     {{"ingest", 1, 0, 'i'}, "URL", "default tcp://127.0.0.1:24224"},
     {{"admin", 1, 0, 'a'}, "URL", "to verify the counters afterwards"},
@@ -207,7 +207,8 @@ static int run(struct options *o, struct server *server)
     const char *admin = o->self ? server->admin : o->admin;
     if (o->self) o->send.ingest = server->ingest;
     if (!generator_init(&g, o->shape, o->users, o->zipf, o->seed)) {
-        fprintf(stderr, "hourglass-load: there is no shape '%s'; there are shop, small, pairs\n", o->shape);
+        fprintf(stderr, "hourglass-load: there is no shape '%s'; there are shop, small, pairs, mix, aim\n",
+                o->shape);
         return EXIT_USAGE;
     }
     if (admin && !server_counters(admin, &before)) return EXIT_FAILED;

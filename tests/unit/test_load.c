@@ -1,5 +1,6 @@
 /* The load generator's own parts: the histogram against sorted values, and events that decode. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "bench/hourglass-load/generator.h"
 #include "bench/hourglass-load/histogram.h"
@@ -83,6 +84,28 @@ Test(generator, every_shape_decodes_and_has_its_size)
     check_shape("shop", 400, 450);
     check_shape("small", 120, 200);
     check_shape("pairs", 430, 500);
+    check_shape("mix", 400, 500);
+    check_shape("aim", 400, 460);
+}
+
+Test(generator, one_event_in_a_hundred_of_a_mix_brings_a_new_anonymous_id)
+{
+    enum { N = 20000 };
+    struct generator g;
+    uint8_t entry[ENTRY_BYTES_MAX];
+    uint32_t pairs = 0;
+    char former[40] = "";
+    cr_assert(generator_init(&g, "mix", 10, 0, 7));
+    for (int i = 0; i < N; i++) {
+        size_t n = generator_entry(&g, 0, entry);
+        struct slice id = field(slice_of(entry + 11, n - 11), "anonymousId");
+        if (!id.n) continue;
+        cr_assert(strncmp(former, (const char *)id.p, id.n) < 0, "each is another, and numbered upwards");
+        snprintf(former, sizeof former, "%.*s", (int)id.n, (const char *)id.p);
+        pairs++;
+    }
+    cr_expect(pairs > N / 100 && pairs < N / 70, "%u", pairs);
+    generator_free(&g);
 }
 
 Test(generator, zipf_prefers_the_first_people)

@@ -88,6 +88,12 @@ static uint16_t put_hole(struct maker *m, const char *key, const char *front, ui
     return (uint16_t)(m->p - n - m->t->entry);
 }
 
+static void put_sent(struct maker *m) /* a number to be patched later */
+{
+    put_number(m, "sent", 0);
+    m->t->sent = (uint16_t)(m->p - 9 - m->t->entry);
+}
+
 static void put_shop_properties(struct maker *m)
 {
     char text[48];
@@ -104,7 +110,7 @@ static void put_shop_properties(struct maker *m)
     put(m, "quantity");
     m->p = mpw_uint(m->p, 1 + r % 5);
     put_pair(m, "currency", "RUB");
-    put_pair(m, "coupon", r & 1 ? "AUTUMN24" : "SPRING24");
+    put_sent(m);
     put_number(m, "total", price * (1 + r % 5));
 }
 
@@ -312,6 +318,7 @@ size_t generator_entry(struct generator *g, int64_t now_ms, uint8_t *out)
     if (t->anonymous)
         put_decimal(out + t->anonymous, USER_DIGITS,
                     t->fresh ? g->seed % 1000 * 100000000 + g->next % 100000000 : user);
+    if (t->sent) mpw_double(out + t->sent, g->sent_ms);
     memcpy(out + t->time, g->stamp, STAMP_BYTES);
     return t->bytes;
 }

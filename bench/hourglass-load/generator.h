@@ -12,7 +12,7 @@
 enum { GENERATOR_TEMPLATES = 256, ENTRY_BYTES_MAX = 640 };
 
 struct generator_template {
-    uint16_t bytes, seconds, user, anonymous /* 0: none */, message, time; /* what to patch, where */
+    uint16_t bytes, seconds, user, anonymous /* 0: none */, message, time, sent; /* what to patch, where */
     bool fresh; /* its anonymous id is another one each time */
     uint8_t entry[ENTRY_BYTES_MAX];
 };
@@ -20,6 +20,7 @@ struct generator {
     uint64_t random, next, seed;
     uint32_t users;
     double zipf, spread; /* exponent; 0: all users alike */
+    double sent_ms;      /* what events say in e.sent: when they were due */
     int64_t stamped_ms;  /* what `stamp` says */
     char stamp[32];
     struct generator_template *templates;

@@ -9,6 +9,7 @@
 
 #include "bench/hourglass-load/sender.h"
 #include "bench/hourglass-load/server.h"
+#include "bench/hourglass-load/subscriber.h"
 
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_WRONG = 3 };
 
@@ -19,7 +20,7 @@ struct options {
     uint32_t users;
     double zipf;
     uint64_t seed;
-    bool self, json;
+    bool self, subscribe, json;
 };
 
 static const struct row {
@@ -39,6 +40,7 @@ static const struct row {
     {{"seed", 1, 0, 'S'}, "N", "of people, events and message ids (default 1)"},
     {{"ingest", 1, 0, 'i'}, "URL", "default tcp://127.0.0.1:24224"},
     {{"admin", 1, 0, 'a'}, "URL", "to verify the counters afterwards"},
+    {{"subscribe", 0, 0, 'A'}, NULL, "take and confirm actions meanwhile, and time them from their events"},
     {{"self", 0, 0, 'x'}, NULL, "start an hourglassd of its own, and remove it afterwards"},
     {{"self-dir", 1, 0, 'D'}, "DIR", "--self: where its data goes for the time (default /tmp)"},
     {{"self-cpu", 1, 0, 'P'}, "N", "--self: the core it is pinned to (default the last one; -1: not pinned)"},
@@ -89,6 +91,7 @@ static void set_option(struct options *o, const struct row *row, const char *v)
     case 'S': o->seed = (uint64_t)number(name, v, 0); break;
     case 'i': o->send.ingest = v; break;
     case 'a': o->admin = v; break;
+    case 'A': o->subscribe = true; break;
     case 'x': o->self = true; break;
     case 'D': o->server.directory = v; break;
     case 'P': o->server.cpu = (int)number(name, v, -1); break;
@@ -133,9 +136,26 @@ struct report {
     const struct options *o;
     const struct sender_result *r;
     double achieved;
+    const struct subscriber *subscriber; /* NULL: nobody asked */
     bool generator_limited, verified, matches;
     struct server_counters delta;
 };
+
+static void print_latency(const struct histogram *h)
+{
+    printf("mean %.0f", histogram_mean(h) / 1000);
+    for (int i = 0; i < SHARE_COUNT; i++)
+        printf("  %s %.0f", SHARE_NAMES[i], (double)histogram_at(h, SHARES[i]) / 1000);
+    printf("  max %.0f\n", (double)h->max / 1000);
+}
+
+static void print_json_latency(const char *name, const struct histogram *h)
+{
+    printf("\"%s\":{\"mean\":%.1f", name, histogram_mean(h) / 1000);
+    for (int i = 0; i < SHARE_COUNT; i++)
+        printf(",\"%s\":%.1f", SHARE_NAMES[i], (double)histogram_at(h, SHARES[i]) / 1000);
+    printf(",\"max\":%.1f}", (double)h->max / 1000);
+}
 
 static void print_text(const struct report *p)
 {
@@ -144,10 +164,12 @@ static void print_text(const struct report *p)
            p->achieved);
     if (p->o->send.rate > 0)
         printf(" of %.0f wanted (%.1f %%)", p->o->send.rate, 100 * p->achieved / p->o->send.rate);
-    printf("\nlatency to the ack, us: mean %.0f", histogram_mean(&r->latency) / 1000);
-    for (int i = 0; i < SHARE_COUNT; i++)
-        printf("  %s %.0f", SHARE_NAMES[i], (double)histogram_at(&r->latency, SHARES[i]) / 1000);
-    printf("  max %.0f\n", (double)r->latency.max / 1000);
+    printf("\nlatency to the ack, us: ");
+    print_latency(&r->latency);
+    if (p->subscriber) {
+        printf("%llu actions confirmed; from the event, us: ", (unsigned long long)p->subscriber->actions);
+        print_latency(&p->subscriber->latency);
+    }
     printf("generator: %.0f ns an event, %.0f %% of a core\n",
            r->sent ? 1e9 * r->build_s / (double)r->sent : 0,
            r->seconds > 0 ? 100 * r->cpu_s / r->seconds : 0);
@@ -166,15 +188,17 @@ static void print_text(const struct report *p)
 static void print_json(const struct report *p)
 {
     const struct sender_result *r = p->r;
-    printf("{\"sent\":%llu,\"acked\":%llu,\"seconds\":%.6f,\"target_rate\":%.0f,\"achieved_rate\":%.1f,"
-           "\"latency_us\":{\"mean\":%.1f",
+    printf("{\"sent\":%llu,\"acked\":%llu,\"seconds\":%.6f,\"target_rate\":%.0f,\"achieved_rate\":%.1f,",
            (unsigned long long)r->sent, (unsigned long long)r->acked, r->seconds, p->o->send.rate,
-           p->achieved, histogram_mean(&r->latency) / 1000);
-    for (int i = 0; i < SHARE_COUNT; i++)
-        printf(",\"%s\":%.1f", SHARE_NAMES[i], (double)histogram_at(&r->latency, SHARES[i]) / 1000);
-    printf(",\"max\":%.1f},\"generator_ns_per_event\":%.1f,\"generator_limited\":%s,\"late_chunks\":%llu",
-           (double)r->latency.max / 1000, r->sent ? 1e9 * r->build_s / (double)r->sent : 0,
-           p->generator_limited ? "true" : "false", (unsigned long long)r->late_chunks);
+           p->achieved);
+    print_json_latency("latency_us", &r->latency);
+    if (p->subscriber) {
+        printf(",\"actions\":%llu,", (unsigned long long)p->subscriber->actions);
+        print_json_latency("action_latency_us", &p->subscriber->latency);
+    }
+    printf(",\"generator_ns_per_event\":%.1f,\"generator_limited\":%s,\"late_chunks\":%llu",
+           r->sent ? 1e9 * r->build_s / (double)r->sent : 0, p->generator_limited ? "true" : "false",
+           (unsigned long long)r->late_chunks);
     if (p->verified)
         printf(",\"received\":%llu,\"applied\":%llu,\"duplicate\":%llu,\"late\":%llu,\"rejected\":%llu,\"as_"
                "sent\":%s",
@@ -212,9 +236,17 @@ static int run(struct options *o, struct server *server)
         return EXIT_USAGE;
     }
     if (admin && !server_counters(admin, &before)) return EXIT_FAILED;
+    static struct subscriber subscriber;
+    if (o->subscribe && (!admin || !subscriber_start(&subscriber, admin))) {
+        fprintf(stderr, "hourglass-load: --subscribe needs --admin or --self\n");
+        return EXIT_FAILED;
+    }
     bool good = sender_run(&o->send, &g, &result);
-    struct report p = {
-        .o = o, .r = &result, .achieved = result.seconds > 0 ? (double)result.acked / result.seconds : 0};
+    if (o->subscribe) subscriber_stop(&subscriber);
+    struct report p = {.o = o,
+                       .r = &result,
+                       .subscriber = o->subscribe ? &subscriber : NULL,
+                       .achieved = result.seconds > 0 ? (double)result.acked / result.seconds : 0};
     p.generator_limited =
         result.cpu_s > 0.9 * result.seconds && (o->send.rate == 0 || p.achieved < 0.98 * o->send.rate);
     if (good && admin) verify(&p, admin, &before);

@@ -42,7 +42,7 @@ struct sender {
     struct connection *connections;
     struct in_flight *ring;
     uint64_t next_chunk, started_ns, build_ns;
-    int64_t wall_offset_ms; /* wall clock - monotonic clock */
+    double wall_offset_ms; /* wall clock - monotonic clock */
     bool failed;
 };
 
@@ -60,11 +60,12 @@ static uint64_t clock_ns(clockid_t clock)
 static size_t chunk_room(const struct sender_options *o) { return (size_t)o->batch * ENTRY_BYTES_MAX + 256; }
 
 /* ["load", bin, {"chunk": id, "size": n}] */
-static void build_chunk(struct sender *s, struct connection *c, uint64_t now_ns)
+static void build_chunk(struct sender *s, struct connection *c, uint64_t now_ns, uint64_t due_ns)
 {
     char id[CHUNK_ID + 1];
     uint8_t *p = mpw_str(mpw_array(c->out, 3), SLICE("load")), *header = p;
-    int64_t now_ms = (int64_t)(now_ns / 1000000) + s->wall_offset_ms;
+    int64_t now_ms = (int64_t)((double)now_ns / 1e6 + s->wall_offset_ms);
+    s->g->sent_ms = (double)due_ns / 1e6 + s->wall_offset_ms;
     p += 5;
     for (uint32_t i = 0; i < s->o->batch; i++) p += generator_entry(s->g, now_ms, p);
     header[0] = 0xc6;
@@ -128,7 +129,7 @@ static void send_chunk(struct sender *s, struct connection *c, uint64_t now)
     struct in_flight *f = &s->ring[s->next_chunk % RING];
     uint64_t due = s->o->rate > 0 ? due_ns(s, s->next_chunk) : now;
     if (s->o->rate > 0 && now > due + LATE_NS) s->result->late_chunks++;
-    build_chunk(s, c, now);
+    build_chunk(s, c, now, due);
     s->build_ns += clock_ns(CLOCK_MONOTONIC) - now;
     *f = (struct in_flight){s->next_chunk + 1, due, s->o->batch, (uint32_t)(c - s->connections)};
     s->next_chunk++;
@@ -263,7 +264,7 @@ bool sender_run(const struct sender_options *o, struct generator *g, struct send
     }
     uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     s.started_ns = clock_ns(CLOCK_MONOTONIC);
-    s.wall_offset_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000) - (int64_t)(s.started_ns / 1000000);
+    s.wall_offset_ms = (double)clock_ns(CLOCK_REALTIME) / 1e6 - (double)clock_ns(CLOCK_MONOTONIC) / 1e6;
     while (!finished(&s, clock_ns(CLOCK_MONOTONIC))) wait_for_news(&s, send_due(&s));
     drain(&s);
     out->seconds = (double)(clock_ns(CLOCK_MONOTONIC) - s.started_ns) / 1e9;

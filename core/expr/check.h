@@ -50,5 +50,6 @@ const struct node *check_name(struct checker *c, const struct tree *t);
 const struct node *check_field(struct checker *c, const struct tree *t, bool probe);
 const struct node *check_special(struct checker *c, const struct tree *t);
 const char *check_nearest_special(struct slice name);
+const char *check_special_name(uint32_t i); /* NULL: that was all */
 
 #endif

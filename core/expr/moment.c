@@ -22,8 +22,10 @@ static int64_t part_of(const struct civil *c, struct value v, enum time_part par
     return 0;
 }
 
-/* A moving clock: while the offset stands, the part changes at the next second, minute, hour or midnight. */
-static uint32_t part_next(const struct machine *m, const struct zone *z, struct value v, enum time_part part)
+/* A clock that moves by `pace` a second: while the offset stands, the part changes at the next second, minute, hour or
+ * midnight. */
+static uint32_t part_next(const struct machine *m, const struct zone *z, struct value v, enum time_part part,
+                          int32_t pace)
 {
     int64_t unit = part == PART_SECONDS || part == PART_MILLISECONDS ? 1
                    : part == PART_MINUTES                            ? 60
@@ -31,7 +33,8 @@ static uint32_t part_next(const struct machine *m, const struct zone *z, struct 
                                                                      : DAY_SECONDS;
     int64_t local = v.i + zone_offset(z, v.i), rest = ((local % unit) + unit) % unit;
     int64_t next = v.i + unit - rest, shift = zone_next_transition(z, v.i);
-    return as_second(m->ctx->now + ((shift < next ? shift : next) - v.i));
+    int64_t left = (shift < next ? shift : next) - v.i;
+    return as_second(m->ctx->now + (left + pace - 1) / pace);
 }
 
 static struct value duration_part(struct value v, enum time_part part)
@@ -81,7 +84,7 @@ struct slot *op_access(struct machine *m, const struct instr *in, struct slot *t
         struct value v = s->v;
         v.i += shift;
         zone_civil(z, v.i, &c);
-        if (s->slope > 0) s->change = sooner(s->change, part_next(m, z, v, in->a));
+        if (s->slope > 0) s->change = sooner(s->change, part_next(m, z, v, in->a, s->slope));
         if (s->slope < 0) slot_settle(m, s);
         *s = (struct slot){value_int(part_of(&c, v, in->a)), s->change, 0};
     }

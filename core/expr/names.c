@@ -507,6 +507,11 @@ static const struct special {
     {"rate", 3, 3, check_later_work, "rate(OUTCOME, CHANNEL, window)"},
 };
 
+const char *check_special_name(uint32_t i)
+{
+    return i < sizeof specials / sizeof *specials ? specials[i].name : NULL;
+}
+
 const char *check_nearest_special(struct slice name)
 {
     for (uint32_t distance = 1; distance <= 2; distance++)

@@ -13,6 +13,7 @@ enum {
     TYPES = 2,
     DEEDS_MAX = 64,
     PROPS = 3,
+    SCOPES = 3,
     ATTRIBUTES = 6,
     RING = DEEDS_MAX
 };
@@ -26,9 +27,15 @@ struct person {
     struct deed deeds[TYPES][DEEDS_MAX]; /* ascending by time */
     uint32_t count[TYPES];
     struct value attribute[ATTRIBUTES];
-    struct value at_hand[PROPS]; /* of the event at hand, an Order */
-    uint32_t event_at;
-    bool member, listed, consents, reachable, inside, opened;
+    struct value tags; /* attribute[TAGS] as a list, however it is kept */
+    struct value tag_items[3];
+    uint8_t tags_packed[128];
+    struct value own[PROFILE_TIMEZONE + 1]; /* by enum profile_field */
+    struct value at_hand[SCOPES]
+                        [PROPS]; /* of the event at hand (an Order), the trigger, what was awaited (Views) */
+    uint32_t event_at[SCOPES];
+    bool member, listed, consents, reachable, inside;
+    uint8_t sends; /* bits by enum send_state */
     uint32_t entered, left;
     const struct zone *zone;
     /* what the store would hold; made by person_seal */
@@ -37,7 +44,7 @@ struct person {
     uint32_t head;
     struct day_bucket days[4];
     uint32_t day_count;
-    uint32_t folded; /* events in the buckets, of ORDER */
+    uint32_t folded, folded_first; /* events in the buckets, of ORDER, and the first of them */
 };
 
 static const struct schema_prop person_props[PROPS] = {
@@ -56,10 +63,15 @@ static const struct schema_event person_types[TYPES] = {{.name = {(const uint8_t
                                                          .cap = 50}};
 static struct heap person_heap;
 
-static inline void person_seal(struct person *p, uint32_t head)
+static inline void person_open(void)
 {
     if (!person_heap.region.base)
         CHECK(heap_create(&person_heap, 64 << 20) && heap_reserve(&person_heap, 16 << 20));
+}
+
+static inline void person_seal(struct person *p, uint32_t head)
+{
+    person_open();
     p->head = head % RING;
     for (uint32_t t = 0; t < TYPES; t++)
         for (uint32_t i = 0; i < p->count[t]; i++) {
@@ -83,6 +95,8 @@ static inline void person_unseal(struct person *p)
             for (uint32_t k = 0; k < PROPS; k++)
                 cell_release(p->cells[t][((p->head + i) % RING) * PROPS + k], person_props[k].type,
                              &person_heap);
+    for (uint32_t i = 0; i < p->day_count; i++)
+        if (p->days[i].sums) heap_release(&person_heap, p->days[i].sums, 8);
 }
 
 /* ---- the source ---------------------------------------------------------------------------------- */
@@ -94,9 +108,7 @@ static inline struct value person_attribute(void *self, uint16_t id)
 
 static inline struct value person_profile(void *self, enum profile_field f)
 {
-    if (f == PROFILE_USER_ID) return value_string(SLICE("u1"));
-    if (f == PROFILE_KNOWN) return value_bool(true);
-    return value_none();
+    return ((struct person *)self)->own[f];
 }
 
 static inline bool person_history(void *self, uint16_t type, struct history_view *out)
@@ -119,15 +131,16 @@ static inline bool person_history(void *self, uint16_t type, struct history_view
         out->heap = &person_heap;
         if (t == 0) out->days = p->days, out->day_count = p->day_count, out->day_sums = 1;
     }
-    out->count = out->n + (type == ORDER ? p->folded : 0);
+    out->count = out->n + (type == VIEW ? 0 : p->folded);
     if (out->n) out->first = history_time(out, 0), out->last = history_time(out, out->n - 1);
+    if (type != VIEW && p->folded && (!out->n || p->folded_first < out->first)) out->first = p->folded_first;
     return out->count > 0;
 }
 
 static inline struct value person_property(void *self, uint16_t scope, struct slice name, uint16_t index)
 {
     struct person *p = self;
-    return index < PROPS ? p->at_hand[index] : value_none();
+    return index < PROPS ? p->at_hand[scope][index] : value_none();
 }
 static inline struct value person_context(void *self, uint16_t scope, struct slice path)
 {
@@ -136,7 +149,7 @@ static inline struct value person_context(void *self, uint16_t scope, struct sli
 }
 static inline uint32_t person_event_time(void *self, uint16_t scope)
 {
-    return ((struct person *)self)->event_at;
+    return ((struct person *)self)->event_at[scope];
 }
 static inline bool person_segment(void *self, uint16_t id, uint32_t *entered, uint32_t *left)
 {
@@ -157,7 +170,7 @@ static inline bool person_reachable(void *self, uint16_t channel)
 static inline bool person_journey(void *self, uint16_t id) { return ((struct person *)self)->inside; }
 static inline bool person_send(void *self, uint16_t step, enum send_state what)
 {
-    return what == SEND_SENT || (what == SEND_OPENED && ((struct person *)self)->opened);
+    return ((struct person *)self)->sends >> what & 1;
 }
 
 static const struct expr_source person_source = {.attribute = person_attribute,

@@ -16,6 +16,9 @@ static void set_up(void)
     pool = expr_pool_create(&arena);
     memset(&person, 0, sizeof person);
     person.zone = zone_utc();
+    person.own[PROFILE_USER_ID] = value_string(SLICE("u1"));
+    person.own[PROFILE_KNOWN] = value_bool(true);
+    person.sends = 1 << SEND_SENT;
 }
 static void tear_down(void)
 {
@@ -115,7 +118,7 @@ Test(expr, errors_are_counted)
 
 Test(expr, an_int_next_to_a_double_is_promoted)
 {
-    person.at_hand[0] = value_double(10);
+    person.at_hand[0][0] = value_double(10);
     cr_assert_float_eq(number("e.total * 2 + 1"), 21, 0);
     cr_assert_float_eq(number("5 / 2"), 2, 0);
     cr_assert_float_eq(number("e.total / 4"), 2.5, 0);
@@ -127,9 +130,12 @@ Test(expr, an_int_next_to_a_double_is_promoted)
 
 Test(expr, events_contexts_triggers_and_awaited_events_have_fields)
 {
-    person.at_hand[1] = value_string(SLICE("Kazan"));
-    person.event_at = NOW - 5;
-    cr_assert(is_true("e.city == 'Kazan' && trigger.city == 'Kazan' && bought.city == 'Kazan'"));
+    static const char *const cities[] = {"Kazan", "Omsk", "Tver"};
+    for (uint32_t scope = 0; scope < SCOPES; scope++) {
+        person.at_hand[scope][1] = value_string(slice_str(cities[scope]));
+        person.event_at[scope] = NOW - 5;
+    }
+    cr_assert(is_true("e.city == 'Kazan' && trigger.city == 'Omsk' && bought.city == 'Tver'"));
     cr_assert(is_true("context.campaign.source == 'mail' && !has(context.campaign.medium)"));
     cr_assert(is_true("now - e.at == duration('5s') && trigger.at < now"));
     cr_assert(is_true("!has(e.ok) && profile.user_id == 'u1' && profile.known"));
@@ -149,7 +155,8 @@ Test(expr, what_the_engine_knows_is_asked_by_name)
 {
     cr_assert_not(is_true("segment('vips') || in_list('staff') || consent('email') || reachable('email') || "
                           "in_journey('cart')"));
-    person.member = person.listed = person.consents = person.reachable = person.inside = person.opened = true;
+    person.member = person.listed = person.consents = person.reachable = person.inside = true;
+    person.sends |= 1 << SEND_OPENED;
     person.entered = NOW - DAY;
     cr_assert(is_true("segment('vips') && in_list('staff') && consent('email') && reachable('email') && "
                       "in_journey('cart')"));
@@ -219,6 +226,7 @@ Test(expr, folded_days_count_as_a_whole)
     *(int64_t *)heap_at(&person_heap, person.days[0].sums) = 70000000;
     person.day_count = 1;
     person.folded = 7;
+    person.folded_first = NOW - 20 * DAY;
     cr_assert_float_eq(number("count('Order')"), 8, 0);
     cr_assert_float_eq(number("count('Order', days(30))"), 8, 0);
     cr_assert_float_eq(number("count('Order', days(10))"), 1, 0);
@@ -314,6 +322,8 @@ Test(expr, a_clock_part_changes_at_its_border)
 {
     cr_assert_eq(flips_after("now.getHours() >= 10"), HOUR);
     cr_assert_eq(flips_after("now.getDayOfWeek() == 0"), 15 * HOUR);
+    add(VIEW, 0, 1, NULL);
+    cr_assert_eq(flips_after("(now + ago('View')).getDayOfWeek() == 0"), 15 * HOUR / 2, "twice as fast");
     cr_assert_eq(flips_after("now.getHours('Asia/Kathmandu') >= 10"), 15 * 60, "an offset of 5:45");
     person.zone = zone_load(NULL, SLICE("+03:00"));
     cr_assert(is_true("now.getHours() == 12 && now.getHours('UTC') == 9"));

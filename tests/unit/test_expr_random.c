@@ -1,277 +1,11 @@
 /* Random typed expressions on random people: the machine against the reference, and every predicted change against the
- * clock. HG_EXPR_COUNT sets how many expressions (default 100,000), HG_EXPR_SEED the seed; both tests print theirs. */
+ * clock. HG_EXPR_COUNT sets how many expressions (default 100,000), HG_EXPR_HISTORIES how many histories (5,000),
+ * HG_EXPR_SEED the seed; all print theirs. */
+#include "tests/unit/expr_generator.h"
 #include "tests/unit/expr_reference.h"
+#include "tests/unit/expr_shrink.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-enum { BASE = 1772355600, STEPS = 600 };
-
-/* Where clocks do something within the next ten minutes: midnight of a month in UTC, in Moscow, in New York; New York's
- * leap forward and back; a week's end in Kolkata. */
-static const uint32_t bases[] = {1772322900, 1780260900, 1772340900, 1772952900,
-                                 1793512500, 1774203900, BASE};
-static uint32_t base = BASE;
-
-static uint64_t state;
-static uint32_t random_below(uint32_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 24) % n);
-}
-static bool chance(uint32_t percent) { return random_below(100) < percent; }
-
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static void seed(const char *test)
-{
-    uint64_t s = number_from("HG_EXPR_SEED", 20260301);
-    fprintf(stderr, "%s: seed %llu\n", test, (unsigned long long)s);
-    state = s * 0x9e3779b97f4a7c15 + 1;
-}
-
-/* ---- people ---------------------------------------------------------------------------------------- */
-
-static struct value random_city(void)
-{
-    static const char *const cities[] = {"Kazan", "Moscow", "Nizhny Novgorod", ""};
-    return value_string(slice_str(cities[random_below(4)]));
-}
-
-static struct value random_total(void)
-{
-    return value_double(random_below(5) ? (double)random_below(400) / 8 : -(double)random_below(10));
-}
-
-static void random_props(struct value *prop)
-{
-    prop[0] = chance(85) ? random_total() : value_none();
-    prop[1] = chance(85) ? random_city() : value_none();
-    prop[2] = chance(70) ? value_bool(chance(50)) : value_none();
-}
-
-static int by_time(const void *a, const void *b)
-{
-    uint32_t x = ((const struct deed *)a)->time, y = ((const struct deed *)b)->time;
-    return x < y ? -1 : x > y;
-}
-
-static int64_t thirty_years_ago(uint32_t days_more)
-{
-    struct civil c;
-    civil_from_seconds(base, &c);
-    return civil_days(c.year - 30, c.month, c.day) + days_more - 1;
-}
-
-/* `near`: deeds stand so that windows of a few minutes let go of them within the next STEPS seconds. */
-static void random_person(struct person *p, bool near)
-{
-    static const char *const zones[] = {"UTC", "Europe/Moscow", "America/New_York", "Asia/Kolkata"};
-    static struct value tags[2];
-    memset(p, 0, sizeof *p);
-    for (uint32_t t = 0; t < TYPES; t++) {
-        p->count[t] = chance(15) ? 0 : random_below(chance(50) ? 5 : 24);
-        for (uint32_t i = 0; i < p->count[t]; i++) {
-            int64_t back = near ? (int64_t)random_below(1500) - 400
-                                : (int64_t)random_below(chance(50) ? 30000 : 5000000) - 50;
-            if (near && chance(20)) back = random_below(4) * 3600; /* several in one second */
-            if (near && chance(20)) back = random_below(3) * 86400 + random_below(900);
-            p->deeds[t][i].time = (uint32_t)(base - back);
-            random_props(p->deeds[t][i].prop);
-        }
-        qsort(p->deeds[t], p->count[t], sizeof p->deeds[t][0], by_time);
-    }
-    if (chance(70)) p->attribute[CITY] = random_city();
-    if (chance(70)) p->attribute[PLAN] = random_total();
-    if (chance(70)) p->attribute[VIP] = value_bool(chance(50));
-    if (chance(70)) p->attribute[BIRTHDAY] = value_time((int64_t)random_below(20510) * 86400);
-    if (chance(40)) p->attribute[BIRTHDAY] = value_time(thirty_years_ago(random_below(3)) * 86400);
-    if (chance(70))
-        p->attribute[EXPIRES] = value_time(base + (int64_t)random_below(near ? 900 : 9000000) - 200);
-    tags[0] = random_city();
-    tags[1] = random_city();
-    if (chance(70)) p->attribute[TAGS] = (struct value){.kind = V_LIST, .n = random_below(3), .list = tags};
-    random_props(p->at_hand);
-    p->event_at = base - random_below(100);
-    p->member = chance(50);
-    p->zone = zone_load(NULL, slice_str(zones[random_below(4)]));
-    person_seal(p, random_below(RING));
-}
-
-/* ---- expressions ------------------------------------------------------------------------------------- */
-
-static struct arena texts;
-static bool near_windows;
-#define TEXT(...) arena_printf(&texts, __VA_ARGS__)
-
-static const char *boolean(int depth, bool entry);
-static const char *number(int depth, bool entry);
-static const char *event(void) { return chance(60) ? "'Order'" : "'View'"; }
-
-static const char *duration(void)
-{
-    if (near_windows) return TEXT("duration('%us')", 1 + random_below(900));
-    switch (random_below(3)) {
-    case 0: return TEXT("days(%u)", 1 + random_below(40));
-    case 1: return TEXT("hours(%u)", 1 + random_below(60));
-    default: return TEXT("minutes(%u)", 1 + random_below(600));
-    }
-}
-
-static const char *text(int depth, bool entry)
-{
-    switch (random_below(depth > 0 ? 5 : 4)) {
-    case 0: return "'Kazan'";
-    case 1: return "'o'";
-    case 2: return "profile.city";
-    case 3: return "e.city";
-    default: return TEXT("(%s + %s)", text(depth - 1, entry), text(depth - 1, entry));
-    }
-}
-
-static const char *moment(int depth, bool entry)
-{
-    switch (random_below(depth > 0 ? 7 : 6)) {
-    case 0: return "now";
-    case 1: return "profile.expires";
-    case 2: return TEXT("last(%s)", event());
-    case 3: return TEXT("first(%s)", event());
-    case 4: return "e.at";
-    case 5: return TEXT("(now - %s)", duration());
-    default: return TEXT("(%s + %s)", moment(depth - 1, entry), duration());
-    }
-}
-
-static const char *length(int depth, bool entry)
-{
-    switch (random_below(3)) {
-    case 0: return duration();
-    case 1: return TEXT("ago(%s)", event());
-    default: return TEXT("(%s - %s)", moment(depth - 1, entry), moment(depth - 1, entry));
-    }
-}
-
-static const char *window(int depth)
-{
-    if (chance(70)) return duration();
-    if (chance(50)) return TEXT("calendar('%s')", (const char *[]){"day", "week", "month"}[random_below(3)]);
-    return TEXT("since(%s)", chance(50) ? TEXT("last(%s)", event()) : moment(depth > 1, false));
-}
-
-static const char *tally(int depth)
-{
-    static const char *const names[] = {"sum", "avg", "min", "max"};
-    const char *where = chance(35) && depth > 0 ? TEXT(", %s", boolean(depth - 1, true)) : "";
-    const char *span = chance(80) ? TEXT(", %s", window(depth)) : "";
-    const char *e = event();
-    if (chance(50)) return TEXT("count(%s%s%s)", e, span, where);
-    if (chance(20)) return TEXT("distinct(%s, e.city%s%s)", e, span, where);
-    const char *value = chance(70) || depth < 1 ? "e.total" : number(depth - 2, true);
-    return TEXT("%s(%s, %s%s%s)", names[random_below(4)], e, value, span, where);
-}
-
-static const char *number(int depth, bool entry)
-{
-    static const char *const signs[] = {"+", "-", "*", "/"};
-    switch (random_below(depth > 0 ? 9 : 4)) {
-    case 0: return TEXT("%u", random_below(12));
-    case 1: return TEXT("%u.5", random_below(30));
-    case 2: return "profile.plan";
-    case 3: return "e.total";
-    case 4:
-    case 5:
-    case 6: return depth > 0 ? tally(depth - 1) : "1";
-    case 7: return chance(50) ? "age(profile.birthday)" : TEXT("days_in_row(%s)", event());
-    default:
-        return TEXT("(%s %s %s)", number(depth - 1, entry), signs[random_below(4)], number(depth - 1, entry));
-    }
-}
-
-/* A comparison that is likely to flip soon. */
-static const char *timely(int depth, const char *sign)
-{
-    struct civil c;
-    civil_from_seconds(base, &c);
-    switch (random_below(6)) {
-    case 0: return TEXT("count(%s, %s) %s %u", event(), duration(), sign, random_below(5));
-    case 1: return TEXT("%u %s count(%s, %s, e.ok)", random_below(3), sign, event(), window(depth));
-    case 2: return TEXT("age(profile.birthday) %s %u", sign, 29 + random_below(3));
-    case 3: return TEXT("days_in_row(%s) %s %u", event(), sign, random_below(3));
-    case 4: return TEXT("now.%s %s %u", chance(50) ? "getHours()" : "getDayOfWeek()", sign, random_below(24));
-    default: return TEXT("sum(%s, e.total, %s) %s %u", event(), window(depth), sign, random_below(60));
-    }
-}
-
-static const char *comparison(int depth, bool entry)
-{
-    static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="};
-    const char *sign = signs[random_below(6)];
-    if (near_windows && chance(40)) return timely(depth, sign);
-    switch (random_below(6)) {
-    case 0: return TEXT("%s %s %s", text(depth, entry), sign, text(depth, entry));
-    case 1:
-        return TEXT("%s %s %s", moment(depth, entry), sign,
-                    chance(15) ? "profile.birthday" : moment(depth, entry));
-    case 2: return TEXT("%s %s %s", length(depth, entry), sign, length(depth, entry));
-    case 3:
-        return TEXT("now.%s() %s %u",
-                    (const char *[]){"getHours", "getMinutes", "getDayOfWeek"}[random_below(3)], sign,
-                    random_below(24));
-    default: return TEXT("%s %s %s", number(depth, entry), sign, number(depth, entry));
-    }
-}
-
-static const char *atom(int depth, bool entry)
-{
-    switch (random_below(9)) {
-    case 0: return "profile.vip";
-    case 1: return "e.ok";
-    case 2: return "segment('vips')";
-    case 3: return "has(profile.city)";
-    case 4: return "has(e.total)";
-    case 5: return TEXT("%s in profile.tags", text(0, entry));
-    case 6:
-        return TEXT("%s.%s(%s)", text(0, entry),
-                    (const char *[]){"contains", "startsWith", "endsWith"}[random_below(3)], text(0, entry));
-    case 7:
-        return TEXT("profile.tags.%s(x, x != %s)",
-                    (const char *[]){"exists", "all", "exists_one"}[random_below(3)], text(0, entry));
-    default:
-        return TEXT("[%s, %s].%s(y, y > %s)", number(depth - 2, entry), number(0, entry),
-                    chance(50) ? "exists" : "all", number(depth - 2, entry));
-    }
-}
-
-static const char *sequence(int depth)
-{
-    const char *step = chance(50) ? event() : TEXT("ev(%s, %s)", event(), boolean(depth - 2, true));
-    const char *third = chance(50) ? TEXT(", %s", event()) : "";
-    return TEXT("sequence([%s, %s%s], %s)", step, event(), third, duration());
-}
-
-static const char *boolean(int depth, bool entry)
-{
-    switch (random_below(depth > 0 ? 9 : 2)) {
-    case 0: return atom(depth, entry);
-    case 1:
-    case 2:
-    case 3: return comparison(depth - 1, entry);
-    case 4: return TEXT("!(%s)", boolean(depth - 1, entry));
-    case 5:
-        return TEXT("(%s ? %s : %s)", boolean(depth - 1, entry), boolean(depth - 1, entry),
-                    boolean(depth - 1, entry));
-    case 6: return depth > 1 ? sequence(depth) : "true";
-    case 7: return TEXT("(%s && %s)", boolean(depth - 1, entry), boolean(depth - 1, entry));
-    default: return TEXT("(%s || %s)", boolean(depth - 1, entry), boolean(depth - 1, entry));
-    }
-}
 
 /* ---- one expression, both ways --------------------------------------------------------------------------- */
 
@@ -288,15 +22,17 @@ static bool compile(struct both *b)
     struct expr_errors errors = {0};
     arena_reset(&arena);
     arena_reset(&texts);
-    do b->text = boolean(1 + (int)random_below(4), false);
+    do b->text = boolean(1 + (int)random_below(chance(20) ? 6 : 4), false);
     while (strlen(b->text) > 3000);
     b->program =
         expr_compile(expr_pool_create(&arena), &person_scope, slice_str(b->text), WANT_BOOL, &errors);
     struct expr_errors none = {0};
     b->tree = expr_parse(&arena, slice_str(b->text), &none);
     for (uint32_t i = 0; !b->program && i < errors.count; i++)
-        if (!errors.list[i].warning) cr_assert_fail("%s: %s", b->text, errors.list[i].reason);
-    return b->program != NULL;
+        if (!errors.list[i].warning && !strstr(errors.list[i].reason, "always fails") &&
+            !strstr(errors.list[i].reason, "longer than nothing"))
+            cr_assert_fail("%s: %s", b->text, errors.list[i].reason);
+    return b->program != NULL; /* false: of constants that can't be right */
 }
 
 static struct value run(const struct both *b, struct person *p, uint32_t now, uint32_t *next)
@@ -320,6 +56,21 @@ static struct value reference(const struct both *b, struct person *p, uint32_t n
     return ref_eval(&r, b->tree);
 }
 
+/* What the checker refuses so far: whoever makes it work adds it to the generator and the reference. */
+static bool is_pending(const char *name)
+{
+    static const char *const samples[][2] = {{"revenue", "revenue() > 1.0"},
+                                             {"rate", "rate('unsubscribed', 'email', days(1)) > 0.1"},
+                                             {"in_lane", "in_lane('main')"},
+                                             {"catalog", "catalog('products', 'a').price > 1.0"}};
+    struct expr_errors errors = {0};
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+        if (strcmp(name, samples[i][0]) == 0)
+            return !expr_compile(expr_pool_create(&arena), &person_scope, slice_str(samples[i][1]), WANT_BOOL,
+                                 &errors);
+    return false;
+}
+
 /* true, false, or an error: that is all a predicate can be. */
 static int truth(struct value v) { return v.kind == V_BOOL ? v.b : 2; }
 
@@ -333,7 +84,7 @@ static void set_up(void)
 Test(expr_random, the_machine_agrees_with_the_reference, .init = set_up)
 {
     seed("expr_random");
-    uint64_t count = number_from("HG_EXPR_COUNT", 100000), seen[3] = {0};
+    uint64_t count = number_from("HG_EXPR_COUNT", 100000), seen[3] = {0}, refused = 0;
     static struct person people[16];
     for (uint64_t i = 0; i < count; i++) {
         struct both b;
@@ -343,52 +94,132 @@ Test(expr_random, the_machine_agrees_with_the_reference, .init = set_up)
                 if (i) person_unseal(&people[k]);
                 random_person(&people[k], false);
             }
-        compile(&b);
+        while (!compile(&b)) refused++;
         struct person *p = &people[random_below(16)];
         int got = truth(run(&b, p, BASE, &next)), wanted = truth(reference(&b, p, BASE));
-        cr_assert_eq(got, wanted, "expression %llu: %s: %d, not %d", (unsigned long long)i, b.text, got,
-                     wanted);
+        cr_assert_eq(got, wanted, "expression %llu: %s: %d, not %d: %s", (unsigned long long)i, b.text, got,
+                     wanted, tree_shrink(&arena, b.tree, p, BASE));
         seen[got]++;
     }
-    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors\n", (unsigned long long)seen[0],
-            (unsigned long long)seen[1], (unsigned long long)seen[2]);
+    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors, %llu refused\n",
+            (unsigned long long)seen[0], (unsigned long long)seen[1], (unsigned long long)seen[2],
+            (unsigned long long)refused);
+    for (uint32_t i = 0; i < 3; i++)
+        cover_find(slice_str((const char *[]){"result false", "result true", "result error"}[i]), "")->count =
+            seen[i];
+    cr_assert(cover_report(is_pending), "every function and operator is reached");
     cr_assert(seen[0] > count / 10 && seen[1] > count / 10 && seen[2] > count / 50);
+}
+
+/* ---- what is said about time ------------------------------------------------------------------------------ */
+
+/* One history and one timed expression about it: what was last said to hold, and until when. */
+struct foresight {
+    struct both b;
+    struct person *p;
+    int held;
+    uint32_t now, next;
+    uint64_t seconds, wakes, flips;
+};
+
+static void look(struct foresight *f, uint32_t now)
+{
+    int real = truth(reference(&f->b, f->p, now));
+    f->now = now;
+    f->held = truth(run(&f->b, f->p, now, &f->next));
+    cr_assert_eq(f->held, real, "%s: at +%u: %s", f->b.text, now - base,
+                 tree_shrink(&arena, f->b.tree, f->p, now));
+    cr_assert_gt(f->next, now, "%s: a change in the past", f->b.text);
+}
+
+/* Between the look and the change that was foretold nothing may be otherwise. */
+static void must_hold(struct foresight *f, uint32_t second)
+{
+    int real = truth(reference(&f->b, f->p, second));
+    f->seconds++;
+    cr_assert_eq(real, f->held, "%s: at +%u it is %d, but %d was said at +%u to last until +%u", f->b.text,
+                 second - base, real, f->held, f->now - base, f->next - base);
+}
+
+static void wake(struct foresight *f, uint32_t now)
+{
+    int was = f->held;
+    look(f, now);
+    f->wakes++;
+    f->flips += f->held != was;
+}
+
+static void foresee(struct foresight *f, struct person *p, bool near)
+{
+    near_windows = near;
+    base = near ? bases[random_below(sizeof bases / sizeof *bases)] : BASE;
+    do
+        while (!compile(&f->b)) continue;
+    while (!program_timed(f->b.program));
+    random_person(p, near);
+    f->p = p;
+    look(f, base);
+}
+
+static void report(const char *test, const struct foresight *f, uint64_t histories)
+{
+    fprintf(stderr, "%s: %llu histories, %llu seconds, %llu wake-ups, %llu flips\n", test,
+            (unsigned long long)histories, (unsigned long long)f->seconds, (unsigned long long)f->wakes,
+            (unsigned long long)f->flips);
+    cr_assert_gt(f->flips, histories / 20);
 }
 
 Test(expr_random, no_change_comes_before_it_was_predicted, .init = set_up)
 {
     seed("expr_time");
-    uint64_t count = number_from("HG_EXPR_COUNT", 100000) / 20, wakes = 0, flips = 0, seconds = 0;
-    near_windows = true;
+    uint64_t count = number_from("HG_EXPR_HISTORIES", 5000);
     static struct person p;
+    struct foresight f = {0};
     for (uint64_t i = 0; i < count; i++) {
-        struct both b;
-        base = bases[random_below(sizeof bases / sizeof *bases)];
-        compile(&b);
-        if (!program_timed(b.program)) continue;
-        random_person(&p, true);
-        uint32_t next;
-        int held = truth(run(&b, &p, base, &next));
-        for (uint32_t now = base + 1; now <= base + STEPS; now++, seconds++) {
-            int real = truth(reference(&b, &p, now));
-            if (now < next) {
-                cr_assert_eq(real, held, "%s: at +%u it is %d, but %d was said to last until +%u", b.text,
-                             now - base, real, held, next - base);
-                continue;
-            }
-            cr_assert_eq(now, next, "a change in the past");
-            int was = held;
-            held = truth(run(&b, &p, now, &next));
-            cr_assert_eq(held, real, "%s: at +%u", b.text, now - base);
-            cr_assert_gt(next, now);
-            wakes++;
-            flips += held != was;
-        }
+        foresee(&f, &p, true);
+        for (uint32_t now = base + 1; now <= base + STEPS; now++)
+            if (now < f.next)
+                must_hold(&f, now);
+            else
+                wake(&f, now);
         person_unseal(&p);
     }
-    fprintf(stderr, "expr_time: %llu seconds, %llu wake-ups, %llu flips\n", (unsigned long long)seconds,
-            (unsigned long long)wakes, (unsigned long long)flips);
-    cr_assert_gt(flips, count / 20);
+    report("expr_time", &f, count);
+}
+
+/* From one predicted change to the next: two seconds before and behind it, and some seconds between. What changes all
+ * the time is followed for a while, then again from a later day. */
+static void follow(struct foresight *f, uint32_t until)
+{
+    for (uint32_t hops = 0; f->next <= until && f->now < until; hops++) {
+        uint32_t at = f->next, gap = at - f->now;
+        for (uint32_t back = 2; back; back--)
+            if (gap > back) must_hold(f, at - back);
+        for (uint32_t i = 0; i < 4 && gap > 3; i++) must_hold(f, f->now + 1 + random_below(gap - 1));
+        wake(f, at);
+        for (uint32_t now = at + 1; now <= at + 2; now++)
+            if (now < f->next)
+                must_hold(f, now);
+            else
+                wake(f, now);
+        if (hops % 32 == 31 && f->now < until) look(f, f->now + 1 + random_below(until - f->now + 1));
+    }
+    for (uint32_t i = 0; i < 8 && f->now + 1 < until && f->next > until; i++)
+        must_hold(f, f->now + 1 + random_below(until - f->now));
+}
+
+Test(expr_random, no_change_within_ninety_days_is_missed, .init = set_up)
+{
+    seed("expr_days");
+    uint64_t count = number_from("HG_EXPR_HISTORIES", 5000);
+    static struct person p;
+    struct foresight f = {0};
+    for (uint64_t i = 0; i < count; i++) {
+        foresee(&f, &p, chance(30));
+        follow(&f, base + 90 * 86400);
+        person_unseal(&p);
+    }
+    report("expr_days", &f, count);
 }
 
 /* Bytes of a good text replaced, dropped, doubled: a program or errors, and no other way out. */

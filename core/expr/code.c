@@ -302,7 +302,7 @@ const struct program *program_make(struct expr_pool *pool, const struct node *ro
     struct program *p = ARENA_NEW(pool->arena, struct program);
     *p = (struct program){c.code.items,   c.constants.items, c.tallies.items,      c.sequences.items,
                           c.zones.items,  c.patterns.items,  c.dependencies.items, c.dependencies.count,
-                          c.leaves.items, c.leaves.count,    root->hash,           root->type,
-                          root->timed};
+                          c.leaves.items, c.leaves.count,    root->hash,           root,
+                          root->type,     root->timed};
     return p;
 }

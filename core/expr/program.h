@@ -51,6 +51,7 @@ struct program {
     const struct expr_leaf *leaves;
     uint32_t leaf_count;
     uint64_t identity;
+    const struct node *root; /* what it was made of: for plans over blocks */
     const struct type *type;
     bool timed;
 };

@@ -1,7 +1,7 @@
-/* Random typed expressions on random people: the machine against the reference, and every predicted change against the
- * clock. HG_EXPR_COUNT sets how many expressions (default 100,000), HG_EXPR_HISTORIES how many histories (5,000),
+/* Random typed expressions on random people: program, plan over a block and reference against each other, and every
+ * predicted change against the clock. HG_EXPR_COUNT sets how many expressions (default 100,000), HG_EXPR_HISTORIES how many histories (5,000),
  * HG_EXPR_SEED the seed; all print theirs. */
-#include "tests/unit/expr_generator.h"
+#include "tests/unit/expr_people.h"
 #include "tests/unit/expr_reference.h"
 #include "tests/unit/expr_shrink.h"
 
@@ -17,6 +17,14 @@ struct both {
     const struct tree *tree;
 };
 
+/* Constants that cannot be right, and a window inside a filter that asks for the event at hand. */
+static bool is_rightly_refused(const char *reason)
+{
+    return strstr(reason, "always fails") || strstr(reason, "longer than nothing") ||
+           strstr(reason, "history does not hold an event's context");
+}
+
+/* False: refused, try another. */
 static bool compile(struct both *b)
 {
     struct expr_errors errors = {0};
@@ -29,10 +37,9 @@ static bool compile(struct both *b)
     struct expr_errors none = {0};
     b->tree = expr_parse(&arena, slice_str(b->text), &none);
     for (uint32_t i = 0; !b->program && i < errors.count; i++)
-        if (!errors.list[i].warning && !strstr(errors.list[i].reason, "always fails") &&
-            !strstr(errors.list[i].reason, "longer than nothing"))
+        if (!errors.list[i].warning && !is_rightly_refused(errors.list[i].reason))
             cr_assert_fail("%s: %s", b->text, errors.list[i].reason);
-    return b->program != NULL; /* false: of constants that can't be right */
+    return b->program != NULL;
 }
 
 static struct value run(const struct both *b, struct person *p, uint32_t now, uint32_t *next)
@@ -81,34 +88,56 @@ static void set_up(void)
     arena_init(&scratch);
 }
 
-Test(expr_random, the_machine_agrees_with_the_reference, .init = set_up)
+/* The rows of `mask` by a plan over the block, at a level of the machine, against the program for each. */
+static void check_block(const struct both *b, enum cpu_level level)
+{
+    static struct truth out;
+    uint64_t mask[BLOCK_WORDS] = {0};
+    people_block.now = BASE;
+    people_block.scratch = &scratch;
+    for (uint32_t i = 0; i < PEOPLE; i++) mask[i / 64] |= (uint64_t)chance(85) << i % 64;
+    struct block_run *run_ = block_run_make(block_plan_make(b->program, &arena), kernels_at(level),
+                                            &people_source, BASE, &arena, &scratch);
+    while (block_run_prepare(run_, 3)) continue;
+    uint32_t first = chance(50) ? 0 : random_below((PEOPLE + 63) / 64), words = (PEOPLE + 63) / 64 - first;
+    block_run_words(run_, first, words, mask, &out);
+    for (uint32_t i = first * 64; i < PEOPLE; i++) {
+        uint64_t bit = 1ull << i % 64;
+        int asked = (mask[i / 64] & bit) != 0, yes = (out.yes[i / 64] & bit) != 0,
+            no = (out.no[i / 64] & bit) != 0;
+        int wanted = truth(people_row(&people_block, b->program, i));
+        cr_assert(asked ? yes == (wanted == 1) && no == (wanted == 0) : !yes && !no,
+                  "%s: row %u of the block at level %s: yes %d, no %d, asked %d; the program says %d",
+                  b->text, i, cpu_level_name(level), yes, no, asked, wanted);
+    }
+}
+
+Test(expr_random, program_block_and_reference_agree, .init = set_up)
 {
     seed("expr_random");
-    uint64_t count = number_from("HG_EXPR_COUNT", 100000), seen[3] = {0}, refused = 0;
-    static struct person people[16];
+    uint64_t count = number_from("HG_EXPR_COUNT", 100000), seen[3] = {0}, refused = 0, by_columns = 0;
     for (uint64_t i = 0; i < count; i++) {
         struct both b;
         uint32_t next;
-        if (i % 4096 == 0)
-            for (uint32_t k = 0; k < 16; k++) {
-                if (i) person_unseal(&people[k]);
-                random_person(&people[k], false);
-            }
+        if (i % 4096 == 0) people_new(false);
         while (!compile(&b)) refused++;
-        struct person *p = &people[random_below(16)];
+        struct person *p = &people[random_below(PEOPLE)];
         int got = truth(run(&b, p, BASE, &next)), wanted = truth(reference(&b, p, BASE));
         cr_assert_eq(got, wanted, "expression %llu: %s: %d, not %d: %s", (unsigned long long)i, b.text, got,
                      wanted, tree_shrink(&arena, b.tree, p, BASE));
         seen[got]++;
+        check_block(&b, (enum cpu_level)(i % (cpu_best() + 1u)));
+        by_columns += !block_plan_asks_rows(block_plan_make(b.program, &arena));
     }
-    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors, %llu refused\n",
+    fprintf(stderr, "expr_random: %llu false, %llu true, %llu errors, %llu refused; %llu by columns alone\n",
             (unsigned long long)seen[0], (unsigned long long)seen[1], (unsigned long long)seen[2],
-            (unsigned long long)refused);
+            (unsigned long long)refused, (unsigned long long)by_columns);
     for (uint32_t i = 0; i < 3; i++)
         cover_find(slice_str((const char *[]){"result false", "result true", "result error"}[i]), "")->count =
             seen[i];
     cr_assert(cover_report(is_pending), "every function and operator is reached");
-    cr_assert(seen[0] > count / 10 && seen[1] > count / 10 && seen[2] > count / 50);
+    cr_assert(seen[0] > count / 10 && seen[1] > count / 10 && seen[2] > count / 50 &&
+              by_columns > count / 50);
 }
 
 /* ---- what is said about time ------------------------------------------------------------------------------ */

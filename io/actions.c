@@ -6,6 +6,7 @@
  * A channel goes to exactly one reader: the one its definition names, else the default reader (the first sink, else the
  * subscriber that came first). */
 #include "io/admin.h"
+#include "persist/crash.h"
 
 #include <stdlib.h>
 
@@ -221,6 +222,7 @@ static bool confirm_in(struct worker *w, struct shard *s, const struct confirm *
     store_le32(payload.p, n);
     struct record r = {.kind = RECORD_CONFIRM, .shard = shard_index(s), .payload = buf_slice(&payload)};
     bool logged = !n || intake_record(w, &r);
+    if (n && logged) CRASH_POINT(confirm_logged);
     if (logged) *found += n;
     buf_free(&payload);
     return logged;
@@ -240,6 +242,7 @@ static enum call_state confirm_part(struct worker *w, struct part *p)
 static void confirmed(struct scatter *s)
 {
     struct confirm *c = s->owner;
+    CRASH_POINT(confirm_durable);
     scatter_free(s);
     c->done(c->owner, atomic_load(&c->confirmed));
     free(c);

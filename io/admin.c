@@ -3,6 +3,7 @@
 #include "io/address.h"
 #include "io/remember.h"
 #include "io/snapshotter.h"
+#include "persist/crash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,7 @@ static void open_for_business(void *owner, const char *error)
            (char *)e->admin->ready_line.p, e->threads, (unsigned long long)profiles,
            (unsigned long long)e->recovered.lsn_sum, e->io_name);
     fflush(stdout);
+    crash_ready();
     notify_systemd("READY=1");
     if (o->sync == SYNC_NONE)
         log_line(LOG_WARNING, "sync_none", "reason=\"nothing waits for the disk; for benches only\"");

@@ -1,4 +1,5 @@
 #include "io/engine.h"
+#include "persist/crash.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -72,6 +73,7 @@ static void on_sent(struct loop_socket *s, int64_t result)
         conn_close(c);
         return;
     }
+    CRASH_POINT(ack_sent);
     if ((size_t)result < c->sending.n) { /* the rest goes first */
         struct buf rest = {0};
         buf_put(&rest, c->sending.p + result, c->sending.n - (size_t)result);
@@ -116,7 +118,9 @@ void conn_chunk_complete(struct worker *w, uint16_t slot)
         uint16_t first = c->first_chunk;
         k = &credit->chunks[first];
         latency_add(&w->ack_latency, w->now_us > k->begun_us ? w->now_us - k->begun_us : 0);
+        CRASH_POINT(ack_before);
         put_ack(c, k);
+        CRASH_POINT(ack_after);
         c->first_chunk = k->next;
         if (c->first_chunk == NO_CHUNK) c->last_chunk = NO_CHUNK;
         chunk_release(credit, first);

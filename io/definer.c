@@ -2,6 +2,7 @@
  * A worker tells its shards one after the other; what was decoded for another set is decoded anew by its shard (intake.c).
  * definitions/loaded holds the hash of what was last loaded from --definitions: only another content is applied. */
 #include "io/admin.h"
+#include "persist/crash.h"
 
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ static enum call_state switch_shards(struct worker *w, struct part *p)
                        .shard = shard_index(w->shards[p->shard]),
                        .payload = slice_of(payload, sizeof payload)};
     if (!intake_record(w, &r)) return CALL_WAIT;
+    CRASH_POINT(shard_switched);
     return ++p->shard < w->shard_count ? CALL_AGAIN : CALL_HELD;
 }
 
@@ -98,6 +100,7 @@ static void install(struct apply *a)
         a->done(a);
         return;
     }
+    CRASH_POINT(bundle_written);
     CHECK(sets_add(e->sets, (struct defset *)(uintptr_t)a->set));
     tell_shards(a);
 }

@@ -5,6 +5,7 @@
  *
  * HUP: definitions again, all or nothing. TERM, INT: drain, snapshot, exit 0. A second INT: at once, 130. */
 #include "io/admin.h"
+#include "persist/crash.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -90,12 +91,21 @@ static int run(struct engine *e)
     return e->exit_code;
 }
 
+static bool arm_crash_point(void)
+{
+    const char *place = getenv("HOURGLASS_CRASH_AT");
+    if (!place || crash_arm(place)) return true;
+    log_line(LOG_ERROR, "bad_option", "reason=\"HOURGLASS_CRASH_AT=%s: no such place in this build\"", place);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct options options;
     static struct engine engine;
     options_read(&options, argc, argv);
     if (options.exit_code >= 0) return options.exit_code;
+    if (!arm_crash_point()) return 78;
     sigset_t set = handled_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);

@@ -11,6 +11,7 @@
  *    next record that sends one.
  * 4. With several workers and `--order sender` (order.h) a batch is one record, and it comes in when nothing is under way. */
 #include "io/engine.h"
+#include "persist/crash.h"
 
 #include <stdlib.h>
 
@@ -145,8 +146,11 @@ static bool apply_some(struct worker *w)
         return false;
     tick_batch(w);
     if (!shards_reserve(items, count, &in->effects)) return false;
+    CRASH_POINT(batch_apply);
     uint32_t applied = shards_apply(items, count, &in->decode, &in->effects);
+    CRASH_POINT(batch_applied);
     log_items(w, items, applied);
+    CRASH_POINT(batch_logged);
     in->applied += applied;
     if (applied < count) return true;
     uint32_t turns = in->turns;
@@ -398,6 +402,7 @@ static void take_message(struct worker *w, const struct note *n, struct slice pa
 
 static void on_message(struct worker *w, const struct note *n, struct slice payload)
 {
+    CRASH_POINT(message_taken);
     if (n->cookie) credit_enter(&w->credit, n->cookie, n->share);
     if (is_early(w, n))
         keep_early(w, n, payload);
@@ -438,7 +443,10 @@ static void on_note(struct worker *w, const struct note *n, struct slice bytes)
     switch (n->kind) {
     case NOTE_RECORD: on_record(w, n, bytes); break;
     case NOTE_MESSAGE: on_message(w, n, bytes); break;
-    case NOTE_MESSAGE_ACK: shard_ack_messages(w->engine->shards[n->from], n->to, n->sequence); break;
+    case NOTE_MESSAGE_ACK:
+        CRASH_POINT(message_acked);
+        shard_ack_messages(w->engine->shards[n->from], n->to, n->sequence);
+        break;
     case NOTE_CREDIT: release_credit(w, n->cookie, n->share); break;
     case NOTE_TAIL: admin_tail(w->engine, bytes); break;
     default: CHECK(!"a note of unknown kind");

@@ -5,6 +5,7 @@
  * Tickets only grow, so what waits is one queue. Two things do not wait: a message to a shard of the same log (its record
  * stands behind its cause in that log), and acks when the operator relaxed them (--sync). */
 #include "io/engine.h"
+#include "persist/crash.h"
 
 void release_hold(struct worker *w, uint64_t ticket, const struct note *n, struct slice bytes)
 {
@@ -115,6 +116,7 @@ void release_effects(struct worker *w, uint64_t ticket)
 
 static void release_action(struct worker *w, const struct note *n)
 {
+    CRASH_POINT(action_released);
     atomic_store_explicit(&w->engine->action_sequence[n->from], n->sequence, memory_order_release);
     if (!atomic_load_explicit(&w->engine->action_readers, memory_order_relaxed)) return;
     atomic_store_explicit(&w->engine->action_news, 1, memory_order_release);
@@ -125,7 +127,10 @@ static void release_one(struct worker *w, const struct note *n, struct slice byt
 {
     switch (n->kind) {
     case NOTE_CREDIT: release_credit(w, n->cookie, n->share); break;
-    case NOTE_MESSAGE: outbound_send(w, engine_owner(w->engine, n->to), n, bytes); break;
+    case NOTE_MESSAGE:
+        CRASH_POINT(message_sent);
+        outbound_send(w, engine_owner(w->engine, n->to), n, bytes);
+        break;
     case NOTE_MESSAGE_ACK:
         if (engine_owner(w->engine, n->from) == w->index)
             shard_ack_messages(w->engine->shards[n->from], n->to, n->sequence);

@@ -1,5 +1,6 @@
 /* subscriber.c - actions.subscribe, actions.ack, actions.queue: delivery over the admin socket. */
 #include "io/admin.h"
+#include "persist/crash.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ static bool sub_ready(struct action_reader *r)
 static void sub_give(struct action_reader *r, const struct action *a, struct slice channel)
 {
     admin_conn_notify(((struct subscriber *)r)->conn, "actions", a->content);
+    CRASH_POINT(action_given);
 }
 
 static void sub_release(struct action_reader *r)

@@ -3,6 +3,7 @@
  * that the daemon's loop gives it. */
 #include "persist/disk.h"
 #include "core/base/check.h"
+#include "persist/crash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -74,33 +75,49 @@ static int64_t posix_write_now(struct disk *d, int file, uint64_t offset, const 
 {
     ssize_t r;
     (void)d;
-    do r = pwrite(file, p, n, (off_t)offset);
+    CRASH_POINT(write_before);
+    bool half = CRASH_AT(write_half);
+    do r = pwrite(file, p, half ? n / 2 : n, (off_t)offset);
     while (r < 0 && errno == EINTR);
+    if (half) crash_now();
+    CRASH_POINT(write_after);
     return r < 0 ? -errno : r;
 }
 
 static int posix_sync(struct disk *d, int file)
 {
     (void)d;
-    return result_of(fdatasync(file)); /* never retried: after a failure the kernel calls the pages clean */
+    CRASH_POINT(sync_before);
+    int r = result_of(fdatasync(file)); /* never retried: after a failure the kernel calls the pages clean */
+    CRASH_POINT(sync_after);
+    return r;
 }
 
 static int posix_truncate(struct disk *d, int file, uint64_t bytes)
 {
     (void)d;
-    return result_of(ftruncate(file, (off_t)bytes));
+    CRASH_POINT(truncate_before);
+    int r = result_of(ftruncate(file, (off_t)bytes));
+    CRASH_POINT(truncate_after);
+    return r;
 }
 
 static int posix_rename(struct disk *d, const char *from, const char *to)
 {
-    return result_of(renameat(posix(d)->directory, from, posix(d)->directory, to));
+    CRASH_POINT(rename_before);
+    int r = result_of(renameat(posix(d)->directory, from, posix(d)->directory, to));
+    CRASH_POINT(rename_after);
+    return r;
 }
 
 static int posix_unlink(struct disk *d, const char *path)
 {
+    CRASH_POINT(unlink_before);
     int r = unlinkat(posix(d)->directory, path, 0);
     if (r < 0 && (errno == EISDIR || errno == EPERM)) r = unlinkat(posix(d)->directory, path, AT_REMOVEDIR);
-    return result_of(r);
+    r = result_of(r);
+    CRASH_POINT(unlink_after);
+    return r;
 }
 
 static int posix_link(struct disk *d, const char *from, const char *to)
@@ -117,8 +134,10 @@ static int posix_sync_dir(struct disk *d, const char *path)
 {
     int file = openat(posix(d)->directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file < 0) return -errno;
+    CRASH_POINT(folder_sync_before);
     int r = result_of(fsync(file));
     close(file);
+    CRASH_POINT(folder_sync_after);
     return r;
 }
 

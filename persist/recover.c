@@ -7,6 +7,7 @@
 #include "persist/recover.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
+#include "persist/crash.h"
 #include "persist/snapshot.h"
 #include "persist/wal_reader.h"
 
@@ -338,7 +339,9 @@ static bool replay_last_epoch(struct replay *r, uint32_t from)
         log_reader_open(&logs[opened], r->dir, r->names.list + at, n, false);
         ok = replay_log(r, &logs[opened++]);
     }
-    ok = ok && check_threads(r, logs, count) && check_reach(r) && seal_logs(r, logs, count);
+    ok = ok && check_threads(r, logs, count) && check_reach(r);
+    CRASH_POINT(recovery_replayed);
+    ok = ok && seal_logs(r, logs, count);
     for (uint32_t i = 0; i < opened; i++) {
         if (logs[i].used) r->dir->core_version = logs[i].header.core_version;
         log_reader_close(&logs[i]);
@@ -391,7 +394,10 @@ static void prepare(struct replay *r)
 
 static bool run(struct replay *r, bool from_zero)
 {
-    if (!list_logs(r) || (!from_zero && !restore_snapshot(r))) return false;
+    if (!list_logs(r)) return false;
+    CRASH_POINT(recovery_listed);
+    if (!from_zero && !restore_snapshot(r)) return false;
+    CRASH_POINT(recovery_restored);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) r->pending[i] = shard_lsn(r->shards[i]);
     return replay_logs(r);
 }

@@ -8,6 +8,7 @@
 #include "persist/snapshot.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
+#include "persist/crash.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -151,6 +152,7 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
                        .snapshot = number,
                        .lsn = w->lsn};
     header_encode(w->buffer.p, &h);
+    CRASH_POINT(snapshot_begun);
     return w;
 }
 
@@ -231,9 +233,11 @@ int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file
     else if (w->walked)
         r = verify_slice(w);
     if (r < 0) return fail(w, r);
+    CRASH_POINT(snapshot_sliced);
     if (!w->walked || w->buffer.n || w->verified < w->written) return 0;
     *out = (struct snapshot_file){
         .shard = shard_index(w->shard), .lsn = w->lsn, .bytes = w->written, .crc = w->crc};
+    CRASH_POINT(snapshot_verified);
     free_writer(w);
     return 1;
 }
@@ -440,7 +444,9 @@ enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const 
         dir->disk, "snapshot"); /* the folder's own name, before the manifest appears in it */
     status = e < 0 ? datadir_failed(dir, folder, e) : datadir_put_file(dir, folder, name, buf_slice(&bytes));
     buf_free(&bytes);
+    CRASH_POINT(snapshot_listed);
     if (status == PERSIST_OK) remove_old(dir, number);
+    CRASH_POINT(snapshot_pruned);
     return status;
 }
 

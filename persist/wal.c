@@ -8,6 +8,7 @@
  * failure nothing becomes durable any more. 4. A group's chain, mark, number and ticket continue the group before it. */
 #include "persist/wal.h"
 #include "core/base/check.h"
+#include "persist/crash.h"
 #include "persist/wal_files.h"
 
 #include <errno.h>
@@ -119,6 +120,7 @@ struct wal *wal_open(const struct wal_config *config, struct buf *error)
     make_buffer(&w->groups[1]);
     int failure = wal_files_open(&w->files, &w->config);
     if (!failure) failure = write_first_header(w);
+    CRASH_POINT(log_opened);
     if (!failure) return w;
     buf_printf(error, "log/%06u-%02u: %s", config->epoch, config->thread, strerror(failure));
     wal_drop(w);
@@ -187,10 +189,12 @@ static void group_done(struct disk_op *op, int64_t result)
         fail(w, result < 0 ? (int)-result : EIO);
         return;
     }
+    CRASH_POINT(group_done);
     g->done = true;
     struct group *other = g == w->groups ? w->groups + 1 : w->groups;
     if (g->number == w->durable_group + 1) release(w, g);
     if (other->done && other->number == w->durable_group + 1) release(w, other); /* it waited for this one */
+    CRASH_POINT(group_durable);
 }
 
 /* Header, padding and checksum: from here on the group is bytes. */
@@ -234,7 +238,9 @@ static void submit(struct wal *w, struct group *g, bool with_header)
     w->stats.groups++;
     w->stats.records += g->records;
     w->stats.bytes += g->write_bytes;
+    CRASH_POINT(group_submit);
     w->config.dir->disk->ops->write(w->config.dir->disk, w->files.file, at, from, g->write_bytes, &g->op);
+    CRASH_POINT(group_submitted);
 }
 
 /* False: the group needs the next file, and that one is not ready yet. */
@@ -353,7 +359,9 @@ static void free_wal(struct wal *w, bool ended)
 void wal_close(struct wal *w)
 {
     CHECK(!w->failed && wal_idle(w));
-    free_wal(w, write_end(w));
+    bool ended = write_end(w);
+    CRASH_POINT(log_closed);
+    free_wal(w, ended);
 }
 
 void wal_drop(struct wal *w) { free_wal(w, false); }

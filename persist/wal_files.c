@@ -1,5 +1,6 @@
 #include "persist/wal_files.h"
 #include "core/base/check.h"
+#include "persist/crash.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,6 +119,7 @@ static void finish_next(struct wal_files *f)
 {
     int error = make_name(f, f->sequence + 2);
     if (!error) error = sync_folder(f);
+    CRASH_POINT(file_ready);
     if (error)
         disk_says(f, error);
     else
@@ -168,6 +170,7 @@ bool wal_files_roll(struct wal_files *f, uint64_t last_group, const uint64_t las
     f->sequence++;
     f->next = -1;
     f->zeroing = ZEROING_WAITS;
+    CRASH_POINT(file_rolled);
     return true;
 }
 

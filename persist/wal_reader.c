@@ -1,5 +1,6 @@
 #include "persist/wal_reader.h"
 #include "core/base/check.h"
+#include "persist/crash.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -440,6 +441,7 @@ static bool remove_behind(struct log_reader *r, uint32_t first)
 enum persist_status log_reader_seal(struct log_reader *r)
 {
     if (!keep_torn(r)) return r->status;
+    CRASH_POINT(tail_kept);
     if (!r->used) {
         close_file(r);
         remove_behind(r, 0);
@@ -447,7 +449,9 @@ enum persist_status log_reader_seal(struct log_reader *r)
     }
     bool tail = !r->ended || r->torn_bytes; /* an end before a tail: a start was cut short between the two */
     if (!r->ended && !write_end(r)) return r->status;
+    CRASH_POINT(tail_ended);
     if (tail && !trim(r)) return r->status;
+    CRASH_POINT(tail_cut);
     remove_behind(r, r->index + 1);
     return r->status;
 }

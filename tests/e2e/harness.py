@@ -59,10 +59,15 @@ class Rpc:
         self.unpacker.feed(data)
 
     def notification(self):
-        while not self.notifications:
-            self.receive()
+        while True:  # what a call left unread comes before what is still to be received
             self.notifications += [message[1:] for message in self.unpacker if message[0] == 2]
-        return self.notifications.pop(0)
+            if self.notifications:
+                return self.notifications.pop(0)
+            self.receive()
+
+    def take_notifications(self):
+        taken, self.notifications = self.notifications, []
+        return taken
 
     def call(self, method, *params):
         self.next_id += 1
@@ -114,12 +119,12 @@ class Server:
     def admin_path(self):
         return self.home / 'admin.sock'
 
-    def start(self, *more):
+    def start(self, *more, environment=None):
         command = [self.build / 'hourglassd', '--data', self.data, '--definitions', self.definitions,
                    '--ingest', 'tcp://127.0.0.1:%d' % self.port, '--admin', 'unix://%s' % self.admin_path, *self.arguments, *more]
         self.errors = open(self.home / 'stderr', 'ab')
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=self.errors,
-                                        preexec_fn=die_with_parent, text=True)
+                                        preexec_fn=die_with_parent, text=True, env=dict(os.environ, **(environment or {})))
         for line in self.process.stdout:
             if line.startswith('ready'):
                 return

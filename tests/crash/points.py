@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""The daemon dies at every named place (persist/crash.h), under load and inside recovery; then every promise is checked.
+
+usage: tests/crash/points.py BUILD [--seeds N] [--only PLACE]      ends with `N passed, N failed`
+
+One seed is one data directory: it dies once at every place under load, each time at another of its visits, and after each
+of those deaths once more while it starts. At the end everything sent is there exactly once, and the whole log gives the
+same state. Seeds run on as many processes as there are processors.
+"""
+import argparse
+import collections
+import multiprocessing
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+
+import life
+from harness import ROOT, Failure, Rpc, Server
+
+CRASH_EXIT = 137
+LOAD_SECONDS = 0.3
+OFTEN, SELDOM = [1, 1, 2, 3, 7, 20], [1, 1, 2]  # which visit
+STARTING = ('write_', 'sync_', 'folder_', 'rename_', 'unlink_', 'truncate_', 'recovery_', 'tail_', 'log_opened')
+RARE = ('rename_', 'truncate_', 'bundle_', 'shard_', 'file_', 'snapshot_listed', 'snapshot_pruned', 'recovery_', 'tail_', 'log_')
+
+
+def places():
+    table = (ROOT / 'persist' / 'crash.h').read_text(encoding='utf-8')
+    return re.findall(r'^    X\((\w+)\)', table, re.MULTILINE)
+
+
+def visit(place, chance):
+    return 1 if place.startswith('recovery_') else chance.choice(SELDOM if place.startswith(RARE) else OFTEN)
+
+
+def start(server, place):
+    """True: it is ready. False: it died at that place before."""
+    try:
+        server.start(environment={'HOURGLASS_CRASH_AT': place} if place else None)
+        return True
+    except Failure:
+        if server.process.returncode != CRASH_EXIT:
+            raise
+        return False
+
+
+def disturb(server, place, chance, version):
+    """What makes the rarer places come: a snapshot, and other definitions."""
+    always = place.startswith(RARE)
+    try:
+        rpc = Rpc(server.admin_path)
+        if always or chance.random() < 0.3:
+            text = life.DEFINITIONS + '# %d\n' % version
+            rpc.call('definitions.apply', {'files': {'shop.yaml': text}})
+        if always or chance.random() < 0.7:
+            rpc.call('snapshot.start')
+        rpc.close()
+    except (OSError, Failure):
+        pass
+
+
+def died(server):
+    return server.process.wait() == CRASH_EXIT
+
+
+def live(server, account, place, chance, where, version):
+    """What the life before left is looked at; then load until it dies; else a clean stop, which comes to places of its own.
+    True: it died."""
+    try:
+        life.check_life(server, account, where)
+    except OSError:
+        if died(server):
+            return True  # so soon: the next life looks
+        raise
+    clients = life.Life(server, account, chance.randrange(1 << 30))
+    disturb(server, place, chance, version)
+    try:
+        server.process.wait(LOAD_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.process.terminate()
+        server.process.wait(60)
+    clients.end()
+    if server.process.returncode not in (0, CRASH_EXIT):
+        raise Failure('it ended with %s: %s' % (server.process.returncode, server.stderr()[-2000:]))
+    return server.process.returncode == CRASH_EXIT
+
+
+def run_seed(build, seed, only):
+    chance, account, reached = random.Random(seed), life.Account(), collections.Counter()
+    arguments = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
+    order = [only] if only else places()
+    inside = [place for place in places() if place.startswith(STARTING)]
+    chance.shuffle(order)
+    server = Server(build, life.DEFINITIONS, arguments)
+    where = 'seed %d' % seed
+    try:
+        for i, place in enumerate(order):
+            under_load = '%s:%d:ready' % (place, visit(place, chance))
+            where = 'seed %d, %s' % (seed, under_load)
+            if not start(server, under_load):
+                raise Failure('it died before it was ready')
+            reached['load ' + place] += live(server, account, place, chance, where, i)
+            again = inside[(i + seed) % len(inside)]
+            starting = '%s:%d' % (again, visit(again, chance))
+            where += ', ' + starting
+            if start(server, starting):
+                server.kill()
+            else:
+                reached['start ' + again] += 1
+        start(server, None)
+        life.last_check(server, account, where)
+        failure = None
+    except (Failure, OSError) as what:
+        failure = '%s: %s' % (where, what)
+    finally:
+        server.__exit__()
+    return reached, (account.made, len(account.acked), len(account.confirmed)), failure
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('build')
+    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--only')
+    a = parser.parse_args()
+    begun = time.monotonic()
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+        results = pool.starmap(run_seed, [(a.build, seed, a.only) for seed in range(1, a.seeds + 1)], chunksize=1)
+    reached = sum((r for r, _, _ in results), collections.Counter())
+    failed = [failure for _, _, failure in results if failure]
+    for place in [a.only] if a.only else places():
+        print('%-20s died %3d times under load or stopping, %3d while starting' % (place, reached['load ' + place], reached['start ' + place]))
+        if not reached['load ' + place] + reached['start ' + place]:
+            failed.append('%s: no life came there' % place)
+    print('%d deaths in %.0f s; %d events, %d acknowledged, %d actions confirmed' % (
+        sum(reached.values()), time.monotonic() - begun, *map(sum, zip(*(figures for _, figures, _ in results)))))
+    print('\n'.join(failed))
+    passed = len(places()) + a.seeds - len(failed)
+    print('%d passed, %d failed' % (passed, len(failed)))
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

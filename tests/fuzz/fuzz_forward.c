@@ -1,5 +1,6 @@
 /* A Forward session: any bytes, cut anywhere, have the same effect as whole; and never more than the caps allow. The first
- * byte says where the input is cut. Entries go through the event decoder, too. */
+ * byte says where the input is cut; above 127 a key is asked for, and nothing has an effect before it was proven. Entries
+ * go through the event decoder, too. */
 #include "core/base/check.h"
 #include "io/forward.h"
 
@@ -8,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 struct trace {
     uint64_t hash;
     uint32_t frames, entries, replies;
+    struct forward *forward;
 };
 
 static struct hash_secret secret;
@@ -21,6 +23,7 @@ static void mix(struct trace *t, const void *p, size_t n)
 
 static bool begin(void *self, const struct forward_chunk *c)
 {
+    CHECK(forward_greeted(((struct trace *)self)->forward));
     mix(self, c->tag.p, c->tag.n);
     return true;
 }
@@ -45,11 +48,15 @@ static void end(void *self, const struct forward_chunk *c)
 }
 static void reply(void *self, const void *p, size_t n) { ((struct trace *)self)->replies++; }
 
-static enum forward_close run(const uint8_t *data, size_t n, size_t cut, struct trace *t)
+static enum forward_close run(const uint8_t *data, size_t n, size_t cut, bool key, struct trace *t)
 {
+    static const struct forward_security security = {{(const uint8_t *)"secret", 6},
+                                                     {(const uint8_t *)"server", 6}};
     struct forward_sink sink = {t, begin, entry, end, reply};
-    struct forward *f = forward_create(&sink, NULL, (const uint8_t *)"0123456789abcdef");
+    struct forward *f = forward_create(&sink, key ? &security : NULL, (const uint8_t *)"0123456789abcdef");
     enum forward_close c = FORWARD_CLOSE_NONE;
+    t->forward = f;
+    forward_start(f);
     for (size_t at = 0; at < n && !c; at += cut) c = forward_feed(f, data + at, n - at < cut ? n - at : cut);
     CHECK(forward_memory(f) <= FRAME_BYTES_MAX + INFLATED_BYTES_MAX + (1 << 20));
     forward_destroy(f);
@@ -65,8 +72,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (!n) return 0;
     struct trace whole = {0}, cut = {0};
-    enum forward_close a = run(data + 1, n - 1, n, &whole), b = run(data + 1, n - 1, 1 + data[0], &cut);
+    bool key = data[0] > 127;
+    enum forward_close a = run(data + 1, n - 1, n, key, &whole),
+                       b = run(data + 1, n - 1, 1 + (data[0] & 127), key, &cut);
     /* A frame that is both malformed and too large may be closed for either reason, depending on what came first. */
-    CHECK(!a == !b && whole.frames == cut.frames && whole.entries == cut.entries && whole.hash == cut.hash);
+    CHECK(!a == !b && whole.frames == cut.frames && whole.entries == cut.entries &&
+          whole.replies == cut.replies && whole.hash == cut.hash);
     return 0;
 }

@@ -21,6 +21,10 @@ static inline struct slice slice_of(const void *p, size_t n)
     return (struct slice){(const uint8_t *)p, (uint32_t)n};
 }
 static inline struct slice slice_str(const char *s) { return slice_of(s, strlen(s)); }
+static inline const uint8_t *slice_end(struct slice s)
+{
+    return s.n ? s.p + s.n : s.p;
+} /* NULL + 0 is none */
 static inline bool slice_eq(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
@@ -98,7 +102,7 @@ struct reader {
     const uint8_t *p, *end;
     bool bad;
 };
-static inline struct reader reader_of(struct slice s) { return (struct reader){s.p, s.p + s.n, false}; }
+static inline struct reader reader_of(struct slice s) { return (struct reader){s.p, slice_end(s), false}; }
 static inline const uint8_t *read_bytes(struct reader *r, size_t n)
 {
     static const uint8_t zeros[64];

@@ -31,7 +31,7 @@ struct mp {
     uint8_t err;
 };
 
-static inline struct mp mp_of(struct slice s) { return (struct mp){s.p, s.p + s.n, MP_OK}; }
+static inline struct mp mp_of(struct slice s) { return (struct mp){s.p, slice_end(s), MP_OK}; }
 static inline size_t mp_left(const struct mp *m) { return (size_t)(m->end - m->p); }
 
 /* The long ways, for every form the fast paths below leave over. */

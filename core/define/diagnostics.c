@@ -126,7 +126,7 @@ void diagnostics_sort(struct diagnostics *d)
 /* Long lines are cut around the column, so that a caret line never wraps for pages. */
 static void print_excerpt(const struct diagnostic *x, struct buf *out)
 {
-    const uint8_t *p = x->source_line.p, *end = p + x->source_line.n;
+    const uint8_t *p = x->source_line.p, *end = slice_end(x->source_line);
     uint32_t skip = x->column > SHOWN_LINE_BYTES ? x->column - SHOWN_LINE_BYTES / 2 : 0;
     for (uint32_t i = 0; i < skip && p < end; i++) do
             p++;

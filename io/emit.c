@@ -1,9 +1,11 @@
 /* emit.c - Forward sinks for actions: a client that sends every action as one Forward message and waits for its ack.
  *   ["hourglass.action.<channel>", [[created_at, action]], {"size": 1, "chunk": <action id as hex>}]
  * The chunk id is the action id, so an ack says by itself what it confirms. A lost connection starts over from everything
- * unconfirmed; the receiver recognises repeats by the action id. */
+ * unconfirmed; the receiver recognises repeats by the action id. With --emit-key-file nothing is sent before both sides
+ * have proven that they know the key (handshake.h). */
 #include "io/admin.h"
 #include "io/address.h"
+#include "io/handshake.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +23,14 @@ enum {
     CONNECT_CHECK_US = 20 * 1000,
     ACK_BYTES_SANE = 64 << 10
 };
-enum emit_state { EMIT_DOWN, EMIT_CONNECTING, EMIT_UP, EMIT_CLOSING };
+enum emit_state {
+    EMIT_DOWN,
+    EMIT_CONNECTING,
+    EMIT_CLOSING,
+    EMIT_HELO,
+    EMIT_PONG,
+    EMIT_UP
+}; /* HELO, PONG: awaited */
 
 struct emit {
     struct action_reader reader;
@@ -31,7 +40,9 @@ struct emit {
     char name[16];
     enum emit_state state;
     struct buf out, sending, in;
+    struct handshake handshake;
     uint64_t retry_at_us, back_off_us;
+    uint64_t late_at_us; /* when the handshake must be over */
     bool in_flight;
 };
 
@@ -69,7 +80,7 @@ static void on_closed(struct loop_socket *socket) { forget_connection(socket->ow
 
 static void send_out(struct emit *s)
 {
-    if (s->in_flight || s->state != EMIT_UP || !s->out.n) return;
+    if (s->in_flight || s->state < EMIT_HELO || !s->out.n) return;
     struct buf idle = s->sending;
     s->sending = s->out;
     s->out = idle;
@@ -132,15 +143,12 @@ static bool read_ack(struct slice bytes, struct key *id, size_t *used, bool *bad
     return good;
 }
 
-static void on_bytes(struct loop_socket *socket, const uint8_t *p, size_t n)
+static void take_acks(struct emit *s)
 {
-    struct emit *s = socket->owner;
     struct key ids[256];
     uint32_t count = 0;
     size_t used = 0, one;
     bool bad = false;
-    if (s->state != EMIT_UP) return;
-    buf_put(&s->in, p, n);
     while (count < 256 && used < s->in.n &&
            read_ack(slice_of(s->in.p + used, s->in.n - used), &ids[count], &one, &bad)) {
         used += one;
@@ -152,8 +160,54 @@ static void on_bytes(struct loop_socket *socket, const uint8_t *p, size_t n)
         s->back_off_us = BACK_OFF_FIRST_US;
         actions_confirm(s->engine, ids, count, confirmed, s);
     }
-    if (n == 0) drop(s, "the peer closed");
     if (bad || s->in.n > ACK_BYTES_SANE) drop(s, "the answer is not an ack");
+}
+
+/* ---- greeting --------------------------------------------------------------------------------------------- */
+
+static void up(struct emit *s)
+{
+    s->state = EMIT_UP;
+    log_line(LOG_INFO, "emit_up", "sink=%s", s->name);
+    atomic_store(&s->engine->action_news, 1);
+}
+
+static void take_greeting(struct emit *s)
+{
+    struct slice key = s->engine->emit_key, hostname = slice_str(s->engine->hostname);
+    struct mp m = mp_of(buf_slice(&s->in));
+    struct slice message = mp_item(&m);
+    const char *why = "the answer is no handshake";
+    if (m.err == MP_SHORT && s->in.n <= HANDSHAKE_BYTES_MAX) return;
+    bool helo = s->state == EMIT_HELO,
+         good = !m.err && message.n <= HANDSHAKE_BYTES_MAX &&
+                (helo ? handshake_answer_helo(&s->handshake, message, hostname, key, &s->out, &why)
+                      : handshake_check_pong(&s->handshake, message, key, &why));
+    if (good && mp_left(&m)) good = false, why = "the server spoke before its turn";
+    buf_clear(&s->in);
+    if (!good) {
+        drop(s, why);
+    } else if (helo) {
+        s->state = EMIT_PONG;
+        send_out(s);
+    } else {
+        up(s);
+    }
+}
+
+static void on_bytes(struct loop_socket *socket, const uint8_t *p, size_t n)
+{
+    struct emit *s = socket->owner;
+    if (s->state < EMIT_HELO) return;
+    if (n == 0) {
+        drop(s, "the peer closed");
+        return;
+    }
+    buf_put(&s->in, p, n);
+    if (s->state == EMIT_UP)
+        take_acks(s);
+    else
+        take_greeting(s);
 }
 
 /* ---- giving ------------------------------------------------------------------------------------------------ */
@@ -203,10 +257,10 @@ static void connected(struct emit *s)
     setsockopt(s->socket.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (strcmp(loop_name(loop_of(s)), "uring") == 0)
         fcntl(s->socket.fd, F_SETFL, fcntl(s->socket.fd, F_GETFL) & ~O_NONBLOCK);
-    s->state = EMIT_UP;
+    s->state = EMIT_HELO;
+    s->late_at_us = loop_now_us() + HANDSHAKE_S * 1000000ull;
     loop_receive(loop_of(s), &s->socket);
-    log_line(LOG_INFO, "emit_up", "sink=%s", s->name);
-    atomic_store(&s->engine->action_news, 1);
+    if (!s->engine->emit_key.n) up(s);
 }
 
 static void failed(struct emit *s)
@@ -243,12 +297,15 @@ static void check_connect(struct emit *s)
         connected(s);
 }
 
+static bool greeting(const struct emit *s) { return s->state == EMIT_HELO || s->state == EMIT_PONG; }
+
 void emit_turn(struct engine *e)
 {
     struct emits *all = e->admin->emits;
     for (uint32_t i = 0; all && !all->ending && i < all->count; i++) {
         struct emit *s = &all->list[i];
         if (s->state == EMIT_CONNECTING) check_connect(s);
+        if (greeting(s) && e->workers[0].now_us >= s->late_at_us) drop(s, "no handshake in time");
         if (s->state == EMIT_DOWN && e->workers[0].now_us >= s->retry_at_us) begin_connect(s);
     }
 }
@@ -260,10 +317,11 @@ uint32_t emit_patience_us(const struct engine *e)
     for (uint32_t i = 0; all && i < all->count; i++) {
         const struct emit *s = &all->list[i];
         uint64_t now = e->workers[0].now_us;
-        uint32_t own = s->state == EMIT_CONNECTING ? CONNECT_CHECK_US
-                       : s->state != EMIT_DOWN     ? UINT32_MAX
-                       : s->retry_at_us > now      ? (uint32_t)(s->retry_at_us - now)
-                                                   : 0;
+        uint64_t at = greeting(s)                   ? s->late_at_us
+                      : s->state == EMIT_CONNECTING ? now + CONNECT_CHECK_US
+                      : s->state == EMIT_DOWN       ? s->retry_at_us
+                                                    : UINT64_MAX;
+        uint32_t own = at <= now ? 0 : at - now < UINT32_MAX ? (uint32_t)(at - now) : UINT32_MAX;
         if (own < wait) wait = own;
     }
     return wait;
@@ -295,7 +353,7 @@ void emit_destroy(struct engine *e)
     all->ending = true;
     for (uint32_t i = 0; i < all->count; i++) {
         struct emit *s = &all->list[i];
-        if (s->state == EMIT_UP) drop(s, "stopping");
+        if (s->state >= EMIT_HELO) drop(s, "stopping");
         if (s->state == EMIT_CONNECTING) failed(s);
     }
 }

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHARED_KEY_BYTES_MAX = 1024, SEED_BYTES_MAX = 32 };
+enum { KEY_FILE_BYTES_MAX = 1024, SEED_BYTES_MAX = 32, LOG_SEGMENT_MAX = 1 << 30 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
@@ -51,27 +52,38 @@ static int open_directory(struct engine *e)
     return status == PERSIST_OK ? 0 : fail(status, "data_directory", &e->dir.error);
 }
 
-static int read_shared_key(struct engine *e)
+/* A key never comes by the command line or the environment, where others could read it. */
+static int read_key_file(const char *path, struct slice *out)
 {
-    const char *path = e->options->shared_key_file;
     if (!path) return 0;
     struct buf why = {0};
     struct stat st;
-    char *key = malloc(SHARED_KEY_BYTES_MAX);
+    char *key = malloc(KEY_FILE_BYTES_MAX);
     CHECK(key != NULL);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, key, SHARED_KEY_BYTES_MAX);
+    *out = slice_of(key, 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : read(fd, key, KEY_FILE_BYTES_MAX);
     if (n < 0)
         buf_printf(&why, "%s: %s", path, strerror(errno));
-    else if (fstat(fd, &st) != 0 || (st.st_mode & 077))
-        buf_printf(&why, "%s: must not be readable by others (chmod 600)", path);
+    else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077))
+        buf_printf(&why, "%s: must be a file that others cannot read (chmod 600)", path);
+    else if (st.st_uid != geteuid() && st.st_uid != 0)
+        buf_printf(&why, "%s: belongs to somebody else", path);
+    else if (n == KEY_FILE_BYTES_MAX)
+        buf_printf(&why, "%s: is longer than a key", path);
     if (fd >= 0) close(fd);
     while (n > 0 && (key[n - 1] == '\n' || key[n - 1] == '\r')) n--;
     if (!why.n && n == 0) buf_printf(&why, "%s: is empty", path);
-    e->shared_key = slice_of(key, n > 0 ? (size_t)n : 0);
-    int code = why.n ? fail(78, "shared_key", &why) : 0;
+    out->n = n > 0 ? (uint32_t)n : 0;
+    int code = why.n ? fail(78, "key_file", &why) : 0;
     buf_free(&why);
     return code;
+}
+
+static void forget_key(struct slice key)
+{
+    if (key.p) OPENSSL_cleanse((void *)(uintptr_t)key.p, key.n);
+    free((void *)(uintptr_t)key.p);
 }
 
 /* ---- what can be wrong is found before anything is read or written -------------------------------------------- */
@@ -107,15 +119,17 @@ static int check_options(const struct engine *e)
         buf_put_str(&why, "--hash-secret: 1 to 32 bytes as hex digits");
     else if (o->fake_clock && !clock_parse(o->fake_clock, &second))
         buf_put_str(&why, "--fake-clock: a time like 2026-03-01T10:00:00Z");
-    else if (o->log_segment < LOG_SEGMENT_BYTES_MIN)
-        buf_put_str(&why, "--log-segment: at least 1 MiB");
+    else if (o->log_segment < LOG_SEGMENT_BYTES_MIN || o->log_segment > LOG_SEGMENT_MAX)
+        buf_put_str(&why, "--log-segment: from 1MiB to 1GiB");
     else if (!known_io(o->io))
         buf_printf(&why, "--io %s: auto, uring or epoll", o->io);
     else if (!order_known(o->order))
         buf_printf(&why, "--order %s: arrival or sender", o->order);
     for (uint32_t i = 0; i < o->ingest_count && !why.n; i++) can_listen(e, o->ingest[i], false, &why);
     if (!why.n) can_listen(e, o->admin, true, &why);
-    for (uint32_t i = 0; i < o->emit_count && !why.n; i++) address_parse(o->emit[i], &sink, &why);
+    for (uint32_t i = 0; i < o->emit_count && !why.n; i++)
+        if (address_parse(o->emit[i], &sink, &why) && !sink.loopback && !e->emit_key.n)
+            buf_printf(&why, "%s: not a loopback address; give --emit-key-file", o->emit[i]);
     int code = why.n ? fail(78, "bad_option", &why) : 0;
     buf_free(&why);
     return code;
@@ -243,7 +257,8 @@ int engine_open(struct engine *e, const struct options *options)
     char host[40] = "";
     gethostname(host, sizeof host - 1);
     snprintf(e->hostname, sizeof e->hostname, "hourglass.%s", host);
-    int code = read_shared_key(e);
+    int code = read_key_file(options->shared_key_file, &e->shared_key);
+    if (!code) code = read_key_file(options->emit_key_file, &e->emit_key);
     if (!code) code = check_options(e);
     return code ? code : engine_load(e);
 }
@@ -300,7 +315,8 @@ void engine_close(struct engine *e)
         datadir_close(&e->dir);
         disk_posix_close(e->disk);
     }
-    free((void *)(uintptr_t)e->shared_key.p);
+    forget_key(e->shared_key);
+    forget_key(e->emit_key);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->changed);
 }

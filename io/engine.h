@@ -25,8 +25,8 @@ struct engine {
     struct disk *disk;
     struct datadir dir;
     struct recovered recovered;
-    struct sets *sets; /* every definitions set that is loaded; definer.c */
-    struct slice shared_key;
+    struct sets *sets;                 /* every definitions set that is loaded; definer.c */
+    struct slice shared_key, emit_key; /* .n == 0: none */
     char hostname[64];
     uint64_t started_us;
     const char *io_name;

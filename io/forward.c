@@ -9,10 +9,10 @@
  * A frame that lies whole in one read is used where it lies; one that spans reads is put together in `held`. */
 #include "io/forward.h"
 #include "core/base/check.h"
+#include "io/handshake.h"
 #include "io/inflate.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 enum {
@@ -20,12 +20,7 @@ enum {
     ENDS_MAX =
         64 << 10, /* entries whose ends are noted; of a frame with more, the others are walked once more */
     BODY = 1,     /* the root's second item tells the mode */
-    PING_BYTES_MAX = 1024,
-    PING_ITEMS = 6,
-    HOST_BYTES_MAX = 255,
-    NONCE_BYTES = 16,
-    DIGEST_BYTES = 64,
-    HEX_BYTES = 2 * DIGEST_BYTES
+    PING_ITEMS = 6
 };
 
 enum state { AWAIT_PING, OPEN, CLOSED };
@@ -161,7 +156,7 @@ static uint64_t bytes_at_least(const struct frame_scan *s, size_t at)
 /* The length of the frame at p, 0: not all of it is there yet, or *why says what is wrong. Goes on where it stopped. */
 static size_t find_end(struct forward *f, const uint8_t *p, size_t n, enum forward_close *why)
 {
-    size_t most = f->state == AWAIT_PING ? PING_BYTES_MAX : FRAME_BYTES_MAX;
+    size_t most = f->state == AWAIT_PING ? HANDSHAKE_BYTES_MAX : FRAME_BYTES_MAX;
     *why = FORWARD_CLOSE_NONE;
     if (n == 0 || (f->scan.at < 5 && !root_ok(f, p, n, why))) return 0;
     struct mp m = {p + f->scan.at, p + n, MP_OK};
@@ -421,28 +416,17 @@ static enum forward_close handle_data(struct forward *f, struct slice bytes)
 
 /* ---- shared-key handshake ------------------------------------------------------------------------- */
 
-static void hex_digest(const struct forward *f, struct slice salt, struct slice host, char out[HEX_BYTES + 1])
+static void digest_of(const struct forward *f, struct slice salt, struct slice host,
+                      char out[DIGEST_HEX_BYTES + 1])
 {
-    static const char HEX[] = "0123456789abcdef";
-    uint8_t digest[DIGEST_BYTES];
-    EVP_MD_CTX *c = EVP_MD_CTX_new();
-    bool ok = c && EVP_DigestInit_ex(c, EVP_sha512(), NULL) && EVP_DigestUpdate(c, salt.p, salt.n) &&
-              EVP_DigestUpdate(c, host.p, host.n) && EVP_DigestUpdate(c, f->nonce, NONCE_BYTES) &&
-              EVP_DigestUpdate(c, f->key.p, f->key.n) && EVP_DigestFinal_ex(c, digest, NULL);
-    CHECK(ok);
-    EVP_MD_CTX_free(c);
-    for (uint32_t i = 0; i < DIGEST_BYTES; i++) {
-        out[2 * i] = HEX[digest[i] >> 4];
-        out[2 * i + 1] = HEX[digest[i] & 15];
-    }
-    out[HEX_BYTES] = 0;
+    handshake_digest(salt, host, slice_of(f->nonce, NONCE_BYTES), buf_slice(&f->key), out);
 }
 
 /* All in str: Fluent Bit takes nothing else here. */
 static void send_pong(struct forward *f, bool good, const char *reason, struct slice hostname,
                       const char *digest)
 {
-    uint8_t text[64 + HOST_BYTES_MAX + HEX_BYTES], *p = mpw_array(text, 5);
+    uint8_t text[64 + HOST_BYTES_MAX + DIGEST_HEX_BYTES], *p = mpw_array(text, 5);
     p = mpw_str(p, SLICE("PONG"));
     p = mpw_bool(p, good);
     p = mpw_str(p, slice_str(reason));
@@ -456,18 +440,18 @@ static enum forward_close handle_ping(struct forward *f, struct slice bytes)
 {
     struct mp m = mp_of(bytes);
     struct slice field[PING_ITEMS];
-    char expected[HEX_BYTES + 1], answer[HEX_BYTES + 1];
+    char expected[DIGEST_HEX_BYTES + 1], answer[DIGEST_HEX_BYTES + 1];
     mp_array(&m);
     for (int i = 0; i < PING_ITEMS; i++) field[i] = mp_str(&m);
     struct slice host = field[1], salt = field[2], digest = field[3];
     if (m.err || !slice_is(field[0], "PING")) return FORWARD_CLOSE_HANDSHAKE;
-    if (host.n > HOST_BYTES_MAX || digest.n != HEX_BYTES) return FORWARD_CLOSE_HANDSHAKE;
-    hex_digest(f, salt, host, expected);
-    if (CRYPTO_memcmp(expected, digest.p, HEX_BYTES) != 0) {
+    if (host.n > HOST_BYTES_MAX || digest.n != DIGEST_HEX_BYTES) return FORWARD_CLOSE_HANDSHAKE;
+    digest_of(f, salt, host, expected);
+    if (!handshake_digest_eq(expected, digest)) {
         send_pong(f, false, "shared_key mismatch", (struct slice){0}, "");
         return FORWARD_CLOSE_HANDSHAKE;
     }
-    hex_digest(f, salt, buf_slice(&f->hostname), answer);
+    digest_of(f, salt, buf_slice(&f->hostname), answer);
     send_pong(f, true, "", buf_slice(&f->hostname), answer);
     f->state = OPEN;
     return FORWARD_CLOSE_NONE;

@@ -42,6 +42,8 @@ static const struct row table[] = {
     {"hash-secret", "HEX", NULL, "a new directory's secret (tests)", TEXT, false, AT(hash_secret), 0},
     {"shared-key-file", "FILE", NULL, "Forward shared key; required for addresses that are not loopback",
      TEXT, false, AT(shared_key_file), 0},
+    {"emit-key-file", "FILE", NULL, "shared key of --emit; required for addresses that are not loopback",
+     TEXT, false, AT(emit_key_file), 0},
     {"erasure-ledger", "FILE", NULL, "ledger of erased people, outside the data directory", TEXT, false,
      AT(erasure_ledger), 0},
     {"erase-within", "DURATION", "24h", "how long an erased person's bytes may stay in old files", DURATION,
@@ -80,8 +82,9 @@ static bool read_size(const char *text, uint64_t *out)
                  {"KB", 1000},     {"MB", 1000000}, {"GB", 1000000000}};
     char *end;
     errno = 0;
+    if (*text < '0' || *text > '9') return false; /* strtoull would take -5 for a large number */
     unsigned long long n = strtoull(text, &end, 10);
-    if (end == text || errno) return false;
+    if (errno) return false;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(end, units[i].unit) == 0 && n <= UINT64_MAX / units[i].factor)
             return *out = n * units[i].factor, true;
@@ -90,16 +93,22 @@ static bool read_size(const char *text, uint64_t *out)
 
 static bool read_duration(const char *text, uint32_t *out)
 {
-    char unit = 0, rest;
-    unsigned n;
-    int got = sscanf(text, "%u%c%c", &n, &unit, &rest);
-    uint32_t factor = got == 1 || unit == 's' ? 1
-                      : unit == 'm'           ? 60
-                      : unit == 'h'           ? 3600
-                      : unit == 'd'           ? 86400
-                                              : 0;
-    if (got < 1 || got > 2 || !factor || n > UINT32_MAX / factor) return false;
-    return *out = n * factor, true;
+    char *unit;
+    if (*text < '0' || *text > '9') return false;
+    unsigned long long n = strtoull(text, &unit, 10);
+    uint32_t factor = !*unit || !strcmp(unit, "s") ? 1
+                      : !strcmp(unit, "m")         ? 60
+                      : !strcmp(unit, "h")         ? 3600
+                      : !strcmp(unit, "d")         ? 86400
+                                                   : 0;
+    if (!factor || n > UINT32_MAX / factor) return false;
+    return *out = (uint32_t)n * factor, true;
+}
+
+static bool read_flag(const char *text, bool *out)
+{
+    *out = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    return *out || strcmp(text, "false") == 0 || strcmp(text, "0") == 0;
 }
 
 static bool read_sync(const char *text, uint8_t *out)
@@ -119,6 +128,17 @@ static bool set_text(struct options *o, const struct row *row, const char *text)
     return true;
 }
 
+static const char *const expected[] = {
+    [TEXT] = "a text",
+    [TEXTS] = "one of at most 8 addresses",
+    [NUMBER] = "a number from 0 to 64",
+    [SIZE] = "a size like 512MiB",
+    [DURATION] = "a duration like 90s, 15m, 24h or 7d",
+    [FLAG] = "true or false",
+    [SYNC] = "always, interval or none",
+    [KEEP] = "all",
+};
+
 /* text lives as long as the process. */
 static bool set_value(struct options *o, const struct row *row, const char *text)
 {
@@ -135,7 +155,7 @@ static bool set_value(struct options *o, const struct row *row, const char *text
     case DURATION: return read_duration(text, (uint32_t *)at);
     case SYNC: return read_sync(text, (uint8_t *)at);
     case KEEP: return *(bool *)at = true, strcmp(text, "all") == 0;
-    default: return *(bool *)at = strcmp(text, "true") == 0 || strcmp(text, "1") == 0, true;
+    default: return read_flag(text, (bool *)at);
     }
 }
 
@@ -156,8 +176,8 @@ static void set(struct reading *r, uint32_t i, const char *text, const char *ori
     if (r->origin[i] && r->origin[i] != origin) return; /* a stronger place has said it */
     r->origin[i] = origin;
     if (!set_value(r->o, &table[i], text))
-        complain(r, code, "%s %s: not a %s (from %s)", table[i].name, text,
-                 table[i].argument ? table[i].argument : "flag", origin);
+        complain(r, code, "%s: '%s' is not %s (from %s)", table[i].name, text, expected[table[i].kind],
+                 origin);
 }
 
 /* ---- places --------------------------------------------------------------------------------------------- */

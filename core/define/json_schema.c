@@ -28,19 +28,22 @@ static uint32_t number_of(struct writer *w, const struct block *block)
     return i;
 }
 
+#define DURATION "(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?"
+#define CLOCK    "([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
+
 /* Texts that only the reader understands are told as text with a pattern, so that an editor marks what is no such. */
 static const char *pattern_of(enum scalar_kind kind)
 {
     switch (kind) {
-    case SCALAR_PERCENT: return "^[0-9]+(\\.[0-9]{1,4})?%$";
-    case SCALAR_DURATION: return "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
-    case SCALAR_LIFETIME: return "^(never|([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?)$";
-    case SCALAR_OFFSET: return "^[-+]?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
-    case SCALAR_CLOCK: return "^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$";
-    case SCALAR_HOURS: return "^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?-[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$";
-    case SCALAR_DATE: return "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
+    case SCALAR_PERCENT: return "^(100(\\.0{1,4})?|[0-9]{1,2}(\\.[0-9]{1,4})?)%$";
+    case SCALAR_DURATION: return "^" DURATION "$";
+    case SCALAR_LIFETIME: return "^(never|" DURATION ")$";
+    case SCALAR_OFFSET: return "^[-+]?" DURATION "$";
+    case SCALAR_CLOCK: return "^" CLOCK "$";
+    case SCALAR_HOURS: return "^" CLOCK "-" CLOCK "$";
+    case SCALAR_DATE: return "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
     case SCALAR_RANGE: return "^([0-9]+\\.\\.[0-9]*|\\.\\.[0-9]+)$";
-    case SCALAR_RATE: return "^[0-9]+ per [0-9dhms]+$";
+    case SCALAR_RATE: return "^[0-9]+ *per  *" DURATION " *$";
     default: return NULL;
     }
 }
@@ -55,6 +58,12 @@ static void put_words(struct buf *out, const char *words)
         if (*words) buf_put_u8(out, ',');
     }
     buf_put_u8(out, ']');
+}
+
+static void put_pattern(struct buf *out, const char *pattern)
+{
+    buf_put_str(out, "\"type\":\"string\",\"pattern\":");
+    put_text(out, pattern);
 }
 
 static void put_scalar(struct buf *out, const struct shape *s)
@@ -73,12 +82,12 @@ static void put_scalar(struct buf *out, const struct shape *s)
         buf_put_str(out, "\"type\":\"number\"");
     else if (s->scalar == SCALAR_NOTHING)
         buf_put_str(out, "\"type\":\"null\"");
+    else if (pattern)
+        put_pattern(out, pattern);
+    else if (s->scalar == SCALAR_NAME || s->scalar == SCALAR_EXPRESSION)
+        buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\"],\"minLength\":1");
     else
         buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\",\"null\"]");
-    if (pattern) {
-        buf_put_str(out, ",\"pattern\":");
-        put_text(out, pattern);
-    }
     buf_put_u8(out, '}');
 }
 

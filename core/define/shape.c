@@ -67,7 +67,7 @@ static const char *nearest_key(struct slice text, const struct block *block, str
 static bool duration_in_bounds(struct checker *c, struct node *n, int64_t seconds)
 {
     if (seconds <= SECONDS_MAX && seconds >= -SECONDS_MAX) return true;
-    report_wrong(c->d, n, "3650d is the longest", "longer than ten years");
+    report_wrong(c->d, n, "3660d is the longest", "longer than ten years");
     return false;
 }
 

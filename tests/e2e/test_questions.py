@@ -217,11 +217,6 @@ def test_graph_and_map_show_what_is_written(build):
         expect(run(build, 'map', home, '--strict').returncode, 3, 'strict')
 
 
-def test_schema_is_draft_07(build):
-    schema = json.loads(run(build, 'schema').stdout)
-    expect(schema['$schema'], 'http://json-schema.org/draft-07/schema#', 'draft')
-
-
 def test_simulate_twice_gives_the_same_bytes(build):
     messages = [known('u%d' % i) for i in range(20)] + [message('u%d' % (i % 20), 12 + i, 50) for i in range(100)]
     with harness.scratch() as home:

@@ -57,6 +57,7 @@ struct place {
     uint16_t event;                /* of `e`: a type, ID_NONE: no event at hand */
     bool any_event;                /* `e` is there, its type is not known */
     struct journey_draft *journey; /* trigger, as-names, steps; NULL: outside of journeys */
+    bool alarm;                    /* over many people, not one */
 };
 #define PLACE_NONE ((struct place){.event = ID_NONE})
 const struct program *expression(struct compile *c, struct place place, struct node *n, enum expr_want want);
@@ -122,6 +123,8 @@ void read_journeys(struct compile *c);
 /* A template of `templates:` as this journey sees it; NULL: not declared there, and so opaque. */
 const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name);
 bool template_has_part(const struct template *t, uint16_t channel);
+/* A trigger that does not run yet: item, schedule, broadcast, catalog, rfm_changed. */
+void check_later_trigger(struct compile *c, struct journey_draft *j, struct node *n);
 void read_later(struct compile *c); /* blocks that are checked only: their names and expressions */
 
 #endif

@@ -171,7 +171,8 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
                                .nearest = nearest,
                                .event = place.event,
                                .trigger = j ? j->trigger_event : ID_NONE,
-                               .any_event = place.any_event};
+                               .any_event = place.any_event,
+                               .alarm = place.alarm};
 }
 
 const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,

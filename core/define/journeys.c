@@ -151,7 +151,7 @@ static bool read_trigger(struct compile *c, struct journey_draft *j, struct node
     else if (strcmp(word, "event") == 0 || strncmp(word, "segment_", 8) == 0)
         read_match(c, j, n, word, m);
     else if (strcmp(word, "manual") != 0)
-        return false; /* checked, not yet run */
+        return check_later_trigger(c, j, n), false;
     m->existing = get_word(n, "existing", "ignore|enter", 0) == 1;
     return true;
 }

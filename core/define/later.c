@@ -70,6 +70,7 @@ void declare_later(struct compile *c)
 
 static void check_audience(struct compile *c, struct node *n)
 {
+    name_id(c, REG_CHANNEL, get(n, "channel"));
     name_id(c, REG_SEGMENT, get(n, "segment"));
     names(c, REG_ATTRIBUTE, get(n, "match"));
 }
@@ -107,6 +108,8 @@ static void check_cohort(struct compile *c, struct node *n)
 
 static void check_alarm(struct compile *c, struct node *n)
 {
+    expression(c, (struct place){.event = ID_NONE, .alarm = true}, get(n, "when"), WANT_BOOL);
+    name_id(c, REG_CHANNEL, get(n, "to"));
     name_id(c, REG_JOURNEY, get(n, "journey"));
     name_id(c, REG_SEGMENT, get(n, "segment"));
     if (!has(n, "when") && !has(n, "journey") && !has(n, "segment"))
@@ -129,6 +132,50 @@ static void check_attribute(struct compile *c, struct node *n)
                  "'from' of an attribute is a declared event and property, such as Order Completed.total");
 }
 
+/* Properties that a block takes out of its events. */
+static void check_property(struct compile *c, struct node *event, struct node *name)
+{
+    uint16_t id = event_id(c, event);
+    if (id == ID_NONE || !name || registry_find(c->registry, REG_PROPERTY, id, name->text)) return;
+    report_wrong(c->d, name, "declare it under the `properties:` of the event",
+                 "'%.*s' has no property '%.*s'", SHOWN(event->text), SHOWN(name->text));
+}
+
+static void check_collection(struct compile *c, struct node *n)
+{
+    static const char *const words[] = {"put", "drop"};
+    struct node *clear = get(n, "clear");
+    for (uint32_t w = 0; w < 2; w++)
+        for (uint32_t i = 0; i < item_count(get(n, words[w])); i++)
+            check_property(c, item(get(n, words[w]), i), get(n, "key"));
+    for (uint32_t i = 0; i < item_count(clear); i++) event_id(c, item(clear, i));
+}
+
+static void check_catalog(struct compile *c, struct node *n)
+{
+    struct node *from = get(n, "from");
+    for (uint32_t i = 0; i < item_count(from); i++) check_property(c, item(from, i), get(n, "key"));
+}
+
+static void check_told(struct compile *c, struct node *n) { name_id(c, REG_CHANNEL, get(n, "to")); }
+
+static void check_free_window(struct compile *c, struct node *n)
+{
+    event_id(c, get(get(n, "free_window"), "after"));
+}
+
+/* `each: {products: Product Bought, carry: [order_id]}`: names of properties, but for the new event's. */
+static void check_each(struct compile *c, struct node *event)
+{
+    struct node *each = get(event, "each"), *props = get(event, "properties"), *carry = get(each, "carry");
+    for (uint32_t i = 0; each && i < each->count + item_count(carry); i++) {
+        struct node *name = i < each->count ? node_key(each, i) : item(carry, i - each->count);
+        if (slice_is(name->text, "carry") || has(props, (const char *)name->text.p)) continue;
+        report_wrong(c->d, name, "declare it under the event's `properties:`",
+                     "'each' names a property, and there is no '%.*s'", SHOWN(name->text));
+    }
+}
+
 static void check_visits(struct compile *c)
 {
     struct node *of = get(get(c->root, "visits"), "of");
@@ -143,6 +190,57 @@ static void check_rfm(struct compile *c)
     expression(c, PLACE_NONE, get(n, "monetary"), WANT_NUMBER);
 }
 
+/* ---- triggers ------------------------------------------------------------------------------------- */
+
+/* The entry of a block that the text names; NULL after a message. */
+static struct node *declared(struct compile *c, const char *block, struct node *name)
+{
+    struct node *all = get(c->root, block), *found = get(all, (const char *)name->text.p);
+    if (found || has(all, (const char *)name->text.p)) return found;
+    report_node(c->d, name, "unknown name '%.*s'", SHOWN(name->text));
+    report_fix(c->d, "declare it under `%s:`", block);
+    return NULL;
+}
+
+static void check_item(struct compile *c, struct node *name, struct node *changed)
+{
+    struct node *fields = get(declared(c, "collections", name), "fields");
+    if (!fields || !changed || has(fields, (const char *)changed->text.p)) return;
+    report_wrong(c->d, changed, "name one of its `fields:`", "'%.*s' has no field '%.*s'", SHOWN(name->text),
+                 SHOWN(changed->text));
+}
+
+static void check_schedule(struct compile *c, struct node *n)
+{
+    static const char days[] = "day|weekday|workday|month|mon|tue|wed|thu|fri|sat|sun";
+    struct node *every = get(n, "every"), *zone = get(n, "zone");
+    if (every && !word_in(every->text, days, NULL))
+        report_wrong(c->d, every, "day, workday, month, or a weekday such as tue", "'every' is not '%.*s'",
+                     SHOWN(every->text));
+    if (zone && !slice_is(zone->text, "profile") && !zone_load(c->zone_dir, zone->text))
+        report_wrong(c->d, zone, "profile, or a name of the time zone database such as Europe/Moscow",
+                     "unknown time zone '%.*s'", SHOWN(zone->text));
+}
+
+static void check_broadcast(struct compile *c, struct node *name)
+{
+    uint16_t id = event_id(c, name);
+    if (id == ID_NONE || c->set->schema.events[id].broadcast) return;
+    report_wrong(c->d, name, "declare it with `broadcast: true`, or use `event` for what a person does",
+                 "'%.*s' is an event of one person", SHOWN(name->text));
+}
+
+void check_later_trigger(struct compile *c, struct journey_draft *j, struct node *n)
+{
+    struct place place = {.event = ID_NONE, .journey = j};
+    if (get(n, "item")) check_item(c, get(n, "item"), get(n, "changed"));
+    if (get(n, "catalog")) declared(c, "catalogs", get(n, "catalog"));
+    if (get(n, "broadcast")) check_broadcast(c, get(n, "broadcast"));
+    check_schedule(c, get(n, "schedule"));
+    expression(c, place, get(n, "audience"), WANT_BOOL);
+    expression(c, place, get(n, "where"), WANT_BOOL);
+}
+
 void read_later(struct compile *c)
 {
     struct node *revenue = get(c->root, "revenue"), *minus = get(revenue, "minus");
@@ -150,7 +248,13 @@ void read_later(struct compile *c)
     for (uint32_t i = 0; i < item_count(minus); i++) check_revenue(c, item(minus, i));
     check_visits(c);
     check_rfm(c);
+    each_entry(c, "events", check_each);
     each_entry(c, "attributes", check_attribute);
+    each_entry(c, "collections", check_collection);
+    each_entry(c, "catalogs", check_catalog);
+    each_entry(c, "channels", check_free_window);
+    each_entry(c, "codes", check_told);
+    each_entry(c, "reports", check_told);
     each_entry(c, "audiences", check_audience);
     each_entry(c, "caps", check_cap);
     each_entry(c, "costs", check_cost);

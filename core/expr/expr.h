@@ -51,6 +51,7 @@ struct expr_scope {
     uint16_t event;                             /* type of `e` here: a type id, ID_NONE: no event at hand */
     uint16_t trigger;                           /* type of `trigger`, ID_NONE: none or not an event */
     bool any_event;                             /* `e` exists, of unknown type: its properties are dynamic */
+    bool alarm;                                 /* rate() may be asked */
     bool
         conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
     bool unchecked;  /* types, names and overloads are found out at run time only: tests only */
@@ -76,6 +77,9 @@ struct program;
 /* NULL when there were errors (all of the text's are reported, not only the first). Warnings leave a program. */
 const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text,
                                    enum expr_want want, struct expr_errors *errors);
+
+/* Names of all functions, each once per overload, operators as _+_; NULL: there are no more. */
+const char *expr_function(uint32_t i);
 
 /* ---- what a program depends on ------------------------------------------------------ */
 

@@ -10,9 +10,12 @@ static bool resolve(struct checker *c, enum expr_space space, uint32_t within, s
     return c->scope->resolve && c->scope->resolve(c->scope->self, space, within, name, out);
 }
 
-static const struct node *not_yet(struct checker *c, const struct tree *t, const char *what)
+/* What does not run yet still has its type, so that the rest of the expression is checked. */
+static const struct node *not_yet(struct checker *c, const struct tree *t, const char *what,
+                                  enum type_kind type)
 {
-    return check_fail(c, t, NULL, "not yet: %s", what);
+    check_fail(c, t, NULL, "not yet: %s", what);
+    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("not yet")}, type_basic(type));
 }
 
 static bool is_name(const struct tree *t, const char *name)
@@ -132,6 +135,15 @@ static const struct node *check_context(struct checker *c, const struct tree *t,
     return check_leaf(c, like, type_basic(TYPE_DYN));
 }
 
+static const struct node *check_rfm(struct checker *c, const struct tree *t)
+{
+    static const char *const fields[] = {"recency", "frequency", "monetary", "code"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (slice_is(t->name, fields[i])) return not_yet(c, t, "rfm", i == 3 ? TYPE_STRING : TYPE_INT);
+    return check_fail(c, t, "rfm.recency, rfm.frequency, rfm.monetary, rfm.code", "rfm has no '%.*s'",
+                      (int)t->name.n, (const char *)t->name.p);
+}
+
 const struct node *check_field(struct checker *c, const struct tree *t, bool probe)
 {
     const struct tree *of = t->target, *root = leftmost(t);
@@ -142,8 +154,8 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
     if (of != root) return NULL;
     if (is_name(of, "profile")) return check_profile(c, t, probe);
     if (is_name(of, "e")) return check_event_field(c, t, probe);
-    if (is_name(of, "rfm")) return not_yet(c, t, "rfm");
-    if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs");
+    if (is_name(of, "rfm")) return check_rfm(c, t);
+    if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs", TYPE_DYN);
     if (is_name(of, "trigger")) {
         if (c->scope->trigger == ID_NONE)
             return check_fail(c, t, NULL, "no event started this: there is no trigger");
@@ -169,7 +181,7 @@ const struct node *check_name(struct checker *c, const struct tree *t)
     for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
         if (slice_is(t->name, bare[i]))
             return check_fail(c, t, NULL, "'%s' needs a field: %s.name", bare[i], bare[i]);
-    if (resolve(c, SPACE_COLLECTION, 0, t->name, &s)) return not_yet(c, t, "collections");
+    if (resolve(c, SPACE_COLLECTION, 0, t->name, &s)) return not_yet(c, t, "collections", TYPE_DYN);
     return NULL;
 }
 
@@ -220,7 +232,7 @@ static const struct node *check_window(struct checker *c, const struct tree *t)
     const struct node *n = check(c, t);
     if (n->type->kind == TYPE_WINDOW || n->type->kind == TYPE_ERROR) return n;
     if (n->type->kind != TYPE_DURATION)
-        return check_fail(c, t, NULL,
+        return check_fail(c, t, "for example days(30)",
                           "a window is days(n), hours(n), minutes(n), since(T) or calendar(\"day\")");
     if (n->op == OP_CONST && nanoseconds(n->value) <= 0)
         return check_fail(c, t, NULL, "a window must be longer than nothing");
@@ -450,21 +462,45 @@ static const struct node *check_age(struct checker *c, const struct tree *t)
     return check_node(c, (struct node){.op = OP_AGE, .a = date}, type_basic(TYPE_INT), &n, 1);
 }
 
-static const struct node *check_later_work(struct checker *c, const struct tree *t)
+static const struct node *check_revenue(struct checker *c, const struct tree *t)
 {
-    return not_yet(c, t, arena_strndup(c->pool->arena, t->name.p, t->name.n));
+    if (t->count) check_window(c, t->args[0]);
+    return not_yet(c, t, "revenue", TYPE_DOUBLE);
+}
+
+static const struct node *check_rate(struct checker *c, const struct tree *t)
+{
+    static const char *const outcomes[] = {"delivered", "opened", "clicked",    "replied",
+                                           "bounced",   "failed", "complained", "unsubscribed"};
+    struct expr_symbol s;
+    struct slice outcome;
+    bool known = false;
+    if (!c->scope->alarm)
+        return check_fail(c, t, "elsewhere ask count() of this person", "rate() stands in alarms only");
+    if (!quoted(c, t->args[0], "an outcome", &outcome)) return error_node(c);
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) known |= slice_is(outcome, outcomes[i]);
+    if (!known)
+        return check_fail(c, t->args[0],
+                          "delivered, opened, clicked, replied, bounced, failed, complained or unsubscribed",
+                          "no outcome is called '%.*s'", (int)outcome.n, (const char *)outcome.p);
+    if (!named(c, t->args[1], SPACE_CHANNEL, "a channel", &s)) return error_node(c);
+    check_window(c, t->args[2]);
+    return not_yet(c, t, "rate", TYPE_DOUBLE);
 }
 
 static const struct node *check_in_lane(struct checker *c, const struct tree *t)
 {
     struct expr_symbol s;
-    return named(c, t->args[0], SPACE_LANE, "a lane", &s) ? not_yet(c, t, "in_lane") : error_node(c);
+    return named(c, t->args[0], SPACE_LANE, "a lane", &s) ? not_yet(c, t, "in_lane", TYPE_BOOL)
+                                                          : error_node(c);
 }
 
 static const struct node *check_catalog(struct checker *c, const struct tree *t)
 {
     struct expr_symbol s;
-    return named(c, t->args[0], SPACE_CATALOG, "a catalog", &s) ? not_yet(c, t, "catalogs") : error_node(c);
+    if (!named(c, t->args[0], SPACE_CATALOG, "a catalog", &s)) return error_node(c);
+    check(c, t->args[1]);
+    return not_yet(c, t, "catalogs", TYPE_DYN);
 }
 
 static const struct special {
@@ -503,13 +539,18 @@ static const struct special {
     {"value", 1, 1, check_value, "value(NAME)"},
     {"age", 1, 1, check_age, "age(DATE)"},
     {"catalog", 2, 2, check_catalog, "catalog(NAME, key)"},
-    {"revenue", 0, 1, check_later_work, "revenue([window])"},
-    {"rate", 3, 3, check_later_work, "rate(OUTCOME, CHANNEL, window)"},
+    {"revenue", 0, 1, check_revenue, "revenue([window])"},
+    {"rate", 3, 3, check_rate, "rate(OUTCOME, CHANNEL, window)"},
 };
 
 const char *check_special_name(uint32_t i)
 {
     return i < sizeof specials / sizeof *specials ? specials[i].name : NULL;
+}
+
+const char *expr_function(uint32_t i)
+{
+    return i < function_rows ? function_table[i].name : check_special_name(i - function_rows);
 }
 
 const char *check_nearest_special(struct slice name)

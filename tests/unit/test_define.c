@@ -462,7 +462,7 @@ Test(define, language_description_passes_check)
     uint32_t count;
     diagnostics_init(&d);
     struct source_file *files = sources_read(HG_TEST_DATA "/definitions/language", &count, &d);
-    cr_assert_eq(count, 5);
+    cr_assert_eq(count, 6);
     struct defset *set = defset_check(files, count, NULL, NULL, &d);
     if (!set) fail_with(&d);
     cr_expect_eq(set->segments.list[defset_segment(set, SLICE("sleeping_60"))].live, true);

@@ -332,46 +332,165 @@ Test(language_page, every_row_of_the_tables_is_true_of_its_person)
     buf_free(&tests);
 }
 
-/* ---- is everything on the page ------------------------------------------------------------------------- */
+/* ---- is everything on the page, and run ---------------------------------------------------------------- */
 
-static bool on_page(const char *word)
+/* Rows, and examples that a test follows; and what `check` takes without running it. */
+static const char *executed, *later;
+
+static void collect_executed(void)
+{
+    struct buf run = {0}, unrun = {0};
+    const struct part *open = NULL;
+    read_page();
+    buf_put_str(&run, person_text());
+    for (uint32_t i = 0; i < page.count; i++) {
+        const struct part *p = &page.list[i];
+        if (is(p, "yaml") || is(p, "steps")) open = p;
+        if (is(p, "row")) buf_printf(&run, "%s\n", p->text);
+        if (is(p, "later")) buf_put_str(&unrun, p->text);
+        if (!is(p, "test") || !open) continue;
+        buf_put_str(&run, open->text);
+        open = NULL;
+    }
+    executed = kept(&run);
+    later = kept(&unrun);
+}
+
+/* As a whole word with one of these characters behind it. */
+static bool holds(const char *text, const char *word, const char *behind)
 {
     size_t n = strlen(word);
-    for (const char *at = page.text; (at = strstr(at, word)) != NULL; at++) {
-        bool begins = at == page.text || !(isalnum((unsigned char)at[-1]) || at[-1] == '_');
-        if (begins && !isalnum((unsigned char)at[n]) && at[n] != '_') return true;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at++) {
+        bool begins = at == text || !(isalnum((unsigned char)at[-1]) || at[-1] == '_');
+        if (begins && at[n] && strchr(behind, at[n])) return true;
     }
     return false;
 }
 
-/* The blocks below one, each once: steps hold steps. */
-static void look_for_keys(const struct block *block, const struct block **seen, uint32_t *count);
-
-static void look_into(const struct shape *shape, const struct block **seen, uint32_t *count, int depth)
+Test(language_page, every_function_is_executed)
 {
-    if (!shape || depth > 4) return;
-    if (shape->block) look_for_keys(shape->block, seen, count);
-    look_into(shape->values, seen, count, depth + 1);
-    look_into(shape->item, seen, count, depth + 1);
+    static const char *const MACROS[] = {"has", "all", "exists", "exists_one", "map", "filter"};
+    static const char *const LATER[] = {"in_lane", "catalog", "revenue", "rate"};
+    collect_executed();
+    for (uint32_t i = 0; i < sizeof MACROS / sizeof *MACROS; i++)
+        cr_expect(holds(executed, MACROS[i], "("), "%s()", MACROS[i]);
+    for (uint32_t i = 0; expr_function(i); i++) {
+        const char *name = expr_function(i), *where = executed;
+        for (uint32_t k = 0; k < sizeof LATER / sizeof *LATER; k++)
+            if (strcmp(name, LATER[k]) == 0) where = later;
+        if (isalpha((unsigned char)name[0])) cr_expect(holds(where, name, "("), "%s()", name);
+    }
+    cr_expect_not(holds(executed, "getCentury", "("));
 }
 
-static void look_for_keys(const struct block *block, const struct block **seen, uint32_t *count)
+/* Which keys of the table the examples write, and which of the words a key takes: found by walking their trees along it. */
+struct written {
+    const void *keys[1024]; /* rows of the table */
+    struct {
+        const struct shape *shape;
+        uint32_t index;
+    } words[1024];
+    uint32_t key_count, word_count;
+};
+
+static void walk(struct written *w, const struct node *n, const struct shape *shape)
 {
-    for (uint32_t i = 0; i < *count; i++)
-        if (seen[i] == block) return;
-    cr_assert_lt(*count, 128);
-    seen[(*count)++] = block;
-    for (const struct key_row *row = block->keys; row->name; row++) {
-        cr_expect(on_page(row->name), "'%s' of %s", row->name, block->title);
-        look_into(&row->shape, seen, count, 0);
+    uint32_t index;
+    cr_assert(w->key_count < 1000 && w->word_count < 1000);
+    if (n->kind == NODE_SCALAR && shape->words && word_in(n->text, shape->words, &index))
+        w->words[w->word_count].shape = shape, w->words[w->word_count++].index = index;
+    for (uint32_t i = 0; n->kind == NODE_SEQUENCE && shape->item && i < n->count; i++)
+        walk(w, n->list[i], shape->item);
+    for (uint32_t i = 0; n->kind == NODE_MAPPING && i < n->count; i++) {
+        const struct key_row *row = shape->block ? shape->block->keys : NULL;
+        while (row && row->name && !slice_is(node_key(n, i)->text, row->name)) row++;
+        if (row && row->name) w->keys[w->key_count++] = row;
+        const struct shape *inner = row && row->name ? &row->shape : shape->values;
+        if (inner) walk(w, node_value(n, i), inner);
     }
 }
 
-Test(language_page, every_key_of_the_table_is_on_it)
+static void walk_text(struct written *w, const char *text)
 {
-    const struct block *seen[128];
-    uint32_t count = 0;
+    struct diagnostics d;
+    diagnostics_init(&d);
+    struct source_file *file = ARENA_NEW(&page.arena, struct source_file);
+    *file = (struct source_file){SLICE("example"), slice_str(text)};
+    walk(w, yaml_parse(file, &page.arena, &d), &(struct shape){.block = &definition_block});
+    cr_assert_eq(d.errors, 0);
+    diagnostics_free(&d);
+}
+
+static struct written run, unrun; /* in examples that a test follows, and in those for later */
+
+static void walk_examples(void)
+{
+    const struct part *open = NULL;
     read_page();
-    look_for_keys(&definition_block, seen, &count);
-    cr_assert_geq(count, 40);
+    walk_text(&run, page.base);
+    for (uint32_t i = 0; i < page.count; i++) {
+        const struct part *p = &page.list[i];
+        if (is(p, "yaml") || is(p, "steps")) open = p;
+        if (is(p, "later")) walk_text(&unrun, p->text);
+        if (!is(p, "test") || !open) continue;
+        walk_text(&run, example(open));
+        open = NULL;
+    }
+}
+
+static bool has_key(const struct written *w, const struct key_row *row)
+{
+    for (uint32_t i = 0; i < w->key_count; i++)
+        if (w->keys[i] == row) return true;
+    return false;
+}
+
+static void expect_words(const struct written *w, const struct shape *shape, const char *key)
+{
+    uint32_t index = 0;
+    for (const char *word = shape->words; word && *word; index++) {
+        size_t n = strcspn(word, "|");
+        bool found = false;
+        for (uint32_t i = 0; i < w->word_count; i++)
+            found |= w->words[i].shape == shape && w->words[i].index == index;
+        cr_expect(found, "%s: %.*s", key, (int)n, word);
+        word += n + (word[n] == '|');
+    }
+}
+
+struct looking {
+    const struct block *seen[128];
+    uint32_t count;
+};
+static void expect_keys(struct looking *l, const struct block *block, bool is_later);
+
+static void expect_below(struct looking *l, const struct shape *shape, bool is_later, int depth)
+{
+    if (!shape || depth > 4) return;
+    if (shape->block) expect_keys(l, shape->block, is_later);
+    expect_below(l, shape->values, is_later, depth + 1);
+    expect_below(l, shape->item, is_later, depth + 1);
+}
+
+static void expect_keys(struct looking *l, const struct block *block, bool is_later)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->seen[i] == block) return;
+    cr_assert_lt(l->count, 128);
+    l->seen[l->count++] = block;
+    for (const struct key_row *row = block->keys; row->name; row++) {
+        bool late = is_later || row->flags & KEY_LATER;
+        cr_expect(has_key(late ? &unrun : &run, row) || has_key(&run, row), "'%s' of %s", row->name,
+                  block->title);
+        expect_words(late ? &unrun : &run, &row->shape, row->name);
+        expect_below(l, &row->shape, late, 0);
+    }
+}
+
+Test(language_page, every_key_and_word_of_the_table_is_in_an_example_that_runs)
+{
+    struct looking l = {.count = 0};
+    walk_examples();
+    expect_keys(&l, &definition_block, false);
+    cr_assert_geq(l.count, 40);
 }

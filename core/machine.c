@@ -144,6 +144,27 @@ void machine_event(struct machine *m, struct slice raw, int64_t entry_ms)
     deliver(m);
 }
 
+bool machine_list(struct machine *m, struct key person, uint16_t list)
+{
+    struct shard *s = m->shards[key_shard(person)];
+    struct key target;
+    row_t row;
+    if (!s || store_find(shard_store(s), person, &row, &target) != FOUND_ROW) return false;
+    uint8_t payload[22];
+    store_le16(payload, ADMIN_LIST);
+    store_le16(payload + 2, 1);
+    store_le16(payload + 4, list);
+    store_le64(payload + 6, person.hi);
+    store_le64(payload + 14, person.lo);
+    struct batch_item item = {.shard = s,
+                              .record = {.kind = RECORD_ADMIN,
+                                         .shard = shard_index(s),
+                                         .payload = slice_of(payload, sizeof payload)}};
+    apply(m, &item);
+    deliver(m);
+    return true;
+}
+
 uint32_t machine_next_due(const struct machine *m)
 {
     uint32_t next = UINT32_MAX;

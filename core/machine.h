@@ -22,6 +22,8 @@ struct machine_config {
 struct machine *machine_create(const struct machine_config *config);
 void machine_destroy(struct machine *m);
 void machine_event(struct machine *m, struct slice raw, int64_t entry_ms); /* at the machine's now */
+/* Puts a person into a list, as an import would; false: there is no such person. */
+bool machine_list(struct machine *m, struct key person, uint16_t list);
 void machine_advance(struct machine *m, uint32_t to); /* runs everything due on the way, second by second */
 uint32_t machine_now(const struct machine *m);
 uint32_t machine_next_due(const struct machine *m);

@@ -8,6 +8,7 @@
  *  2. if next_wake != 0 the wheel or the ready heap holds (slot, next_wake);
  *  3. received = applied + rejected + duplicate + late + parked;
  *  4. every stored membership is what its predicate says at the person's last evaluation. */
+#include "core/journey/parts.h"
 #include "core/shard/state.h"
 
 #include <stdio.h>
@@ -549,14 +550,16 @@ static void apply_admin(struct shard *s, const struct record *r)
     struct reader in = reader_of(r->payload);
     uint16_t kind = read_le16(&in);
     if (kind == ADMIN_LIMITS) s->outbox_limit = read_le64(&in);
-    if (kind != ADMIN_JOURNEY) return;
-    uint16_t command = read_le16(&in), journey = read_le16(&in);
+    if (kind != ADMIN_JOURNEY && kind != ADMIN_LIST) return;
+    uint16_t what = read_le16(&in), id = read_le16(&in);
     struct key key = {.hi = read_le64(&in)}, target;
     key.lo = read_le64(&in);
     row_t row;
     if (in.bad || store_find(&s->store, key, &row, &target) != FOUND_ROW) return;
     store_touch(&s->store, row);
-    struct turn turn = {.row = row, .command = true, .command_kind = command, .command_journey = journey};
+    struct turn turn = {.row = row, .command_kind = what, .command_journey = id};
+    turn.command = kind == ADMIN_JOURNEY;
+    if (kind == ADMIN_LIST && list_put(&s->store, row, id, what != 0)) touch(&turn.touched, FEATURE_LIST, id);
     shard_settle(s, &turn);
 }
 

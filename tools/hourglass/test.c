@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/check.h"
 #include "core/machine.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
@@ -15,6 +16,18 @@ static void apply_message(struct test_run *run, struct machine *m, const struct 
 {
     timeline_event(run, e);
     machine_event(m, e->record, ((int64_t)run->test->at + e->after) * 1000);
+}
+
+/* Given lists come after given people, before everything that happens. */
+static void fill_lists(struct test_run *run, const struct defset *set, const struct hash_secret *secret)
+{
+    const struct node *lists = run->test->lists;
+    for (uint32_t i = 0; lists && i < lists->count; i++) {
+        const struct node *people = node_value(lists, i);
+        for (uint32_t k = 0; k < people->count; k++)
+            CHECK(machine_list(run->machine, hash_id(secret, ID_USER, people->list[k]->text),
+                               list_of(set, node_key(lists, i)->text)));
+    }
 }
 
 /* Until that second, it included; the machine is the caller's to destroy. */
@@ -34,7 +47,9 @@ static void play(struct test_run *run, const struct defset *set, uint32_t until)
     run->set = set;
     struct machine *m = run->machine = machine_create(&config);
     if (!m) die(EXIT_FAILED, "no memory");
-    for (uint32_t i = 0; i < t->event_count && t->at + t->events[i].after <= until; i++) {
+    for (uint32_t i = 0; i < t->given_count; i++) apply_message(run, m, &t->events[i]);
+    fill_lists(run, set, &secret);
+    for (uint32_t i = t->given_count; i < t->event_count && t->at + t->events[i].after <= until; i++) {
         machine_advance(m, t->at + t->events[i].after);
         struct test_event e = t->events[i];
         if (e.record.n || outcome_message(run, &e)) apply_message(run, m, &e);

@@ -183,13 +183,12 @@ static void pack_consent(const struct node *consent, struct buf *b)
     }
 }
 
-static void given_person(struct reading *r, const struct node *user, const struct node *n)
+static void given_person(struct reading *r, const struct node *user, const struct node *n,
+                         const struct node *traits, const struct node *consent)
 {
-    const struct node *traits = node_find(n, "traits"), *consent = node_find(n, "consent");
     struct buf b = {0};
     msgpack_packer pk;
     uint32_t count = (traits ? traits->count : 0) + (consent != NULL);
-    if (count == 0) return;
     struct test_event *e = add_event(r, n, 0);
     msgpack_packer_init(&pk, &b, buf_msgpack_write);
     msgpack_pack_map(&pk, 5);
@@ -220,6 +219,25 @@ static void read_holdout(struct reading *r, struct node *value)
         report_node(r->d, value, "`holdout` here is false, true or hash");
 }
 
+/* Somebody in a list is somebody, be nothing else given. */
+static void read_lists(struct reading *r, struct node *given, struct node *lists)
+{
+    bool good = lists->kind == NODE_MAPPING;
+    for (uint32_t i = 0; good && i < lists->count; i++) good = node_value(lists, i)->kind == NODE_SEQUENCE;
+    if (!good) {
+        report_node(r->d, lists, "`lists` is a map of lists and people: {staff: [u1, u2]}");
+        return;
+    }
+    r->test->lists = lists;
+    for (uint32_t i = 0; i < lists->count; i++)
+        for (uint32_t k = 0; k < node_value(lists, i)->count; k++) {
+            const struct node *user = node_value(lists, i)->list[k];
+            const struct node *own = node_find(given, (const char *)user->text.p);
+            bool known = own && (node_find(own, "traits") || node_find(own, "consent"));
+            if (!known) given_person(r, user, user, NULL, NULL);
+        }
+}
+
 static void read_variant(struct reading *r, struct node *value)
 {
     if (value->kind == NODE_MAPPING)
@@ -242,6 +260,10 @@ static void read_given(struct reading *r, struct node *given)
             read_holdout(r, value);
             continue;
         }
+        if (slice_is(user->text, "lists")) {
+            read_lists(r, given, value);
+            continue;
+        }
         if (slice_is(user->text, "variant")) {
             read_variant(r, value);
             continue;
@@ -250,10 +272,12 @@ static void read_given(struct reading *r, struct node *given)
             if (!word_in(node_key(value, k)->text, "traits|consent", &index))
                 report_node(r->d, node_key(value, k),
                             "what can be given of a person is `traits` and `consent`");
+        struct node *traits = NULL, *consent = NULL;
         if (value->kind == NODE_MAPPING)
-            given_person(r, user, value);
+            traits = node_find(value, "traits"), consent = node_find(value, "consent");
         else
             report_node(r->d, value, "a person is a map: {traits: {...}, consent: {...}}");
+        if (traits || consent) given_person(r, user, value, traits, consent);
     }
 }
 
@@ -305,7 +329,7 @@ static void read_case(struct reading *r, struct node *n)
     r->test->line = line_of(n->file, n->at);
     read_start(r, n);
     read_given(r, node_find(n, "given"));
-    uint32_t given = r->test->event_count;
+    uint32_t given = r->test->given_count = r->test->event_count;
     struct node *events = node_find(n, "events");
     for (uint32_t i = 0; events && i < events->count; i++) read_event(r, events->list[i]);
     if (r->test->event_count > given)

@@ -20,10 +20,11 @@ struct test_case {
     uint32_t line;
     uint32_t at, run_for;
     uint8_t holdout; /* enum test_holdout: wherever one is declared */
-    uint32_t event_count;
+    uint32_t event_count, given_count;
     struct test_event *events;  /* in order of time, what is given first */
     const struct node *only;    /* list of journeys, NULL: all */
     const struct node *variant; /* split step: path; NULL: as in life */
+    const struct node *lists;   /* list: [people]; NULL: all are empty */
     const struct node *expect;  /* NULL: nothing */
 };
 

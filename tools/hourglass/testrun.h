@@ -37,6 +37,7 @@ struct test_run {
 
 /* testset.c: the set with what `only`, `variant` and `holdout` ask for; the same set when they ask for nothing. */
 const struct defset *set_for_test(const struct defset *set, const struct test_case *t, struct arena *a);
+uint16_t list_of(const struct defset *set, struct slice name); /* ID_NONE: there is none */
 void set_fits_test(const struct defset *set, const struct test_case *t, struct diagnostics *d);
 
 void test_on_effect(void *self, const struct effect *e);

@@ -91,11 +91,22 @@ static bool split_has(const struct defset *set, struct slice step, struct slice 
     return false;
 }
 
+uint16_t list_of(const struct defset *set, struct slice name)
+{
+    for (uint32_t i = 0; i < set->journeys.list_count; i++)
+        if (slice_eq(set->journeys.lists[i], name)) return (uint16_t)i;
+    return ID_NONE;
+}
+
 void set_fits_test(const struct defset *set, const struct test_case *t, struct diagnostics *d)
 {
     for (uint32_t i = 0; t->only && i < t->only->count; i++)
         if (defset_journey(set, t->only->list[i]->text) == ID_NONE)
             report_node(d, t->only->list[i], "there is no journey '%.*s'", SHOWN(t->only->list[i]->text));
+    for (uint32_t i = 0; t->lists && i < t->lists->count; i++)
+        if (list_of(set, node_key(t->lists, i)->text) == ID_NONE)
+            report_node(d, node_key(t->lists, i), "there is no list '%.*s'",
+                        SHOWN(node_key(t->lists, i)->text));
     for (uint32_t i = 0; t->variant && i < t->variant->count; i++) {
         struct node *step = node_key(t->variant, i), *path = node_value(t->variant, i);
         bool known = false;

@@ -1,6 +1,7 @@
 /* query.c - questions about everybody: segments and ad-hoc counts. Walks go a slice of rows per turn; they see the state as
  * it is when they pass, and the answer says from when. Programs are the ones that segments run. */
 #include "io/lookup.h"
+#include "io/paging.h"
 
 #include <stdlib.h>
 
@@ -228,18 +229,15 @@ void method_segment_count(struct request *r)
     if (id != ID_NONE) start_counting(r, id);
 }
 
-/* ---- segment.members: at most `limit` people, in order of shard and slot ------------------------------------------- */
+/* ---- segment.members: by shard and slot, a page at a time ------------------------------------------------------------ */
 /* columns: expressions separated by ';', one value each for every member. */
 
 struct members {
-    struct request *request;
+    struct paging paging; /* place: the next slot */
     uint16_t segment;
-    uint32_t limit;
     struct arena arena; /* of the columns' programs */
     const struct program *columns[COLUMNS_MAX];
     uint32_t column_count;
-    struct buf found[LOGICAL_SHARDS]; /* by worker, packed ids */
-    uint32_t count[LOGICAL_SHARDS];
 };
 
 static void pack_columns(pk_t *pk, const struct members *m, struct evaluation *v, row_t row, struct buf *out)
@@ -267,58 +265,42 @@ static void pack_person(pk_t *pk, const struct members *m, struct evaluation *v,
     if (m->column_count) pack_columns(pk, m, v, row, out);
 }
 
-static bool take_page(struct members *m, uint32_t worker, struct evaluation *v, uint32_t block)
+/* The members of one block from p->place on, which is inside it. */
+static bool take_block(struct paging *p, struct evaluation *v)
 {
+    const struct members *m = (const struct members *)p;
+    struct request *r = p->request;
+    uint32_t block = (uint32_t)p->place / BLOCK_ROWS, first = (uint32_t)p->place % BLOCK_ROWS;
     const uint64_t *page = member_page(v->person.store, m->segment, block);
-    pk_t pk;
-    pk_init(&pk, &m->found[worker]);
-    for (uint32_t word = 0; page && word < BLOCK_ROWS / 64; word++)
-        for (uint64_t bits = page[word]; bits; bits &= bits - 1) {
-            if (m->count[worker] == m->limit) return false;
-            pack_person(&pk, m, v, (row_t){block * BLOCK_ROWS + word * 64 + (uint32_t)__builtin_ctzll(bits)},
-                        &m->found[worker]);
-            m->count[worker]++;
+    for (uint32_t word = first / 64; page && word < BLOCK_ROWS / 64; word++)
+        for (uint64_t bits = word == first / 64 ? page[word] >> first % 64 << first % 64 : page[word]; bits;
+             bits &= bits - 1) {
+            row_t row = {block * BLOCK_ROWS + word * 64 + (uint32_t)__builtin_ctzll(bits)};
+            p->place = row.v;
+            if (!paging_room(p)) return false;
+            pack_person(&r->pack, m, v, row, &r->result);
+            p->count++;
         }
+    p->place = (uint64_t)(block + 1) * BLOCK_ROWS;
     return true;
 }
 
-static bool take_shard(struct members *m, struct worker *w, struct shard *s, struct arena *scratch)
-{
-    struct evaluation v;
-    evaluation_begin(&v, s, scratch, shard_now(s) > w->now ? shard_now(s) : w->now);
-    for (uint32_t block = 0; block * BLOCK_ROWS < v.person.store->row_limit; block++)
-        if (!take_page(m, w->index, &v, block)) return false;
-    return true;
-}
-
-static enum call_state find_members(struct worker *w, struct part *p)
+static bool take_members(struct paging *p, struct worker *w, struct shard *s)
 {
     struct arena scratch;
+    struct evaluation v;
+    bool room = true;
     arena_init(&scratch);
-    for (uint32_t i = 0; i < w->shard_count; i++)
-        if (!take_shard(p->scatter->owner, w, w->shards[i], &scratch)) break;
+    evaluation_begin(&v, s, &scratch, shard_now(s) > w->now ? shard_now(s) : w->now);
+    while (room && p->place < v.person.store->row_limit) room = take_block(p, &v);
     arena_free(&scratch);
-    return CALL_HELD;
+    return room;
 }
 
-static void members_found(struct scatter *s)
+static void release_members(struct paging *p)
 {
-    struct members *m = s->owner;
-    struct request *r = m->request;
-    uint32_t total = 0;
-    pk_map(&r->pack, 1);
-    pk_text(&r->pack, "members");
-    size_t at = pk_open(&r->pack, PK_LIST);
-    for (uint32_t i = 0; i < s->count; i++) {
-        pk_raw(&r->pack, buf_slice(&m->found[i]));
-        total += m->count[i];
-        buf_free(&m->found[i]);
-    }
-    pk_close(&r->pack, at, total);
-    scatter_free(s);
-    arena_free(&m->arena);
-    free(m);
-    request_reply(r);
+    arena_free(&((struct members *)p)->arena);
+    free(p);
 }
 
 /* "a; b" into m->columns; false: the request was answered. */
@@ -348,22 +330,15 @@ static bool read_columns(struct request *r, struct members *m)
 void method_segment_members(struct request *r)
 {
     uint16_t id = named_segment(r);
-    uint64_t limit = MEMBERS_SHOWN;
     if (id == ID_NONE) return;
-    param_uint(r, 1, "limit", &limit);
     struct members *m = calloc(1, sizeof *m);
     CHECK(m != NULL);
-    m->request = r;
     m->segment = id;
+    m->paging.fill = take_members;
+    m->paging.release = release_members;
     arena_init(&m->arena);
-    if (!read_columns(r, m)) {
-        arena_free(&m->arena);
-        free(m);
-        return;
-    }
-    m->limit = (uint32_t)(limit < 100000 ? limit : 100000) / r->engine->threads + 1;
-    struct scatter *s = scatter_new(r->engine, m);
-    s->run = find_members;
-    s->done = members_found;
-    scatter_start(s);
+    if (paging_read(&m->paging, r, 1, 3, MEMBERS_SHOWN) && read_columns(r, m))
+        paging_start(&m->paging, "members");
+    else
+        release_members(&m->paging);
 }

@@ -1,5 +1,5 @@
 /* subscriber.c - actions.subscribe, actions.ack, actions.queue: delivery over the admin socket. */
-#include "io/admin.h"
+#include "io/paging.h"
 #include "persist/crash.h"
 
 #include <stdlib.h>
@@ -123,59 +123,37 @@ void method_actions_ack(struct request *r)
 /* ---- actions.queue ------------------------------------------------------------------------------------------- */
 
 struct queue_view {
-    struct request *request;
+    struct paging paging;
     struct slice channel; /* empty: all */
-    uint32_t limit;
-    struct buf found[LOGICAL_SHARDS]; /* by worker, packed */
-    uint32_t count[LOGICAL_SHARDS];
 };
 
-static enum call_state look(struct worker *w, struct part *p)
+static bool put_pending(struct paging *p, struct worker *w, struct shard *s)
 {
-    struct queue_view *v = p->scatter->owner;
-    for (uint32_t i = 0; i < w->shard_count; i++) {
-        const struct outbox *o = shard_outbox(w->shards[i]);
-        const struct journey_set *set = &shard_definitions(w->shards[i])->journeys;
-        struct action a = {0};
-        while (v->count[w->index] < v->limit && outbox_next(o, a.sequence, &a)) {
-            struct slice channel =
-                a.channel < set->channel_count ? set->channels[a.channel].name : (struct slice){0};
-            if (v->channel.n && !slice_eq(v->channel, channel)) continue;
-            buf_put_slice(&v->found[w->index], a.content);
-            v->count[w->index]++;
-        }
+    const struct queue_view *v = (const struct queue_view *)p;
+    const struct journey_set *set = &shard_definitions(s)->journeys;
+    struct action a;
+    for (; outbox_next(shard_outbox(s), p->place, &a); p->place = a.sequence) {
+        struct slice channel =
+            a.channel < set->channel_count ? set->channels[a.channel].name : (struct slice){0};
+        if (v->channel.n && !slice_eq(v->channel, channel)) continue;
+        if (!paging_room(p)) return false;
+        pk_raw(&p->request->pack, a.content);
+        p->count++;
     }
-    return CALL_HELD;
+    return true;
 }
 
-static void looked(struct scatter *s)
-{
-    struct queue_view *v = s->owner;
-    struct request *r = v->request;
-    uint32_t total = 0;
-    size_t at = pk_open(&r->pack, PK_LIST);
-    for (uint32_t i = 0; i < s->count; i++) {
-        pk_raw(&r->pack, buf_slice(&v->found[i]));
-        total += v->count[i];
-        buf_free(&v->found[i]);
-    }
-    pk_close(&r->pack, at, total);
-    scatter_free(s);
-    free(v);
-    request_reply(r);
-}
+static void release_view(struct paging *p) { free(p); }
 
 void method_actions_queue(struct request *r)
 {
-    uint64_t limit = QUEUE_SHOWN;
     struct queue_view *v = calloc(1, sizeof *v);
     CHECK(v != NULL);
-    v->request = r;
+    v->paging.fill = put_pending;
+    v->paging.release = release_view;
     param_text(r, 0, "channel", &v->channel);
-    param_uint(r, 1, "limit", &limit);
-    v->limit = (uint32_t)(limit < QUEUE_SHOWN ? limit : QUEUE_SHOWN) / r->engine->threads + 1;
-    struct scatter *s = scatter_new(r->engine, v);
-    s->run = look;
-    s->done = looked;
-    scatter_start(s);
+    if (paging_read(&v->paging, r, 1, 2, QUEUE_SHOWN))
+        paging_start(&v->paging, "actions");
+    else
+        free(v);
 }

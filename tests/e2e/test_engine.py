@@ -10,7 +10,6 @@ import msgpack
 
 import harness
 from harness import Failure, Server, expect
-from test_replay import all_actions
 
 START = 1772366400
 NOON = '2026-03-01T12:00:00Z'
@@ -92,13 +91,13 @@ def test_deferrals_by_the_outbox_limit_replay_the_same_with_another_limit(build)
     arguments = ['--fake-clock', NOON, '--outbox-limit', '128KiB', '--shards', '2', '--snapshot-every', '0']
     with Server(build, SHOP, arguments) as s:
         deliver(s, [track('Order Completed', n, 'u%d' % n) for n in range(800)], 'orders')
-        before, queue = s.stats()['actions'], s.call('actions.queue')
+        before, queue = s.stats()['actions'], s.call('actions.queue')['actions']
         if not before['deferred'] or not before['created']:
             raise Failure('nothing was deferred, or all of it: %r' % before)
         s.kill()
         s.start('--outbox-limit', '0')
         expect(s.stats()['actions'], before, 'actions after the replay')
-        expect(sorted(a['action_id'] for a in s.call('actions.queue')), sorted(a['action_id'] for a in queue), 'outbox')
+        expect(sorted(a['action_id'] for a in s.call('actions.queue')['actions']), sorted(a['action_id'] for a in queue), 'outbox')
         state = s.call('sys.state_hash')
         s.kill()
         s.start('--outbox-limit', '0')
@@ -174,6 +173,18 @@ def timeline(path, people):
     for at, message in lines:
         message['timestamp'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(START + at))
     return harness.write_lines(path, [message for _, message in lines])
+
+
+def all_actions(s):
+    """Every pending action, delivered to a subscriber that confirms as it goes."""
+    pending, found, rpc = s.stats()['outbox']['pending'], [], s.rpc()
+    rpc.call('actions.subscribe', {'name': 'test'})
+    while len(found) < pending:
+        action = rpc.notification()[1][0]
+        found.append(action)
+        rpc.call('actions.ack', {'ids': [action['action_id']]})
+    rpc.close()
+    return found
 
 
 def ids_of(build, lines, threads, restarts):

@@ -140,13 +140,18 @@ static void print_line(struct slice item, struct buf *out)
     put_out(out);
 }
 
-/* Actions that wait for a confirmation, oldest first: asked for, not subscribed to, so nothing changes. */
-static int tail_pending(struct rpc *rpc, uint64_t limit, struct buf *out)
+/* Actions that wait for a confirmation, each person's oldest first: asked for, not subscribed to, so nothing changes. */
+static int tail_pending(struct rpc *rpc, uint64_t left, struct buf *out)
 {
-    struct request r = {0};
-    if (limit != UINT64_MAX) request_int(&r, "limit", (int64_t)limit);
-    for (struct items i = items_of(rpc_call_or_die(rpc, "actions.queue", &r)); items_next(&i);)
-        print_line(i.value, out);
+    for (int64_t after = 0; left > 0;) {
+        struct request r = {0};
+        request_int(&r, "after", after);
+        struct slice page = rpc_call_or_die(rpc, "actions.queue", &r);
+        for (struct items i = items_of(view(page, "actions")); left > 0 && items_next(&i); left--)
+            print_line(i.value, out);
+        after = view_int(page, "next");
+        if (after == 0) break; /* nil; a page never leads back to the first */
+    }
     return EXIT_OK;
 }
 

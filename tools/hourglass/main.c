@@ -35,7 +35,7 @@ static const struct option_row TOP_OPTIONS[] = {
     {"interval", "SECONDS", "between two looks (default 1)"}, {"once", NULL, "one screen, and end"}, {0}};
 static const struct option_row TAIL_OPTIONS[] = {
     {"limit", "N", "end after so many"},
-    {"pending", NULL, "actions: those that wait for a confirmation now (at most 1000), and end"},
+    {"pending", NULL, "actions: those that wait for a confirmation now, and end"},
     {0}};
 static const struct option_row APPLY_OPTIONS[] = {
     {"dry-run", NULL, "play what the server remembers through them, and say what would have happened"}, {0}};

@@ -173,20 +173,46 @@ static void print_member(struct slice member, struct buf *out)
     buf_put_u8(out, '\n');
 }
 
+/* All pages, as one list of at most `most`. */
+static uint64_t fetch_members(struct cli *c, uint64_t most, struct buf *list)
+{
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    uint64_t count = 0;
+    for (int64_t after = 0; count < most;) {
+        struct request r = {0};
+        request_text(&r, "name", c->argv[1]);
+        request_text(&r, "columns", cli_option(c, "columns"));
+        request_int(&r, "after", after);
+        struct slice page = rpc_call_or_die(rpc, "segment.members", &r);
+        for (struct items i = items_of(view(page, "members")); count < most && items_next(&i); count++)
+            buf_put_slice(list, i.value);
+        after = view_int(page, "next");
+        if (after == 0) break; /* nil; a page never leads back to the first */
+    }
+    rpc_close(rpc);
+    return count;
+}
+
 static int segment_members(struct cli *c)
 {
-    struct request r = {0};
-    struct buf out = {0};
-    const char *columns = cli_option(c, "columns"), *limit = cli_option(c, "limit");
-    request_text(&r, "name", c->argv[1]);
-    request_text(&r, "columns", columns);
-    if (limit) request_int(&r, "limit", (int64_t)parse_count("limit", limit));
-    struct slice reply = ask(c, "segment.members", &r);
-    if (c->json) return print_json(c, reply);
-    for (struct items i = items_of(view(reply, "members")); items_next(&i);) print_member(i.value, &out);
+    struct buf list = {0}, reply = {0}, out = {0};
+    const char *limit = cli_option(c, "limit");
+    uint64_t count = fetch_members(c, limit ? parse_count("limit", limit) : UINT64_MAX, &list);
+    buf_reserve(&reply, 32);
+    uint8_t *end = mpw_array(mpw_str(mpw_map(reply.p, 1), SLICE("members")), (uint32_t)count);
+    reply.n = (uint32_t)(end - reply.p);
+    buf_put_slice(&reply, buf_slice(&list));
+    int code = EXIT_OK;
+    if (c->json)
+        code = print_json(c, buf_slice(&reply));
+    else
+        for (struct items i = items_of(view(buf_slice(&reply), "members")); items_next(&i);)
+            print_member(i.value, &out);
     put_out(&out);
     buf_free(&out);
-    return EXIT_OK;
+    buf_free(&reply);
+    buf_free(&list);
+    return code;
 }
 
 static int print_count(struct cli *c, struct slice reply, const char *field)

@@ -363,9 +363,11 @@ bool intake_record(struct worker *w, const struct record *r)
 {
     struct intake *in = &w->intake;
     take_spilled(w);
-    if (!queue_empty(&in->spill) || !intake_flush(w)) return false;
+    bool turns =
+        w->engine->order.on; /* a command has none, and what waits for one may need new definitions first */
+    if ((!queue_empty(&in->spill) && !turns) || !intake_flush(w)) return false;
     place(w, r, false);
-    in->turns = 0; /* a command waits for nobody's */
+    in->turns = 0;
     if (intake_flush(w)) return true;
     if (in->count) { /* not logged: the caller tries again */
         batch_clear(in);
@@ -410,6 +412,7 @@ static void on_message(struct worker *w, const struct note *n, struct slice payl
         take_message(w, n, payload, true);
 }
 
+/* One at a time: what a record before it in a batch sends to the same shard must not come first. */
 static void take_early(struct worker *w)
 {
     struct intake *in = &w->intake;
@@ -417,8 +420,7 @@ static void take_early(struct worker *w)
     while (queue_front(&in->early, &entry)) {
         struct note n;
         memcpy(&n, entry.p, sizeof n);
-        if (n.version > shard_definitions(w->engine->shards[n.to])->version) return;
-        if (batch_full(w) && !intake_flush(w)) return;
+        if (n.version > shard_definitions(w->engine->shards[n.to])->version || !intake_flush(w)) return;
         struct slice payload = arena_slice(&in->decode, slice_of(entry.p + sizeof n, entry.n - sizeof n));
         queue_pop(&in->early);
         take_message(w, &n, payload, false);

@@ -34,6 +34,7 @@ enum {
     HISTORY_CAP_DEFAULT = 256,
     DEDUP_ENTRIES_MAX = 1 << 14,
     INDEX_SEGMENT_BUCKETS = 4,
+    UNPARKED_PER_RECORD = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
     DISK_SLICE_BYTES = 16 << 10,
     LOG_SEGMENT_BYTES_MIN = 128 << 10,
@@ -42,6 +43,7 @@ enum {
     BLOCK_ROWS = 64,
     HISTORY_CAP_DEFAULT = 8,
     DEDUP_ENTRIES_MAX = 64,
+    UNPARKED_PER_RECORD = 4,
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
     DISK_SLICE_BYTES = 1 << 20,
@@ -51,6 +53,7 @@ enum {
     BLOCK_ROWS = 4096,   /* a column block, a membership page, a scan step */
     HISTORY_CAP_DEFAULT = 256,
     DEDUP_ENTRIES_MAX = 1 << 20,
+    UNPARKED_PER_RECORD = 64, /* records that one answer to a merge releases at once */
     INDEX_SEGMENT_BUCKETS = 64,
     PROFILES_PER_SHARD_MAX = 1 << 22,
     DISK_SLICE_BYTES = 1 << 20, /* logs are zeroed and snapshots written by so much at a time */

@@ -16,7 +16,7 @@
  * regenerates them by replay and keeps them until the receiver has them on disk. A repeat is ignored. */
 #include "core/shard/state.h"
 
-enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT, UNPARKED_PER_RECORD = 64, HALF_BYTES_MAX = 2 << 20 };
+enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT, HALF_BYTES_MAX = 2 << 20 };
 
 /* ---- messages -------------------------------------------------------------------------- */
 

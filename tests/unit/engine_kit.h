@@ -268,6 +268,37 @@ __attribute__((unused)) static void send_events(int fd, uint32_t first, uint32_t
     buf_free(&b);
 }
 
+__attribute__((unused)) static void send_all(int fd, struct slice bytes)
+{
+    for (size_t at = 0; at < bytes.n;) {
+        ssize_t n = send(fd, bytes.p + at, bytes.n - at, MSG_NOSIGNAL);
+        cr_assert(n > 0);
+        at += (size_t)n;
+    }
+}
+
+/* A frame of packed records. */
+__attribute__((unused)) static void send_records(int fd, const struct slice *records, uint32_t count,
+                                                 uint32_t second, const char *chunk)
+{
+    struct buf b = {0};
+    pk_t pk;
+    pk_init(&pk, &b);
+    pk_list(&pk, 3);
+    pk_text(&pk, "t");
+    pk_list(&pk, count);
+    for (uint32_t i = 0; i < count; i++) {
+        pk_list(&pk, 2);
+        pk_uint(&pk, second);
+        pk_raw(&pk, records[i]);
+    }
+    pk_map(&pk, 1);
+    pk_text(&pk, "chunk");
+    pk_text(&pk, chunk);
+    send_all(fd, buf_slice(&b));
+    buf_free(&b);
+}
+
 __attribute__((unused)) static void expect_ack(int fd, const char *chunk, bool bin)
 {
     struct buf got = take(fd), want = {0};

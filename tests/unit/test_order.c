@@ -146,36 +146,12 @@ static void advance(int fd, uint32_t to)
     forget(&a);
 }
 
-static void send_chunk(int in, uint32_t first, uint32_t count, uint32_t second)
-{
-    struct buf b = {0};
-    pk_t pk;
-    pk_init(&pk, &b);
-    pk_list(&pk, 3);
-    pk_text(&pk, "t");
-    pk_list(&pk, count);
-    for (uint32_t i = first; i < first + count; i++) {
-        pk_list(&pk, 2);
-        pk_uint(&pk, second);
-        pk_raw(&pk, records[i]);
-    }
-    pk_map(&pk, 1);
-    pk_text(&pk, "chunk");
-    pk_text(&pk, "c");
-    for (size_t at = 0; at < b.n;) {
-        ssize_t n = send(in, b.p + at, b.n - at, MSG_NOSIGNAL);
-        cr_assert(n > 0);
-        at += (size_t)n;
-    }
-    buf_free(&b);
-}
-
 /* All chunks of a second are on their way before the first ack is looked for. */
 static void send_stop(int in, uint32_t stop, uint32_t chunk)
 {
     uint32_t first = stop * PER_STOP, end = first + PER_STOP, sent = 0;
     for (uint32_t at = first; at < end; at += chunk, sent++)
-        send_chunk(in, at, chunk < end - at ? chunk : end - at, second_of(stop));
+        send_records(in, records + at, chunk < end - at ? chunk : end - at, second_of(stop), "c");
     while (sent--) expect_ack(in, "c", false);
 }
 

@@ -1,7 +1,7 @@
 /* hourglass-stages - what one event costs inside the engine, stage by stage, without network and disk: the same batches
  * that a worker applies, on one thread, beside the arithmetic of the whole. Prints ns of CPU time per event (median of
  * runs, min..max).
- * usage: hourglass-stages [--users N] [--events N] [--runs N] [--segments N] [--journeys N | --definitions DIR] */
+ * usage: hourglass-stages [--users N] [--events N] [--runs N] [--warm EVENTS_EACH] [--segments N] [--journeys N | --definitions DIR] */
 #include "bench/hourglass-load/generator.h"
 #include "core/base/check.h"
 #include "core/shard.h"
@@ -19,7 +19,7 @@ struct bench {
     struct arena scratch;
     uint8_t *entries;
     size_t *starts;
-    uint32_t events, users, segments, journeys, runs;
+    uint32_t events, users, segments, journeys, runs, warm;
     uint32_t now;
     const char *definitions; /* NULL: made up, so many segments and journeys */
 };
@@ -170,15 +170,16 @@ static void print_row(const char *name, double *ns, uint32_t n, double *before)
 
 int main(int argc, char **argv)
 {
-    struct bench b = {
-        .users = 1000000, .events = 400000, .segments = 20, .journeys = 5, .runs = 7, .now = 1772359200};
-    static const struct option options[] = {{"users", 1, 0, 'u'},
-                                            {"events", 1, 0, 'e'},
-                                            {"segments", 1, 0, 's'},
-                                            {"journeys", 1, 0, 'j'},
-                                            {"runs", 1, 0, 'r'},
-                                            {"definitions", 1, 0, 'd'},
-                                            {0}};
+    struct bench b = {.users = 1000000,
+                      .events = 400000,
+                      .segments = 20,
+                      .journeys = 5,
+                      .runs = 7,
+                      .warm = 3,
+                      .now = 1772359200};
+    static const struct option options[] = {
+        {"users", 1, 0, 'u'}, {"events", 1, 0, 'e'},      {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'},
+        {"runs", 1, 0, 'r'},  {"definitions", 1, 0, 'd'}, {"warm", 1, 0, 'w'},     {0}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint32_t v = (uint32_t)strtoul(optarg ? optarg : "0", NULL, 10);
         if (o == 'd')
@@ -189,6 +190,8 @@ int main(int argc, char **argv)
             b.events = v;
         else if (o == 's')
             b.segments = v;
+        else if (o == 'w')
+            b.warm = v;
         else if (o == 'j')
             b.journeys = v;
         else if (o == 'r')
@@ -202,7 +205,7 @@ int main(int argc, char **argv)
     struct generator g;
     CHECK(b.entries && b.starts && generator_init(&g, "shop", b.users, 0, 1));
     tick_all(&b);
-    for (uint32_t done = 0; done < 3 * b.users;
+    for (uint32_t done = 0; done < b.warm * b.users;
          done += b.events, b.now++) { /* everybody exists before it counts */
         make_events(&b, &g);
         tick_all(&b); /* first: an event ahead of its shard's second would arm a wake-up for the next one */

@@ -8,8 +8,13 @@ struct listen_table {
     const uint32_t *first; /* ids + 1 positions */
     const struct listener *list;
 };
+struct ear {
+    uint32_t types;       /* event types below it have a bit */
+    const uint64_t *bits; /* NULL: hears all of them */
+};
 struct journey_index {
     struct listen_table tables[LISTEN_KINDS];
+    const struct ear *ears, *older; /* beside journeys and older of the set */
 };
 
 const struct journey *journey_version(const struct journey_set *set, uint16_t id, uint16_t version)
@@ -87,6 +92,80 @@ static void place(void *self, enum listen kind, uint16_t id, struct listener l)
     b->list[kind][b->first[kind][id]++] = l;
 }
 
+/* ---- what a journey hears: the event types that may end it or move those who wait in it --------------------- */
+
+typedef bool hear(void *self, uint16_t type); /* false: no need to go on */
+
+/* A condition may come true by any event; a branch that waits for a segment is taken whenever it holds. */
+static bool hear_match(const struct match *m, bool branch, hear *f, void *self)
+{
+    bool segment = m->kind == MATCH_SEGMENT_ENTERED || m->kind == MATCH_SEGMENT_LEFT;
+    if (m->kind == MATCH_WHEN || (branch && segment)) return f(self, ID_NONE);
+    return m->kind != MATCH_EVENT || f(self, m->id);
+}
+
+static bool hear_step(const struct step *s, hear *f, void *self)
+{
+    if (s->kind == STEP_CASCADE || (s->kind == STEP_SEND && s->send.cascade)) return f(self, ID_NONE);
+    if (s->kind == STEP_WAIT && s->wait.kind == WAIT_SILENCE) {
+        for (uint32_t i = 0; i < s->wait.type_count; i++)
+            if (!f(self, s->wait.types[i])) return false;
+        return s->wait.type_count || f(self, ID_NONE);
+    }
+    for (uint32_t i = 0; s->kind == STEP_WAIT_FOR && i < s->wait_for.count; i++)
+        if (!hear_match(&s->wait_for.any[i], true, f, self)) return false;
+    return true;
+}
+
+/* Calls f with every type, ID_NONE: all. */
+static bool each_heard(const struct journey *j, hear *f, void *self)
+{
+    if (j->has_goal && !hear_match(&j->goal, false, f, self)) return false;
+    for (uint32_t i = 0; i < j->exit_count; i++)
+        if (!hear_match(&j->exits[i], false, f, self)) return false;
+    for (uint32_t i = 0; i < j->step_count; i++)
+        if (!hear_step(&j->steps[i], f, self)) return false;
+    return true;
+}
+
+static bool widest(void *self, uint16_t type)
+{
+    uint32_t *types = self;
+    if (type >= *types) *types = type + 1u;
+    return type != ID_NONE;
+}
+
+static bool set_bit(void *self, uint16_t type)
+{
+    ((uint64_t *)self)[type / 64] |= 1ull << type % 64;
+    return true;
+}
+
+static struct ear *make_ears(const struct journey *const *list, uint32_t count, struct arena *a)
+{
+    struct ear *ears = ARENA_ARRAY(a, struct ear, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!list[i] || !each_heard(list[i], widest, &ears[i].types)) continue;
+        uint64_t *bits = ARENA_ARRAY(a, uint64_t, ears[i].types / 64 + 1);
+        each_heard(list[i], set_bit, bits);
+        ears[i].bits = bits;
+    }
+    return ears;
+}
+
+bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type)
+{
+    const struct journey *j = id < set->journey_count ? set->journeys[id] : NULL;
+    const struct ear *ear = j && j->version == version ? &set->index->ears[id] : NULL;
+    for (uint32_t i = 0; !ear && i < set->older_count; i++)
+        if (set->older[i] && set->older[i]->id == id && set->older[i]->version == version)
+            ear = &set->index->older[i];
+    if (!ear || !ear->bits) return true; /* one that is gone is left at once */
+    return type < ear->types && ear->bits[type / 64] >> type % 64 & 1;
+}
+
+/* ---- making -------------------------------------------------------------------------------------------------- */
+
 void journey_set_index(struct journey_set *set, struct arena *a)
 {
     struct build b = {0};
@@ -106,6 +185,8 @@ void journey_set_index(struct journey_set *set, struct arena *a)
         b.first[k][0] = 0;
         index->tables[k] = (struct listen_table){b.ids[k], b.first[k], b.list[k]};
     }
+    index->ears = make_ears(set->journeys, set->journey_count, a);
+    index->older = make_ears(set->older, set->older_count, a);
     set->index = index;
 }
 

@@ -264,6 +264,8 @@ void journey_set_index(struct journey_set *set, struct arena *a);
 /* In order of journey id. */
 const struct listener *journey_listeners(const struct journey_set *set, enum listen kind, uint16_t id,
                                          uint32_t *count);
+/* May an event of this type move somebody who is inside, without a flip or a change of an attribute? */
+bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type);
 /* Every send of it is transactional: the global holdout may spare it. */
 bool journey_transactional(const struct journey *j);
 const struct journey *journey_version(const struct journey_set *set, uint16_t id,

@@ -134,12 +134,26 @@ static bool has_instances(const struct walk *w)
     return store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes) != NULL && bytes > 0;
 }
 
+static bool somebody_hears(const struct walk *w)
+{
+    uint32_t bytes;
+    uint16_t type = w->event ? w->event->type : ID_NONE;
+    const uint8_t *at = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
+    for (; at < end; at += ((const struct instance *)at)->bytes) {
+        const struct instance *i = (const void *)at;
+        if (journey_hears(w->set, i->journey, i->version, type)) return true;
+    }
+    return false;
+}
+
+/* Nine of ten events find nobody who waits for them: opening and closing the person's seats would be a seventh of
+ * applying such an event. */
 static bool concerns_nobody(const struct walk *w)
 {
     uint32_t listeners = 0;
-    if (has_instances(w) || w->flip_count || w->change_count) return false;
+    if (w->flip_count || w->change_count) return false;
     if (w->event) journey_listeners(w->set, LISTEN_EVENT, w->event->type, &listeners);
-    return listeners == 0;
+    return listeners == 0 && !somebody_hears(w);
 }
 
 /* Flips and changes are used up: a further call with the same walk does not see them again. */

@@ -3,7 +3,11 @@
 
 #include <sys/mman.h>
 
-enum { STEP_MIN = 64 << 10, HUGE_FROM = 4 << 20, HUGE_PAGE = 2 << 20 };
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; older ones refuse it and the pages stay small */
+#endif
+
+enum { STEP_MIN = 64 << 10, HUGE_FROM = 512 << 10, HUGE_PAGE = 2 << 20 };
 
 bool region_create(struct region *r, size_t bytes_max)
 {
@@ -37,7 +41,10 @@ bool region_reserve(struct region *r, size_t more)
     to = (to + step - 1) & ~(step - 1);
     if (to > r->reserved) to = r->reserved;
     if (mprotect(r->base + r->committed, to - r->committed, PROT_READ | PROT_WRITE) != 0) return false;
-    if (to >= HUGE_FROM) madvise(r->base, to, MADV_HUGEPAGE);
+    if (to >= HUGE_FROM) {
+        madvise(r->base, to, MADV_HUGEPAGE);
+        if (r->committed && r->committed < HUGE_FROM) madvise(r->base, HUGE_PAGE, MADV_COLLAPSE);
+    }
     r->committed = to;
     return true;
 }

@@ -6,7 +6,6 @@
 
 enum {
     BATCH_EVENTS = 64,          /* one pipeline turn; its scratch stays in the caches */
-    PREFETCH_GROUP = 16,        /* about what a core keeps outstanding */
     EVENT_BYTES_MAX = 32 << 10, /* a Segment message is at most 32 KB */
     REJECT_BYTES_KEPT = 1024,   /* of a rejected record */
     MSGPACK_DEPTH_MAX = 32,

@@ -54,26 +54,34 @@ struct snapshot_run {
     struct buf frame;
 };
 
+/* What each record touches stands first, large tables last: a thread hosts many shards, so these lines are far away when
+ * an event comes, and fetching them ahead is only worth it while they are few. */
 struct shard {
-    struct shard_config config;
     const struct defset *set;
-    struct store store;
+    struct effects *effects;
     struct outbox *outbox;
     struct wheel *wheel;
-    struct region ready; /* struct ready_entry[], a binary heap */
-    uint32_t ready_count;
-    uint32_t now;
     uint64_t lsn;
-    uint64_t outbox_limit;
-    uint64_t memory_limit; /* of the moment: not part of the state */
-
-    struct shard_counters counters;
-    struct journey_counters *journeys;
-    uint32_t journey_count;
+    uint64_t cookie;
     uint64_t *event_counts; /* by declared type id */
     uint32_t event_count;
-    struct undeclared_name undeclared[UNDECLARED_NAMES_MAX + 1]; /* the last one: all further names */
+    uint32_t now;
+
+    row_t created; /* a person the record at hand made */
+    uint32_t ready_count;
+    struct journey_counters *journeys;
+    uint32_t journey_count;
     uint32_t undeclared_count;
+    uint64_t outbox_limit;
+    uint64_t memory_limit;         /* of the moment: not part of the state */
+    uint32_t live_records, credit; /* shards_reserve: of this batch; what is still paid for */
+    size_t live_bytes, credit_bytes;
+
+    struct store store;
+    struct shard_counters counters;
+    struct shard_config config;
+    struct region ready;                                         /* struct ready_entry[], a binary heap */
+    struct undeclared_name undeclared[UNDECLARED_NAMES_MAX + 1]; /* the last one: all further names */
     struct reject_kept rejects[REJECTS_KEPT];
     uint64_t rejects_ever;
 
@@ -85,13 +93,8 @@ struct shard {
     struct snapshot_run snapshot;
 
     /* Of the record at hand. */
-    struct effects *effects;
-    uint64_t cookie;
-    row_t created;         /* a person this record made */
-    bool forward_parked;   /* the forwarded event waits: its cookie does too */
-    struct key joined;     /* a pair just answered with "conflict": not asked again in this record */
-    uint32_t live_records; /* of this batch on this shard: shards_reserve */
-    size_t live_bytes;
+    bool forward_parked; /* the forwarded event waits: its cookie does too */
+    struct key joined;   /* a pair just answered with "conflict": not asked again in this record */
 };
 
 /* shard.c: what the record at hand does to one person. */

@@ -21,6 +21,7 @@ void run_open(struct run *r, struct walk *w)
     r->dirty = false;
     r->count = 0;
     w->step_change_count = 0;
+    w->opened = true;
     while (at < bytes) {
         CHECK(r->count < SEATS_MAX && bytes - at >= sizeof(struct instance));
         struct seat *seat = &r->seats[r->count++];

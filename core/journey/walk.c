@@ -202,6 +202,7 @@ uint32_t walk_next_due(struct walk *w)
 {
     uint32_t bytes, dates, next = NEVER;
     const uint8_t *at = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes);
+    if (w->event && !w->opened) bytes = 0; /* an event that nobody heard: the wake-up that is armed holds */
     for (uint32_t done = 0; done < bytes;) {
         const struct instance *i = (const void *)(at + done);
         const struct journey *j = journey_version(w->set, i->journey, i->version);

@@ -187,10 +187,13 @@ void store_prefetch_types(const struct store *s, row_t row)
     __builtin_prefetch(types, 1);
     __builtin_prefetch(types + 64, 1);
     __builtin_prefetch(types + 128, 1);
+    __builtin_prefetch(types + 192, 1);
     const uint8_t *members = heap_at(&s->heap, r->block[BLOCK_MEMBERS]);
     __builtin_prefetch(members, 1);
     __builtin_prefetch(members + 64, 1);
-    __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JOURNEYS]), 1);
+    const uint8_t *journeys = heap_at(&s->heap, r->block[BLOCK_JOURNEYS]);
+    __builtin_prefetch(journeys, 1);
+    __builtin_prefetch(journeys + 64, 1);
     __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JSTATS]), 1);
 }
 

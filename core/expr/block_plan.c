@@ -2,15 +2,12 @@
 #include "core/expr/block_plan.h"
 #include "core/expr/program.h"
 
-#include <stdlib.h>
-
 enum { COST_WORD = 1, COST_COLUMN = 4, COST_ROW = 1000 };
 
 struct planner {
     struct arena *arena;
     struct expr_pool *pool; /* programs of parts */
     struct block_plan *plan;
-    uint32_t room; /* of table_nodes and bound_nodes */
 };
 
 static struct plan_node *plan_new(struct planner *p, enum plan_kind kind, uint32_t cost)
@@ -198,12 +195,12 @@ static const struct plan_node *plan(struct planner *p, const struct node *n)
     if (n->op == OP_ATTRIBUTE && n->type->kind == TYPE_BOOL) return plan_simple(p, PLAN_FLAG, n->b);
     if (n->op == OP_HAS && n->child[0]->op == OP_ATTRIBUTE)
         return plan_simple(p, PLAN_PRESENT, n->child[0]->b);
+    if (n->op == OP_NOT) return plan_children(p, n, PLAN_NOT);
     if (reads_only(n, &id) && id != ID_NONE) return plan_table(p, n, id);
     switch (n->op) {
     case OP_SEGMENT: return plan_simple(p, PLAN_MEMBER, n->b);
     case OP_AND:
     case OP_OR: return plan_logic(p, n);
-    case OP_NOT: return plan_children(p, n, PLAN_NOT);
     case OP_CHOOSE: return plan_children(p, n, PLAN_CHOOSE);
     case OP_EQ:
     case OP_NE:
@@ -218,7 +215,7 @@ static const struct plan_node *plan(struct planner *p, const struct node *n)
 
 const struct block_plan *block_plan_make(const struct program *program, struct arena *a)
 {
-    struct planner p = {a, expr_pool_create(a), ARENA_NEW(a, struct block_plan), 0};
+    struct planner p = {a, expr_pool_create(a), ARENA_NEW(a, struct block_plan)};
     p.plan->root = plan(&p, program->root);
     return p.plan;
 }

@@ -89,6 +89,17 @@ static void bytes_portable(const uint8_t *v, const uint64_t *mask, uint64_t *out
     EACH_WORD(byte_word(v));
 }
 
+#define COUNT_BITS(of)                                                                                       \
+    uint64_t sum = 0;                                                                                        \
+    for (uint32_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(of);                          \
+    return sum
+
+static uint64_t count_portable(const uint64_t *bits, uint32_t words) { COUNT_BITS(bits[w]); }
+static uint64_t count_both_portable(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    COUNT_BITS(a[w] & b[w]);
+}
+
 #ifdef __x86_64__
 /* NaN is equal to nothing and in no order, as in the machine. */
 enum {
@@ -187,6 +198,14 @@ AVX2 static void bytes_avx2(const uint8_t *v, const uint64_t *mask, uint64_t *ou
     EACH_WORD(byte_word_avx2(v));
 }
 
+/* A processor with AVX2 counts the bits of a word in one instruction. */
+#define POPCNT __attribute__((target("popcnt")))
+POPCNT static uint64_t count_popcnt(const uint64_t *bits, uint32_t words) { COUNT_BITS(bits[w]); }
+POPCNT static uint64_t count_both_popcnt(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    COUNT_BITS(a[w] & b[w]);
+}
+
 /* ---- AVX-512: a compare gives bits at once ----------------------------------------------------------------- */
 
 #define AVX512 __attribute__((target("avx512f,avx512bw")))
@@ -252,10 +271,12 @@ AVX512 static void bytes_avx512(const uint8_t *v, const uint64_t *mask, uint64_t
 
 static const char *const level_names[CPU_LEVELS] = {"portable", "avx2", "avx512"};
 static const struct kernels levels[CPU_LEVELS] = {
-    [CPU_PORTABLE] = {numbers_portable, wholes_portable, codes_portable, bytes_portable},
+    [CPU_PORTABLE] = {numbers_portable, wholes_portable, codes_portable, bytes_portable, count_portable,
+                      count_both_portable},
 #ifdef __x86_64__
-    [CPU_AVX2] = {numbers_avx2, wholes_avx2, codes_avx2, bytes_avx2},
-    [CPU_AVX512] = {numbers_avx512, wholes_avx512, codes_avx512, bytes_avx512},
+    [CPU_AVX2] = {numbers_avx2, wholes_avx2, codes_avx2, bytes_avx2, count_popcnt, count_both_popcnt},
+    [CPU_AVX512] = {numbers_avx512, wholes_avx512, codes_avx512, bytes_avx512, count_popcnt,
+                    count_both_popcnt},
 #endif
 };
 
@@ -264,7 +285,7 @@ enum cpu_level cpu_best(void)
 #ifdef __x86_64__
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) return CPU_AVX512;
-    if (__builtin_cpu_supports("avx2")) return CPU_AVX2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return CPU_AVX2;
 #endif
     return CPU_PORTABLE;
 }

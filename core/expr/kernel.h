@@ -21,6 +21,8 @@ struct kernels {
                   uint64_t *out, uint32_t words);
     /* Rows whose byte is not 0. */
     void (*bytes)(const uint8_t *v, const uint64_t *mask, uint64_t *out, uint32_t words);
+    uint64_t (*count)(const uint64_t *bits, uint32_t words);
+    uint64_t (*count_both)(const uint64_t *a, const uint64_t *b, uint32_t words);
 };
 
 enum cpu_level cpu_best(void); /* of this machine */

@@ -7,7 +7,7 @@
 enum { PRESENT_BYTES = BLOCK_ROWS / 8, TIMES_BYTES = BLOCK_ROWS * 4, CREDIT = 256 };
 
 static const uint8_t width_of[] = {
-    [COLUMN_NUMBER] = 8, [COLUMN_BOOL] = 1, [COLUMN_CELL] = 8, [COLUMN_CODE] = 4};
+    [COLUMN_NUMBER] = 8, [COLUMN_BOOL] = 1, [COLUMN_CELL] = 8, [COLUMN_CODE] = 2};
 
 static uint32_t values_bytes(const struct column *c) { return BLOCK_ROWS * (uint32_t)width_of[c->form]; }
 
@@ -71,7 +71,7 @@ static struct value value_at(const struct column *c, const struct column_block *
     case COLUMN_CELL: return cell_value(&((const uint64_t *)values)[at], c->type, heap);
     case COLUMN_CODE: break;
     }
-    return value_string(dictionary_text(&c->texts, heap, ((const uint32_t *)values)[at]));
+    return value_string(dictionary_text(&c->texts, heap, ((const uint16_t *)values)[at]));
 }
 
 struct value column_get(const struct column *c, const struct heap *heap, uint32_t row)
@@ -134,7 +134,9 @@ static void write_value(struct column *c, struct heap *heap, void *values, uint3
     case COLUMN_CELL: ((uint64_t *)values)[at] = cell_make(v, c->type, heap); return;
     case COLUMN_CODE: CHECK(v.kind == V_STRING);
     }
-    ((uint32_t *)values)[at] = dictionary_code(&c->texts, heap, value_text(v));
+    uint32_t code = dictionary_code(&c->texts, heap, value_text(v));
+    CHECK(code <= UINT16_MAX); /* else reserve_one had made cells of it */
+    ((uint16_t *)values)[at] = (uint16_t)code;
 }
 
 /* The former cell is held until the next change, so that its text can still be read. */
@@ -245,7 +247,8 @@ static bool reserve_one(struct columns *all, struct column *c, struct heap *heap
 {
     if (!grow_blocks(c, heap, row_limit)) return false;
     if (c->form != COLUMN_CODE) return true;
-    if (c->texts.count + writes > DICTIONARY_TEXTS_MAX && c->texts.count > DICTIONARY_TEXTS_MAX / 2)
+    uint32_t most = c->texts.count + writes;
+    if (most > UINT16_MAX || (most > DICTIONARY_TEXTS_MAX && c->texts.count > DICTIONARY_TEXTS_MAX / 2))
         return to_cells(all, c, heap);
     return dictionary_reserve(&c->texts, heap, writes);
 }

@@ -2,7 +2,7 @@
  * Owner: the store. A block is three heap blocks: values, the event time of each value, and the "present" bits; it is
  * taken with its first value and kept. A removed value keeps its time, so that an older one does not come back.
  * Forms: numbers as doubles, bools as bytes, times, dates, lists and identifying text as cells (model/history.h), other
- * text as codes of a dictionary until that holds about DICTIONARY_TEXTS_MAX; then the column becomes one of cells.
+ * text as 16-bit codes of a dictionary until that holds about DICTIONARY_TEXTS_MAX; then the column becomes one of cells.
  * Memory: heap; dictionaries' and blocks' tables from malloc, grown by columns_reserve (never inside a batch).
  * Fails: columns_reserve only. */
 #ifndef HG_STORE_COLUMNS_H

@@ -12,6 +12,7 @@
 
 struct store_parts {
     struct region rows;
+    struct region used; /* a bit per row, for scans */
     struct index index;
     struct links links;
     struct columns columns;

@@ -12,6 +12,9 @@ bool store_create(struct store *s, const struct schema *schema)
     if (!p) return false;
     if (!region_create(&p->rows, (size_t)PROFILES_PER_SHARD_MAX * sizeof(struct row))) return false;
     s->rows = (struct row *)(void *)p->rows.base;
+    if (!region_create(&p->used, PROFILES_PER_SHARD_MAX / 8) ||
+        !region_reserve(&p->used, PROFILES_PER_SHARD_MAX / 8))
+        return false;
     if (!heap_create(&s->heap, HEAP_BYTES_MAX) || !links_create(&p->links)) return false;
     struct index_source rows = {p->rows.base + offsetof(struct row, key), sizeof(struct row)};
     struct index_source links = {p->links.region.base + offsetof(struct link, id), sizeof(struct link)};
@@ -26,6 +29,7 @@ void store_destroy(struct store *s)
     if (!p) return;
     columns_destroy(&p->columns);
     region_destroy(&p->rows);
+    region_destroy(&p->used);
     index_destroy(&p->index);
     links_destroy(&p->links);
     bits_destroy(&p->bits);
@@ -118,11 +122,17 @@ static uint32_t take_row(struct store *s)
     return s->row_limit++;
 }
 
+static void mark_used(struct store *s, uint32_t slot)
+{
+    ((uint64_t *)(void *)s->parts->used.base)[slot / 64] ^= 1ull << slot % 64;
+}
+
 row_t row_open(struct store *s, uint32_t slot, struct key key, uint32_t now)
 {
     s->rows[slot] =
         (struct row){.key = key, .first_seen = now, .last_seen = now, .flags = ROW_USED, .epoch = s->epoch};
     index_insert(&s->parts->index, key, slot);
+    mark_used(s, slot);
     s->profiles++;
     return (row_t){slot};
 }
@@ -148,6 +158,7 @@ void store_remove(struct store *s, row_t row)
     CHECK(index_remove(&p->index, r->key) == row.v);
     s->profiles--;
     s->known -= (r->flags & ROW_KNOWN) != 0;
+    mark_used(s, row.v);
     *r = (struct row){.epoch = s->epoch, .block = {p->free_row}};
     p->free_row = row.v + 1;
 }

@@ -98,6 +98,19 @@ static void check_bytes(enum cpu_level level)
     check("bytes", level, mask, out, wanted);
 }
 
+static void check_counts(enum cpu_level level)
+{
+    uint64_t a[WORDS], b[WORDS], one = 0, both = 0;
+    random_mask(a);
+    random_mask(b);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        one += a[i / 64] >> i % 64 & 1;
+        both += (a[i / 64] & b[i / 64]) >> i % 64 & 1;
+    }
+    cr_assert_eq(kernels_at(level)->count(a, WORDS), one);
+    cr_assert_eq(kernels_at(level)->count_both(a, b, WORDS), both);
+}
+
 Test(kernel, every_level_gives_the_bits_of_the_plain_loop)
 {
     for (enum cpu_level level = CPU_PORTABLE; level <= cpu_best(); level++)
@@ -106,6 +119,7 @@ Test(kernel, every_level_gives_the_bits_of_the_plain_loop)
             check_wholes(level);
             check_codes(level);
             check_bytes(level);
+            check_counts(level);
         }
 }
 

@@ -111,6 +111,14 @@ enum {
     NUMBER_GE = _CMP_GE_OQ
 };
 
+/* Lines of eight numbers of which at least one is asked for, by the bit of their first: memory is what a scan waits for. */
+static inline uint64_t lines_of(uint64_t mask)
+{
+    mask |= mask >> 4;
+    mask |= mask >> 2;
+    return (mask | mask >> 1) & 0x0101010101010101ull;
+}
+
 /* ---- AVX2: four numbers, sixteen codes, thirty-two bytes at a time -------------------------------------- */
 
 #define AVX2 __attribute__((target("avx2")))
@@ -125,27 +133,34 @@ AVX2 static inline uint32_t pack_codes(__m256i low, __m256i high)
 #define NUMBER_WORD2(name)                                                                                   \
     __extension__({                                                                                          \
         uint64_t bits = 0;                                                                                   \
-        for (uint32_t i = 0; i < 64; i += 4)                                                                 \
-            bits |= (uint64_t)(uint32_t)_mm256_movemask_pd(                                                  \
-                        _mm256_cmp_pd(_mm256_loadu_pd(v + i), _mm256_set1_pd(than), NUMBER_##name))          \
-                    << i;                                                                                    \
+        for (uint64_t lines = lines_of(mask[w]); lines; lines &= lines - 1) {                                \
+            uint32_t i = (uint32_t)__builtin_ctzll(lines);                                                   \
+            bits |= number_bits_avx2(v + i, _mm256_set1_pd(than), NUMBER_##name) << i;                       \
+            bits |= number_bits_avx2(v + i + 4, _mm256_set1_pd(than), NUMBER_##name) << (i + 4);             \
+        }                                                                                                    \
         bits;                                                                                                \
     })
+#define number_bits_avx2(at, than_, how_)                                                                    \
+    (uint64_t)(uint32_t) _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(at), than_, how_))
 
 AVX2 static void numbers_avx2(const double *v, double than, enum kernel_compare how, const uint64_t *mask,
                               uint64_t *out, uint32_t words){BY_COMPARISON(NUMBER_WORD2)}
 
 /* There is only "equal" and "greater": the rest is those, turned round or inverted. */
-AVX2 static inline uint64_t whole_word_avx2(const int64_t *v, int64_t than, bool equal, bool turned)
+AVX2 static inline uint64_t
+    whole_word_avx2(const int64_t *v, int64_t than, uint64_t mask, bool equal, bool turned)
 {
     __m256i t = _mm256_set1_epi64x(than);
     uint64_t bits = 0;
-    for (uint32_t i = 0; i < 64; i += 4) {
-        __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(v + i));
-        __m256i is = equal    ? _mm256_cmpeq_epi64(x, t)
-                     : turned ? _mm256_cmpgt_epi64(t, x)
-                              : _mm256_cmpgt_epi64(x, t);
-        bits |= (uint64_t)(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(is)) << i;
+    for (uint64_t lines = lines_of(mask); lines; lines &= lines - 1) {
+        uint32_t first = (uint32_t)__builtin_ctzll(lines);
+        for (uint32_t i = first; i < first + 8; i += 4) {
+            __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(v + i));
+            __m256i is = equal    ? _mm256_cmpeq_epi64(x, t)
+                         : turned ? _mm256_cmpgt_epi64(t, x)
+                                  : _mm256_cmpgt_epi64(x, t);
+            bits |= (uint64_t)(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(is)) << i;
+        }
     }
     return bits;
 }
@@ -154,12 +169,12 @@ AVX2 static void wholes_avx2(const int64_t *v, int64_t than, enum kernel_compare
                              uint64_t *out, uint32_t words)
 {
     switch (how) {
-    case KERNEL_EQ: EACH_WORD(whole_word_avx2(v, than, true, false));
-    case KERNEL_NE: EACH_WORD(~whole_word_avx2(v, than, true, false));
-    case KERNEL_LT: EACH_WORD(whole_word_avx2(v, than, false, true));
-    case KERNEL_LE: EACH_WORD(~whole_word_avx2(v, than, false, false));
-    case KERNEL_GT: EACH_WORD(whole_word_avx2(v, than, false, false));
-    case KERNEL_GE: EACH_WORD(~whole_word_avx2(v, than, false, true));
+    case KERNEL_EQ: EACH_WORD(whole_word_avx2(v, than, mask[w], true, false));
+    case KERNEL_NE: EACH_WORD(~whole_word_avx2(v, than, mask[w], true, false));
+    case KERNEL_LT: EACH_WORD(whole_word_avx2(v, than, mask[w], false, true));
+    case KERNEL_LE: EACH_WORD(~whole_word_avx2(v, than, mask[w], false, false));
+    case KERNEL_GT: EACH_WORD(whole_word_avx2(v, than, mask[w], false, false));
+    case KERNEL_GE: EACH_WORD(~whole_word_avx2(v, than, mask[w], false, true));
     }
 }
 
@@ -221,19 +236,23 @@ enum {
 #define NUMBER_WORD3(name)                                                                                   \
     __extension__({                                                                                          \
         uint64_t bits = 0;                                                                                   \
-        for (uint32_t i = 0; i < 64; i += 8)                                                                 \
+        for (uint64_t lines = lines_of(mask[w]); lines; lines &= lines - 1) {                                \
+            uint32_t i = (uint32_t)__builtin_ctzll(lines);                                                   \
             bits |=                                                                                          \
                 (uint64_t)_mm512_cmp_pd_mask(_mm512_loadu_pd(v + i), _mm512_set1_pd(than), NUMBER_##name)    \
                 << i;                                                                                        \
+        }                                                                                                    \
         bits;                                                                                                \
     })
 #define WHOLE_WORD3(name)                                                                                    \
     __extension__({                                                                                          \
         uint64_t bits = 0;                                                                                   \
-        for (uint32_t i = 0; i < 64; i += 8)                                                                 \
+        for (uint64_t lines = lines_of(mask[w]); lines; lines &= lines - 1) {                                \
+            uint32_t i = (uint32_t)__builtin_ctzll(lines);                                                   \
             bits |= (uint64_t)_mm512_cmp_epi64_mask(_mm512_loadu_si512(v + i), _mm512_set1_epi64(than),      \
                                                     WHOLE_##name)                                            \
                     << i;                                                                                    \
+        }                                                                                                    \
         bits;                                                                                                \
     })
 

@@ -1,6 +1,6 @@
 /* kernel.h - comparing whole columns: 64 rows become the 64 bits of a word.
  * Owner: nobody, there is no state. Memory: none. Every level gives the same bits (test_kernel.c).
- * Cost: what reading the column costs; words whose mask is empty are not read at all. */
+ * Cost: what reading the column costs; what no bit of the mask asks for is not read. */
 #ifndef HG_EXPR_KERNEL_H
 #define HG_EXPR_KERNEL_H
 

@@ -126,6 +126,7 @@ void method_segment_count(struct request *r);
 void method_segment_members(struct request *r);
 void method_segment_explain(struct request *r);
 void method_query_count(struct request *r);
+void method_segment_overlap(struct request *r);
 void method_journey_list(struct request *r);
 void method_journey_show(struct request *r);
 void method_journey_control(struct request *r);

@@ -1,4 +1,5 @@
 #include "io/engine.h"
+#include "core/expr/kernel.h"
 #include "io/address.h"
 
 #include <errno.h>
@@ -108,6 +109,14 @@ static bool known_io(const char *io)
     return !io || strcmp(io, "auto") == 0 || strcmp(io, "uring") == 0 || strcmp(io, "epoll") == 0;
 }
 
+/* What --cpu says, or the best there is; NULL: an unknown level, or one that this machine has not. */
+static const struct kernels *choose_kernels(const char *cpu)
+{
+    enum cpu_level level = cpu_best();
+    if (cpu && strcmp(cpu, "auto") != 0 && !cpu_level_named(cpu, &level)) return NULL;
+    return level <= cpu_best() ? kernels_at(level) : NULL;
+}
+
 static int check_options(const struct engine *e)
 {
     const struct options *o = e->options;
@@ -125,6 +134,9 @@ static int check_options(const struct engine *e)
         buf_printf(&why, "--io %s: auto, uring or epoll", o->io);
     else if (!order_known(o->order))
         buf_printf(&why, "--order %s: arrival or sender", o->order);
+    else if (!choose_kernels(o->cpu))
+        buf_printf(&why, "--cpu %s: auto, portable, avx2 or avx512, and no more than this machine has (%s)",
+                   o->cpu, cpu_level_name(cpu_best()));
     for (uint32_t i = 0; i < o->ingest_count && !why.n; i++) can_listen(e, o->ingest[i], false, &why);
     if (!why.n) can_listen(e, o->admin, true, &why);
     for (uint32_t i = 0; i < o->emit_count && !why.n; i++)
@@ -260,6 +272,7 @@ int engine_open(struct engine *e, const struct options *options)
     int code = read_key_file(options->shared_key_file, &e->shared_key);
     if (!code) code = read_key_file(options->emit_key_file, &e->emit_key);
     if (!code) code = check_options(e);
+    e->kernels = choose_kernels(options->cpu);
     return code ? code : engine_load(e);
 }
 

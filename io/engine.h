@@ -14,6 +14,7 @@
 #include "persist/recover.h"
 #include "persist/snapshot.h"
 
+struct kernels;
 struct engine {
     const struct options *options;
     uint32_t threads;
@@ -30,6 +31,7 @@ struct engine {
     char hostname[64];
     uint64_t started_us;
     const char *io_name;
+    const struct kernels *kernels; /* of scans, as the machine or --cpu allows */
 
     _Atomic uint64_t action_sequence[LOGICAL_SHARDS]; /* newest durable action of each shard */
     _Atomic uint32_t action_readers;                  /* subscribers and sinks */

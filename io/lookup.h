@@ -15,4 +15,9 @@ struct person_at {
 void lookup_person(struct request *r, struct slice id,
                    enum call_state (*visit)(struct request *r, const struct person_at *p));
 
+/* A text that did not compile, with every place that is wrong. */
+void request_fail_expression(struct request *r, struct slice text, const struct expr_errors *errors);
+/* The segment that a parameter names; ID_NONE: the request was answered. */
+uint16_t request_segment(struct request *r, uint32_t index, const char *key);
+
 #endif

@@ -57,6 +57,7 @@ static const struct row table[] = {
      "sender)",
      TEXT, false, AT(order), 0},
     {"io", "KIND", "auto", "auto|uring|epoll", TEXT, false, AT(io), 0},
+    {"cpu", "LEVEL", "auto", "auto|portable|avx2|avx512: what scans may use", TEXT, false, AT(cpu), 0},
     {"print-config", NULL, NULL, "print every value and where it came from, and exit", FLAG, false,
      AT(print_config), 0},
 };

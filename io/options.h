@@ -10,7 +10,7 @@ enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
 
 struct options {
     const char *data, *definitions, *admin, *hash_secret, *shared_key_file, *emit_key_file, *fake_clock,
-        *erasure_ledger, *io, *order;
+        *erasure_ledger, *io, *order, *cpu;
     const char *ingest[URLS_MAX], *emit[URLS_MAX];
     uint32_t ingest_count, emit_count;
     uint32_t shards; /* threads; 0: as many as there are cores */

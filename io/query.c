@@ -1,11 +1,11 @@
-/* query.c - questions about everybody: segments and ad-hoc counts. Walks go a slice of rows per turn; they see the state as
+/* query.c - questions about everybody: segments and their members. Walks go a slice of rows per turn; they see the state as
  * it is when they pass, and the answer says from when. Programs are the ones that segments run. */
 #include "io/lookup.h"
 #include "io/paging.h"
 
 #include <stdlib.h>
 
-enum { ROWS_PER_SLICE = 4096, MEMBERS_SHOWN = 1000, COLUMNS_MAX = 16 };
+enum { MEMBERS_SHOWN = 1000, COLUMNS_MAX = 16 };
 
 /* ---- evaluating a program for one person ---------------------------------------------------------------- */
 
@@ -37,66 +37,9 @@ static void evaluation_turn(struct evaluation *v, row_t row)
     v->context.zone = person_zone(&v->person);
 }
 
-static bool evaluate(struct evaluation *v, const struct program *p, row_t row)
-{
-    evaluation_turn(v, row);
-    return program_true(p, &v->context);
-}
+/* ---- what requests share -------------------------------------------------------------------------------------- */
 
-/* ---- query.count -------------------------------------------------------------------------------------------- */
-
-struct count {
-    struct request *request;
-    struct arena arena; /* the program */
-    const struct program *program;
-    uint32_t as_of;
-    _Atomic uint64_t matched, of, errors;
-};
-
-static enum call_state count_slice(struct worker *w, struct part *p)
-{
-    struct count *c = p->scatter->owner;
-    if (p->shard == w->shard_count) return CALL_DONE;
-    struct shard *s = w->shards[p->shard];
-    const struct store *store = shard_store(s);
-    struct evaluation v;
-    struct arena scratch;
-    arena_init(&scratch);
-    evaluation_begin(&v, s, &scratch, shard_now(s) > w->now ? shard_now(s) : w->now);
-    uint64_t matched = 0, of = 0;
-    uint32_t until = p->row + ROWS_PER_SLICE < store->row_limit ? p->row + ROWS_PER_SLICE : store->row_limit;
-    for (; p->row < until; p->row++) {
-        if (!(store->rows[p->row].flags & ROW_USED)) continue;
-        of++;
-        matched += evaluate(&v, c->program, (row_t){p->row});
-    }
-    atomic_fetch_add(&c->matched, matched);
-    atomic_fetch_add(&c->of, of);
-    atomic_fetch_add(&c->errors, v.context.errors);
-    arena_free(&scratch);
-    if (p->row >= store->row_limit) {
-        p->shard++;
-        p->row = 0;
-    }
-    return p->shard == w->shard_count ? CALL_DONE : CALL_AGAIN;
-}
-
-static void counted(struct scatter *s)
-{
-    struct count *c = s->owner;
-    struct request *r = c->request;
-    scatter_free(s);
-    pk_map(&r->pack, 4);
-    pk_key_uint(&r->pack, "count", atomic_load(&c->matched));
-    pk_key_uint(&r->pack, "of", atomic_load(&c->of));
-    pk_key_uint(&r->pack, "as_of", c->as_of);
-    pk_key_uint(&r->pack, "errors", atomic_load(&c->errors));
-    arena_free(&c->arena);
-    free(c);
-    request_reply(r);
-}
-
-static void fail_expression(struct request *r, struct slice text, const struct expr_errors *errors)
+void request_fail_expression(struct request *r, struct slice text, const struct expr_errors *errors)
 {
     struct buf b = {0};
     for (uint32_t i = 0; i < errors->count; i++) {
@@ -107,32 +50,6 @@ static void fail_expression(struct request *r, struct slice text, const struct e
     }
     request_fail(r, ERROR_WRONG, "bad_expression", "%.*s", (int)b.n, (char *)b.p);
     buf_free(&b);
-}
-
-void method_query_count(struct request *r)
-{
-    struct slice text;
-    if (!param_text(r, 0, "expression", &text)) {
-        request_bad(r, "expression is a text");
-        return;
-    }
-    struct count *c = calloc(1, sizeof *c);
-    CHECK(c != NULL);
-    c->request = r;
-    c->as_of = clock_now(&r->engine->clock);
-    arena_init(&c->arena);
-    struct expr_errors errors = {0};
-    c->program = defset_expression(sets_newest(r->engine->sets), text, WANT_BOOL, &c->arena, &errors);
-    if (!c->program) {
-        fail_expression(r, text, &errors);
-        arena_free(&c->arena);
-        free(c);
-        return;
-    }
-    struct scatter *s = scatter_new(r->engine, c);
-    s->run = count_slice;
-    s->done = counted;
-    scatter_start(s);
 }
 
 /* ---- segments -------------------------------------------------------------------------------------------------- */
@@ -206,12 +123,11 @@ static void start_counting(struct request *r, uint16_t only)
     scatter_start(s);
 }
 
-/* ID_NONE: the request was answered. */
-static uint16_t named_segment(struct request *r)
+uint16_t request_segment(struct request *r, uint32_t index, const char *key)
 {
     struct slice name;
-    if (!param_text(r, 0, "name", &name)) {
-        request_bad(r, "name is a text");
+    if (!param_text(r, index, key, &name)) {
+        request_bad(r, "the name of a segment is a text");
         return ID_NONE;
     }
     uint16_t id = defset_segment(sets_newest(r->engine->sets), name);
@@ -225,7 +141,7 @@ void method_segment_list(struct request *r) { start_counting(r, ID_NONE); }
 
 void method_segment_count(struct request *r)
 {
-    uint16_t id = named_segment(r);
+    uint16_t id = request_segment(r, 0, "name");
     if (id != ID_NONE) start_counting(r, id);
 }
 
@@ -319,7 +235,7 @@ static bool read_columns(struct request *r, struct members *m)
         m->columns[m->column_count] =
             defset_expression(sets_newest(r->engine->sets), one, WANT_ANY, &m->arena, &errors);
         if (!m->columns[m->column_count++]) {
-            fail_expression(r, one, &errors);
+            request_fail_expression(r, one, &errors);
             return false;
         }
         text = end ? slice_of(end + 1, text.n - one.n - 1) : slice_of(text.p, 0);
@@ -329,7 +245,7 @@ static bool read_columns(struct request *r, struct members *m)
 
 void method_segment_members(struct request *r)
 {
-    uint16_t id = named_segment(r);
+    uint16_t id = request_segment(r, 0, "name");
     if (id == ID_NONE) return;
     struct members *m = calloc(1, sizeof *m);
     CHECK(m != NULL);

@@ -26,6 +26,10 @@ struct diagnostics {
     struct arena arena;
     uint32_t count, errors, capacity;
     struct diagnostic *list;
+    struct {
+        const struct source_file *file;
+        uint32_t at, line;
+    } place; /* reported last */
 };
 void diagnostics_init(struct diagnostics *d);
 void diagnostics_free(struct diagnostics *d);

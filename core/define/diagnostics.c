@@ -56,11 +56,26 @@ static struct slice line_around(struct slice text, uint32_t at)
     return slice_of(text.p + from, to > from ? to - from : 0);
 }
 
-uint32_t line_of(const struct source_file *file, uint32_t at)
+static uint32_t line_breaks(struct slice text, uint32_t from, uint32_t to)
 {
-    uint32_t line = 1;
-    for (uint32_t i = 0; i < at && i < file->text.n; i++) line += file->text.p[i] == '\n';
-    return line;
+    uint32_t n = 0;
+    for (uint32_t i = from; i < to && i < text.n; i++) n += text.p[i] == '\n';
+    return n;
+}
+
+uint32_t line_of(const struct source_file *file, uint32_t at) { return 1 + line_breaks(file->text, 0, at); }
+
+/* What is reported goes forward through a file as a rule: lines are counted on from the place before. */
+static uint32_t line_onward(struct diagnostics *d, const struct source_file *file, uint32_t at)
+{
+    if (d->place.file != file || at < d->place.at) {
+        d->place.file = file;
+        d->place.at = 0;
+        d->place.line = 1;
+    }
+    d->place.line += line_breaks(file->text, d->place.at, at);
+    d->place.at = at;
+    return d->place.line;
 }
 
 /* A value that ends in a line break, or an empty one behind its key, is shown where the text before it ends. */
@@ -83,7 +98,7 @@ void report_at(struct diagnostics *d, enum severity severity, const struct sourc
     struct diagnostic *x = add(d);
     *x = (struct diagnostic){.severity = (uint8_t)severity,
                              .file = arena_strndup(&d->arena, file->name.p, file->name.n),
-                             .line = line_of(file, at),
+                             .line = line_onward(d, file, at),
                              .column = 1 + characters(line.p, file->text.p + at),
                              .length = length ? length : 1,
                              .reason = reason,

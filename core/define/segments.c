@@ -1,6 +1,8 @@
 /* segments.c - who belongs: compiled in one pool, so that equal parts are one node for all. */
 #include "core/define/compile.h"
 
+#include <stdlib.h>
+
 static void read_segment(struct compile *c, struct segment *s, const struct registry_entry *r)
 {
     struct node *n = r->node;
@@ -36,21 +38,46 @@ static void report_cycle(struct compile *c, const uint16_t *cycle, uint32_t coun
                  "segments ask about each other in a circle: %s", path);
 }
 
+struct meaning {
+    uint64_t identity; /* of the program: equal for equal expressions */
+    uint16_t id;
+};
+
+static int compare_meanings(const void *pa, const void *pb)
+{
+    const struct meaning *a = pa, *b = pb;
+    if (a->identity != b->identity) return a->identity < b->identity ? -1 : 1;
+    return (int)a->id - (int)b->id;
+}
+
+/* By segment id: the first segment that says the same, which may be itself. */
+static uint16_t *first_of_meaning(struct compile *c)
+{
+    const struct segment_set *set = &c->set->segments;
+    struct meaning *list = ARENA_ARRAY(c->scratch, struct meaning, set->count + 1);
+    uint16_t *first = ARENA_ARRAY(c->scratch, uint16_t, set->count + 1);
+    uint32_t n = 0;
+    for (uint32_t id = 0; id < set->count; id++)
+        if (set->list[id].live)
+            list[n++] = (struct meaning){program_identity(set->list[id].when), (uint16_t)id};
+    if (n) qsort(list, n, sizeof *list, compare_meanings);
+    for (uint32_t i = 0; i < n; i++) {
+        bool again = i && list[i].identity == list[i - 1].identity;
+        first[list[i].id] = again ? first[list[i - 1].id] : list[i].id;
+    }
+    return first;
+}
+
 static void warn_equal(struct compile *c)
 {
     const struct segment_set *set = &c->set->segments;
+    const uint16_t *first = first_of_meaning(c);
     for (uint32_t i = 0; i < c->registry->count; i++) {
         const struct registry_entry *r = c->registry->list[i];
-        if (r->kind != REG_SEGMENT || !r->live || !set->list[r->id].live) continue;
-        for (uint32_t k = 0; k < r->id; k++) {
-            if (!set->list[k].live ||
-                program_identity(set->list[k].when) != program_identity(set->list[r->id].when))
-                continue;
-            report_warning(c->d, r->node, "segment '%.*s' says the same as '%.*s'", SHOWN(r->name),
-                           SHOWN(set->list[k].name));
-            report_fix(c->d, "use one of them in place of both");
-            break;
-        }
+        if (r->kind != REG_SEGMENT || !r->live || !set->list[r->id].live || first[r->id] == r->id) continue;
+        report_warning(c->d, r->node, "segment '%.*s' says the same as '%.*s'", SHOWN(r->name),
+                       SHOWN(set->list[first[r->id]].name));
+        report_fix(c->d, "use one of them in place of both");
     }
 }
 

@@ -84,6 +84,18 @@ def test_explain_gives_every_part_a_value(build):
         s.stop()
 
 
+def test_counts_are_of_one_second_and_the_same_on_every_level_of_the_processor(build):
+    with shop(build, [known('u1'), message('u1', 12, 10), message('u2', 13, 10), known('u3', 14)]) as s:
+        questions = ['profile.city == "Sochi"', 'has(profile.city) && count("Order Completed") > 0', 'segment("buyers") || has(profile.email)']
+        counts = [s.call('query.count', q) for q in questions]
+        expect([(c['count'], c['of'], c['errors'], c['meanwhile']) for c in counts], [(2, 3, 1, 0), (1, 3, 0, 0), (3, 3, 0, 0)], 'counts')
+        expect(s.call('segment.overlap', 'buyers', 'fresh'), {'both': 1, 'only_a': 1, 'only_b': 0}, 'u1 is in both')
+        s.stop()
+        s.start('--cpu', 'portable')
+        expect([s.call('query.count', q)['count'] for q in questions], [2, 1, 3], 'portable')
+        s.stop()
+
+
 def test_why_says_what_stands_in_the_way(build):
     with shop(build, [known('u1'), message('u1', 12, 10), message('u2', 13, 10), message('u1', 14, 10)]) as s:
         u1, u2 = (asked(s, 'why', user, 'after_order')[0] for user in ('u1', 'u2'))

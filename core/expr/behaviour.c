@@ -82,7 +82,8 @@ struct slot *op_since(struct machine *m, const struct instr *in, struct slot *to
     struct slot *s = top - 1;
     if (s->v.kind == V_ERROR && in->a) s->v = value_time(0); /* since it last happened, which it never did */
     if (s->v.kind == V_ERROR) return top;
-    if (s->v.kind != V_TIME || (s->slope != 0 && s->slope != 1)) { /* it moves, but not at the pace of the clock */
+    if (s->v.kind != V_TIME ||
+        (s->slope != 0 && s->slope != 1)) { /* it moves, but not at the pace of the clock */
         slot_settle(m, s);
         if (s->v.kind != V_TIME) s->v = NO_OVERLOAD;
     }

@@ -6,6 +6,7 @@
  * A channel goes to exactly one reader: the one its definition names, else the default reader (the first sink, else the
  * subscriber that came first). */
 #include "io/admin.h"
+#include "core/base/planted.h"
 #include "persist/crash.h"
 
 #include <stdlib.h>
@@ -236,7 +237,7 @@ static enum call_state confirm_part(struct worker *w, struct part *p)
         if (!confirm_in(w, w->shards[p->shard], c, &found)) return CALL_WAIT;
         atomic_fetch_add(&c->confirmed, found);
     }
-    return CALL_HELD;
+    return PLANTED(confirmed_before_durable) ? CALL_DONE : CALL_HELD;
 }
 
 static void confirmed(struct scatter *s)

@@ -11,6 +11,7 @@
  *    next record that sends one.
  * 4. With several workers and `--order sender` (order.h) a batch is one record, and it comes in when nothing is under way. */
 #include "io/engine.h"
+#include "core/base/planted.h"
 #include "persist/crash.h"
 
 #include <stdlib.h>
@@ -247,7 +248,7 @@ static void send_record(struct worker *w, uint32_t owner, const struct record *r
     struct note n = {
         .kind = NOTE_RECORD, .to = r->shard, .record_kind = r->kind, .head_bytes = r->head_bytes};
     memcpy(n.head, r->head, sizeof n.head);
-    if (r->cookie) {
+    if (r->cookie && !PLANTED(ack_before_the_other_shard)) {
         n.share = credit_take(&w->credit, r->cookie);
         n.cookie = n.share ? r->cookie : 0;
     }

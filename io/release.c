@@ -5,6 +5,7 @@
  * Tickets only grow, so what waits is one queue. Two things do not wait: a message to a shard of the same log (its record
  * stands behind its cause in that log), and acks when the operator relaxed them (--sync). */
 #include "io/engine.h"
+#include "core/base/planted.h"
 #include "persist/crash.h"
 
 void release_hold(struct worker *w, uint64_t ticket, const struct note *n, struct slice bytes)
@@ -30,7 +31,7 @@ void release_done(struct worker *w, uint64_t cookie)
 {
     uint64_t share = credit_leave(&w->credit, cookie);
     if (!share) return;
-    if (w->engine->options->sync != SYNC_ALWAYS) {
+    if (w->engine->options->sync != SYNC_ALWAYS || PLANTED(ack_before_sync)) {
         release_credit(w, cookie, share);
         return;
     }

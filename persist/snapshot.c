@@ -6,6 +6,7 @@
  * Always true: 1. A manifest exists only when every file it lists was synced and read back whole. 2. While a snapshot is
  * being written the two before it stay. 3. A frame is written as the shard gave it; nothing here knows what is inside. */
 #include "persist/snapshot.h"
+#include "core/base/planted.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "persist/crash.h"
@@ -177,7 +178,7 @@ static int64_t write_slice(struct snapshot_writer *w)
     w->written += n;
     w->flushed += n;
     if (w->flushed == w->buffer.n) w->flushed = w->buffer.n = 0;
-    return ops->sync(w->dir->disk, w->file);
+    return PLANTED(snapshot_not_synced) ? 0 : ops->sync(w->dir->disk, w->file);
 }
 
 static void put_trailer(struct snapshot_writer *w)

@@ -1,4 +1,5 @@
 #include "persist/wal_format.h"
+#include "core/base/planted.h"
 #include "core/base/check.h"
 #include "persist/disk.h"
 
@@ -72,8 +73,8 @@ void group_header_encode(uint8_t p[GROUP_HEADER_BYTES], struct group_header *h)
 enum format_status group_header_decode(const uint8_t p[GROUP_HEADER_BYTES], struct group_header *out)
 {
     *out = (struct group_header){.crc = load_le32(p + 4)};
-    if (load_le32(p) != GROUP_MAGIC || out->crc != crc32c(0, p + 8, GROUP_HEADER_BYTES - 8))
-        return FORMAT_BAD;
+    bool sound = out->crc == crc32c(0, p + 8, GROUP_HEADER_BYTES - 8) || PLANTED(header_crc_not_checked);
+    if (load_le32(p) != GROUP_MAGIC || !sound) return FORMAT_BAD;
     if (p[8] != LOG_VERSION) return FORMAT_NEWER;
     out->flags = p[9];
     out->thread = load_le16(p + 10);

@@ -2,6 +2,7 @@
  * apply left out. It is rendered once, here; the outbox hands out these bytes for ever.
  * Adding a key: one row here and its line in fill_*. */
 #include "core/journey/run.h"
+#include "core/base/planted.h"
 
 #define ACTION_KEYS(X)                                                                                       \
     X(ACTION_ID, "action_id")                                                                                \
@@ -274,6 +275,7 @@ bool action_create(struct run *r, struct seat *seat, const struct step *s, const
     w->actions_made++;
     w->action_bytes += content.n;
     struct action a = {.id = action_id(&seat->head, s->id), .channel = o->channel->id, .created_at = w->now};
+    if (PLANTED(action_id_names_second)) a.id.lo += w->now;
     a.sequence = outbox_add(w->outbox, a.id, a.channel, w->now, content);
     CHECK(outbox_get(w->outbox, a.id, &a));
     w->actions->created++;

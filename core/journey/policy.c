@@ -3,6 +3,7 @@
  * What a gate with an end holds is deferred to the very second it may become possible, and tried again there with
  * whatever else waits for that second; what no time can mend is suppressed and counted, and the instance goes on. */
 #include "core/journey/run.h"
+#include "core/base/planted.h"
 
 const struct channel *channel_of(const struct journey_set *set, uint16_t id)
 {
@@ -159,7 +160,7 @@ static uint32_t cap_free(const struct send *list, uint32_t n, uint16_t channel, 
         at[k] = list[i].at;
     }
     if (cap->max == 0) return NEVER;
-    return count < cap->max ? 0 : at[cap->max - 1] + cap->window_s;
+    return count < cap->max + PLANTED(cap_one_too_many) ? 0 : at[cap->max - 1] + cap->window_s;
 }
 
 /* The first second at which mute, caps and quiet hours let it pass, as things stand; why: what holds it now. */
@@ -178,6 +179,7 @@ static uint32_t free_at(struct run *r, const struct channel *c, uint8_t type, en
         uint32_t free = cap_free(list, n, c->id, &c->caps[i]);
         if (free > t) t = free, *why = DECISION_CAP;
     }
+    if (PLANTED(quiet_ignored_at_retry) && *why == DECISION_CAP) return t;
     int64_t loud =
         c->has_quiet && t < NEVER ? zone_after_quiet(w->context->zone, t, c->quiet_from_s, c->quiet_to_s) : t;
     if (loud > t && *why == DECISION_NONE) *why = DECISION_QUIET;
@@ -219,6 +221,8 @@ static void try_send(struct run *r, struct seat *seat)
     if (why != DECISION_NONE) return suppress(r, seat, s, c, why);
     if (s->send.once && sent_before(r, seat)) return suppress(r, seat, s, c, DECISION_CAP);
     uint32_t free = free_at(r, c, s->send.type, &why);
+    if (PLANTED(quiet_ignored_at_retry) && why == DECISION_QUIET && seat->head.flags & INSTANCE_DEFERRED)
+        free = r->w->now;
     if (free <= r->w->now && r->w->outbox_full) free = outbox_retry(r->w), why = DECISION_OUTBOX_FULL;
     if (free > r->w->now) return defer(r, seat, why, free < expires ? free : expires);
     out(r, seat, s, c, to);

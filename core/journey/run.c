@@ -1,6 +1,7 @@
 /* run.c - instances between block and seat, and what entering and leaving a journey means.
  * Always true: entered = active + every way of leaving; a seat that is gone is never looked at again. */
 #include "core/journey/run.h"
+#include "core/base/planted.h"
 
 /* ---- block <-> seats ------------------------------------------------------------------------ */
 
@@ -220,6 +221,7 @@ uint32_t run_ppm(const struct run *r, struct slice a, struct slice b)
 {
     uint8_t text[JOIN_MAX];
     struct slice list[3] = {run_id_text(r), a, b};
+    if (PLANTED(holdout_by_slot)) list[0] = slice_of(&r->w->row, sizeof r->w->row);
     return (uint32_t)(hash64_plain(text, join(text, sizeof text, list, 3)) % 1000000);
 }
 

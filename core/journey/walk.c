@@ -5,6 +5,7 @@
  * A wake-up has no event; its dues fire in order of their second. Whatever a step changes is touched, and the shard
  * comes again with segments and walk until nothing is. */
 #include "core/journey/run.h"
+#include "core/base/planted.h"
 
 #include <ctype.h>
 
@@ -80,7 +81,8 @@ static void end_by_news(struct run *r, struct seat *seat)
     const struct journey *j = seat->journey;
     if (goal_open(r, seat) && match_happened(r, seat, &j->goal) && after_entry(r, seat)) run_convert(r, seat);
     for (uint32_t i = 0; !seat->gone && seat->head.state == INSTANCE_ACTIVE && i < j->exit_count; i++)
-        if (match_happened(r, seat, &j->exits[i])) run_leave(r, seat, DECISION_EXITED);
+        if (!PLANTED(cancelled_timer_fires) && match_happened(r, seat, &j->exits[i]))
+            run_leave(r, seat, DECISION_EXITED);
     if (!seat->gone) run_leave_if_over(r, seat);
 }
 

@@ -15,6 +15,7 @@
  * Messages carry a sequence number per pair of shards; the receiver logs them before it applies them, the sender
  * regenerates them by replay and keeps them until the receiver has them on disk. A repeat is ignored. */
 #include "core/shard/state.h"
+#include "core/base/planted.h"
 
 enum { HALF_DATA = 1, HALF_EMPTY, HALF_CONFLICT, HALF_BYTES_MAX = 2 << 20 };
 
@@ -161,7 +162,7 @@ static uint8_t take_half(struct shard *s, struct key user, struct key other, str
     }
     store_touch(&s->store, row);
     store_remove(&s->store, row);
-    store_link(&s->store, other, user);
+    if (!PLANTED(forward_not_left)) store_link(&s->store, other, user);
     return HALF_DATA;
 }
 
@@ -290,6 +291,11 @@ static bool unpark_one(struct shard *s, row_t row, struct pending_merge *m)
 /* At most UNPARKED_PER_RECORD at a time, so that one record's room can be reserved; a message to itself goes on. */
 static void unpark(struct shard *s, row_t row, struct key user)
 {
+    struct pending_merge *first = PLANTED(merge_loses_parked) ? shard_pending(s, user) : NULL;
+    if (first && first->first) {
+        shard_done(s, first_parked(s, first)->cookie);
+        drop_first_parked(s, first);
+    }
     for (uint32_t n = 0; n < UNPARKED_PER_RECORD; n++) {
         struct pending_merge *m = shard_pending(s, user);
         if (!m->first) {
@@ -388,7 +394,8 @@ bool shard_receive(struct shard *s, const struct record *r)
     uint16_t from = read_le16(&in), kind = read_le16(&in);
     uint64_t sequence = read_le64(&in);
     if (in.bad || from >= LOGICAL_SHARDS) return false;
-    if (sequence <= s->received[from]) return true; /* a repeat after a crash */
+    if (sequence <= s->received[from] && !PLANTED(merge_applied_twice))
+        return true; /* a repeat after a crash */
     s->received[from] = sequence;
     struct slice body = slice_of(in.p, (size_t)(in.end - in.p));
     struct key a, b;

@@ -8,6 +8,7 @@
  * A row that changes before the walker reaches it is put first, as it was (store_touch calls before_change); its epoch
  * says that it has been put. Rows made after begin carry the new epoch and are not part of the cut. */
 #include "core/shard/state.h"
+#include "core/base/planted.h"
 
 enum { FRAME_SHARD = 1, FRAME_REST, FRAME_OUTBOX, FRAME_ROW, FRAME_END };
 
@@ -31,9 +32,9 @@ static void count_message(void *self, uint8_t to, uint16_t kind, uint64_t sequen
 static void put_message_queue(const struct shard *s, struct buf *out)
 {
     uint32_t count = 0;
-    shard_pending_messages(s, count_message, &count);
+    if (!PLANTED(queue_not_in_snapshot)) shard_pending_messages(s, count_message, &count);
     buf_put_le32(out, count);
-    shard_pending_messages(s, put_message, out);
+    if (count) shard_pending_messages(s, put_message, out);
 }
 
 static void put_merges(const struct shard *s, struct buf *out)
@@ -46,7 +47,7 @@ static void put_merges(const struct shard *s, struct buf *out)
         uint32_t count = 0;
         size_t count_at = out->n;
         buf_put_le32(out, 0);
-        for (uint32_t at = list[i].first; at; count++) {
+        for (uint32_t at = list[i].first; at && !PLANTED(parked_not_in_snapshot); count++) {
             const struct parked *p = heap_at(&s->store.heap, at);
             buf_put_u8(out, p->kind);
             buf_put_le64(out, p->lsn);
@@ -91,7 +92,7 @@ static void put_rejects(const struct shard *s, struct buf *out)
 
 static void put_shard(const struct shard *s, struct buf *out)
 {
-    buf_put_le64(out, s->lsn);
+    buf_put_le64(out, s->lsn + PLANTED(snapshot_lsn_off_by_one));
     buf_put_le32(out, s->now);
     buf_put_le32(out, s->set->version);
     buf_put_le64(out, s->set->hash.hi);
@@ -295,8 +296,10 @@ static bool read_shard(struct shard *s, struct slice bytes)
     if (!set || !shard_use_definitions(s, set)) return false;
     read_counters(s, &in);
     copy_fields(&in, s->sent, sizeof s->sent);
+    if (PLANTED(sent_not_in_snapshot)) memset(s->sent, 0, sizeof s->sent);
     copy_fields(&in, s->acked, sizeof s->acked);
     copy_fields(&in, s->received, sizeof s->received);
+    if (PLANTED(received_not_in_snapshot)) memset(s->received, 0, sizeof s->received);
     read_message_queue(s, &in);
     read_merges(s, &in);
     read_rejects(s, &in);

@@ -2,6 +2,7 @@
  * The wheel and the ready heap are only an index of the store's next_wake: an entry counts while the row's next_wake
  * still equals its due. So they can be rebuilt at any time, and replay executes the same wake-ups. */
 #include "core/shard/state.h"
+#include "core/base/planted.h"
 
 static struct ready_entry *ready_list(struct shard *s) { return (struct ready_entry *)s->ready.base; }
 
@@ -71,7 +72,10 @@ void shard_run_wake(struct shard *s, row_t row)
         return;
     }
     struct turn turn = {.row = row, .due = true, .armed = armed};
+    uint32_t now = s->now;
+    if (PLANTED(wake_back_dated)) s->now = armed;
     shard_settle(s, &turn);
+    s->now = now;
 }
 
 bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)

@@ -2,6 +2,7 @@
  *   version u8 | row_limit u32 | free u32: slot u32 each, the one reused first in front
  *   links u32: id 16, target 16 | window: floor u32, floor_ahead u32, count u32: hash u64, own u32, received u32 */
 #include "core/store/parts.h"
+#include "core/base/planted.h"
 
 enum { REST_VERSION = 1 };
 
@@ -22,8 +23,9 @@ static void encode_window(const struct window *w, struct buf *out)
 {
     buf_put_le32(out, w->floor);
     buf_put_le32(out, w->floor_ahead);
-    buf_put_le32(out, w->count);
-    for (uint32_t i = 0; i < w->count; i++) {
+    uint32_t count = PLANTED(window_not_in_snapshot) ? 0 : w->count;
+    buf_put_le32(out, count);
+    for (uint32_t i = 0; i < count; i++) {
         const struct window_entry *e = window_at(w, i);
         buf_put_le64(out, e->hash);
         buf_put_le32(out, e->own_s);
@@ -55,7 +57,8 @@ static bool decode_free(struct store *s, struct reader *r)
     struct slice slots = count <= s->row_limit ? read_slice(r, (size_t)count * 4) : (struct slice){0};
     if (r->bad || slots.n != (size_t)count * 4) return false;
     for (uint32_t i = count; i-- > 0;) {
-        uint32_t slot = load_le32(slots.p + 4 * (size_t)i);
+        uint32_t slot =
+            load_le32(slots.p + 4 * (size_t)(PLANTED(free_list_not_in_snapshot) ? count - 1 - i : i));
         if (slot >= s->row_limit || s->rows[slot].first_seen)
             return false; /* first_seen marks what was listed already */
         s->rows[slot] = (struct row){.first_seen = 1, .block = {s->parts->free_row}};

@@ -1,4 +1,5 @@
 #include "core/store/types.h"
+#include "core/base/planted.h"
 #include "core/base/check.h"
 #include "core/store/days.h"
 #include "core/store/store.h"
@@ -227,7 +228,7 @@ void type_add(struct type_record *r, const struct type_rules *rules, struct heap
         type_sort_in(r, rules, heap, e);
     if (!r->count || e->at < r->first) r->first = e->at;
     if (e->at > r->last) r->last = e->at;
-    if (r->count < UINT32_MAX) r->count++;
+    if (r->count < UINT32_MAX && !(PLANTED(fold_loses_one) && r->n == rules->cap)) r->count++;
     type_own_settle(r, heap, newest > e->own_s ? newest : e->own_s);
 }
 
@@ -253,7 +254,9 @@ bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t
     for (uint32_t i = r->n; i-- > 0;) {
         uint32_t at = place(r, &ring, i);
         if (!ring.own && ring.times[at] < own_s) return false;
-        if (ring.hashes[at] == hash && (ring.own ? ring.own : ring.times)[at] == own_s) return true;
+        if (ring.hashes[at] == hash &&
+            ((ring.own ? ring.own : ring.times)[at] == own_s || PLANTED(dedup_by_id_only)))
+            return true;
     }
     return false;
 }

@@ -9,6 +9,7 @@
  * 3. Every bucket above L0 knows its earliest due, so that the next due second is exact.
  * 4. Chunks in use <= entries / CHUNK_ENTRIES + buckets: wheel_reserve commits that, moving down never needs more. */
 #include "core/time/wheel.h"
+#include "core/base/planted.h"
 #include "core/base/check.h"
 
 #include <stdlib.h>
@@ -120,9 +121,11 @@ static void unmark(struct wheel *w, uint32_t bucket)
 
 static uint32_t bucket_for(const struct wheel *w, uint32_t due)
 {
-    if (due - w->now < L0) return due % L0;
-    if ((due >> L0_BITS) - (w->now >> L0_BITS) < L1) return L0 + (due >> L0_BITS) % L1;
-    if ((due >> L2_BITS) - (w->now >> L2_BITS) < L2) return L0 + L1 + (due >> L2_BITS) % L2;
+    if (due - w->now < L0 + PLANTED(wheel_near_off_by_one)) return due % L0;
+    if ((due >> L0_BITS) - (w->now >> L0_BITS) < L1 + PLANTED(wheel_middle_off_by_one))
+        return L0 + (due >> L0_BITS) % L1;
+    if ((due >> L2_BITS) - (w->now >> L2_BITS) < L2 + PLANTED(wheel_high_off_by_one))
+        return L0 + L1 + (due >> L2_BITS) % L2;
     return FAR;
 }
 

@@ -16,6 +16,7 @@ uint32_t senders_open(void);
 
 void operator_create(void);
 void operator_machine_died(void);
+void operator_life_begins(void);
 void operator_hold(bool hold); /* no confirmations while held */
 void operator_snapshot(void);
 bool operator_finished(void); /* everything that was delivered is confirmed */

@@ -674,13 +674,13 @@ static struct inode *copy_inode(const struct inode *from)
     return to;
 }
 
-struct disk *sim_disk_copy(void)
+struct disk *sim_disk_copy(struct disk *of)
 {
     struct fake *f = calloc(1, sizeof *f);
     CHECK(f != NULL);
-    f->disk = the_disk->disk;
+    f->disk = *of;
     f->is_copy = true;
-    copy_names(&f->seen, &the_disk->seen);
+    copy_names(&f->seen, &fake(of)->seen);
     for (uint32_t i = 0; i < f->seen.count; i++)
         if (f->seen.list[i].inode) f->seen.list[i].inode = copy_inode(f->seen.list[i].inode);
     copy_names(&f->durable, &f->seen);

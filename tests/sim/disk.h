@@ -23,7 +23,7 @@ void sim_disk_fail(enum disk_fault fault, uint32_t nth);
 void sim_disk_full(bool full);
 bool sim_disk_fault_pending(void);
 /* A copy for looking at it without changing anything; its operations take no time. */
-struct disk *sim_disk_copy(void);
+struct disk *sim_disk_copy(struct disk *of);
 void sim_disk_copy_free(struct disk *copy);
 void sim_disk_fingerprint(void); /* into the story's hash */
 

@@ -285,6 +285,13 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *n)
     return 0;
 }
 
+_Noreturn void __wrap_check_failed(const char *what, const char *file, int line);
+_Noreturn void __wrap_check_failed(const char *what, const char *file, int line)
+{
+    const char *name = strrchr(file, '/');
+    fault("CHECK(%s) in %s, line %d", what, name ? name + 1 : file, line);
+}
+
 void __wrap_log_line(enum log_level level, const char *event, const char *format, ...);
 void __wrap_log_line(enum log_level level, const char *event, const char *format, ...)
 {

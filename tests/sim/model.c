@@ -12,16 +12,19 @@ struct taken taken_actions[ACTIONS_MAX];
 uint32_t taken_count;
 
 #define MODEL_TEXT                                                                                           \
+    "timezone: UTC\n"                                                                                        \
     "events:\n"                                                                                              \
     "  Product Viewed: {keep: 365d, properties: {sku: string, price: number}}\n"                             \
     "  Order Completed: {keep: 365d, properties: {order_id: string, total: number}}\n"                       \
     "  Ping: {keep: 2d, cap: 8}\n"                                                                           \
     "channels:\n"                                                                                            \
     "  crm: {consent: not_needed}\n"                                                                         \
+    "  news: {consent: not_needed, quiet: \"10:40-08:00\", caps: [2 per 1h]}\n"                              \
     "segments:\n"                                                                                            \
     "  buyers: count(\"Order Completed\") > 0\n"                                                             \
     "  keen: count(\"Product Viewed\", minutes(20)) >= 3\n"                                                  \
     "  gone: count(\"Product Viewed\") > 0 && count(\"Product Viewed\", hours(2)) == 0\n"
+#define MODEL_FANS "  fans: count(\"Product Viewed\") >= 2\n"
 #define MODEL_RECEIPT                                                                                        \
     "journeys:\n"                                                                                            \
     "  receipt:\n"                                                                                           \
@@ -29,6 +32,13 @@ uint32_t taken_count;
     "    reentry: always\n"                                                                                  \
     "    steps:\n"                                                                                           \
     "      - send: {id: thanks, channel: crm, template: thanks, vars: {order: =e.order_id}}\n"
+#define MODEL_DIGEST                                                                                         \
+    "  digest:\n"                                                                                            \
+    "    trigger: {event: Product Viewed}\n"                                                                 \
+    "    reentry: {after: 5m}\n"                                                                             \
+    "    holdout: 50%\n"                                                                                     \
+    "    steps:\n"                                                                                           \
+    "      - send: {id: news, channel: news, template: news, expires: 12h}\n"
 #define MODEL_NUDGE(wait)                                                                                    \
     "  nudge:\n"                                                                                             \
     "    trigger: {event: Product Viewed}\n"                                                                 \
@@ -46,9 +56,9 @@ uint32_t taken_count;
 
 /* What HUP brings along: a longer wait for those who enter from then on; one more journey. */
 const char *const model_definitions[MODEL_DEFINITIONS] = {
-    MODEL_TEXT MODEL_RECEIPT MODEL_NUDGE("10m"),
-    "attributes: {city: string}\n" MODEL_TEXT MODEL_RECEIPT MODEL_NUDGE("25m"),
-    MODEL_TEXT MODEL_RECEIPT MODEL_NUDGE("25m") MODEL_GONE,
+    MODEL_TEXT MODEL_RECEIPT MODEL_DIGEST MODEL_NUDGE("10m"),
+    "attributes: {city: string}\n" MODEL_TEXT MODEL_RECEIPT MODEL_DIGEST MODEL_NUDGE("25m"),
+    MODEL_TEXT MODEL_FANS MODEL_RECEIPT MODEL_DIGEST MODEL_NUDGE("25m") MODEL_GONE,
 };
 
 static const char *const names[KIND_COUNT] = {"Product Viewed", "Order Completed", "Ping"};

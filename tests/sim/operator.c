@@ -2,6 +2,7 @@
  * snapshots, asks questions. What it is told is remembered in taken_actions. */
 #include "core/base/msgpack.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/delivered.h"
 #include "tests/sim/model.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REQUESTS_MAX = 12, CONFIRM_MAX = 64 };
+enum { REQUESTS_MAX = 12, CONFIRM_MAX = 64, CLOCK_SLACK_S = 25 };
 
 struct asked {
     uint32_t id; /* 0: free */
@@ -24,7 +25,8 @@ static struct {
     uint32_t connection, next_id;
     struct asked asked[REQUESTS_MAX];
     bool subscribed, hold, want_snapshot;
-    uint32_t patience; /* wake-ups until it hangs up and comes again */
+    uint32_t life_began; /* second */
+    uint32_t patience;   /* wake-ups until it hangs up and comes again */
 } op;
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -99,57 +101,22 @@ static void confirm_some(void)
 
 /* ---- what comes back --------------------------------------------------------------------------- */
 
-static struct key read_hex(struct slice text)
-{
-    struct key k = {0};
-    char digits[33] = "";
-    EXPECT(text.n == 32, "an action id that is no 32 digits");
-    memcpy(digits, text.p, 32);
-    sscanf(digits, "%16llx%16llx", (unsigned long long *)&k.hi, (unsigned long long *)&k.lo);
-    return k;
-}
-
-/* Which order an action of the journey `receipt` speaks of. */
-static int read_order(struct slice vars)
-{
-    struct mp m = mp_of(vars);
-    for (uint32_t n = mp_map(&m); n; n--) {
-        if (!slice_is(mp_str(&m), "order")) {
-            mp_skip(&m);
-            continue;
-        }
-        struct slice text = mp_str(&m);
-        char number[16] = "";
-        memcpy(number, text.p, text.n < 15 ? text.n : 15);
-        return atoi(number);
-    }
-    return -1;
-}
-
 static void on_action(struct slice content)
 {
-    struct mp m = mp_of(content);
-    struct key id = {0};
-    int order = -1;
-    for (uint32_t n = mp_map(&m); n; n--) {
-        struct slice name = mp_str(&m);
-        if (slice_is(name, "action_id"))
-            id = read_hex(mp_str(&m));
-        else if (slice_is(name, "vars"))
-            order = read_order(mp_item(&m));
-        else
-            mp_skip(&m);
-    }
-    EXPECT(m.err == MP_OK && !key_is_zero(id), "an action that can not be read");
-    struct taken *t = model_action(id);
-    uint64_t hash = hash64_plain(content.p, content.n);
-    EXPECT(!t->deliveries || t->content == hash, "action %016llx has two contents",
-           (unsigned long long)id.hi);
+    struct taken now;
+    delivered_read(content, &now);
+    struct taken *t = model_action(now.id);
+    unsigned long long id = (unsigned long long)now.id.hi;
+    EXPECT(!t->deliveries || t->content == now.content, "action %016llx has two contents", id);
     EXPECT(!t->confirmed || t->confirmed_on == op.connection,
-           "action %016llx came again after its confirmation was durable", (unsigned long long)id.hi);
-    if (!t->deliveries++) shared->actions++;
-    t->content = hash;
-    t->order = order;
+           "action %016llx came again after its confirmation was durable", id);
+    if (t->deliveries++) return;
+    shared->actions++;
+    EXPECT(t->recovered || now.created_at + CLOCK_SLACK_S >= op.life_began,
+           "action %016llx is new and says it was made at %u, before this life began", id, now.created_at);
+    now.deliveries = 1;
+    now.recovered = t->recovered;
+    *t = now;
 }
 
 static void on_answer(uint32_t id, struct slice error, struct slice result)
@@ -246,6 +213,7 @@ static void wake(void *self, uint64_t number)
     }
 }
 
+void operator_life_begins(void) { op.life_began = world_second(); }
 void operator_create(void) { world_after(5000, wake, NULL, 0); }
 void operator_machine_died(void) { lost(NULL); }
 void operator_hold(bool hold) { op.hold = hold; }

@@ -8,6 +8,8 @@
 /* Recovery is over, nothing runs yet: the same state as a replay of the log from zero (if all of it is kept), and as the
  * live one had at the same LSN. */
 void oracle_recovered(struct engine *e, bool log_is_whole);
+/* Would a start from zero on this disk succeed? */
+enum persist_status oracle_start_on(struct engine *e, struct disk *disk);
 /* Remembers the live state of every shard. */
 void oracle_remember(struct engine *e);
 void oracle_forget(void);
@@ -16,7 +18,7 @@ void oracle_forget(void);
  * `final`, as a merge on its way explains much. */
 void oracle_events(struct engine *e, bool all);
 void oracle_segments(struct engine *e);
-void oracle_actions(struct engine *e);
+void oracle_actions(void); /* of what was delivered */
 void oracle_wakes(struct engine *e, uint32_t slack_s);
 bool oracle_merges_done(struct engine *e);
 

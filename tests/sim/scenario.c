@@ -29,7 +29,7 @@ enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600 };
 
 static struct {
     uint32_t lives, definitions;
-    bool early_acks, log_is_whole, disk_full, was_faulty, stopping, last;
+    bool power_cuts, log_is_whole, disk_full, was_faulty, stopping, last;
     char snapshot_every[16], segment[16], shards[4];
     char *arguments[32];
     int count;
@@ -107,9 +107,9 @@ static void begin_life(void)
     add_argument("--shards"), add_argument(sc.shards);
     add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
     if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
-    if (sc.early_acks) add_argument("--sync"), add_argument("interval");
     sc.arguments[sc.count] = NULL;
     shared->lives++;
+    operator_life_begins();
     story("== life %u, %s threads", ++sc.lives, sc.shards);
     extern int optind;
     optind = 0;
@@ -242,18 +242,18 @@ static uint64_t moment(void)
 }
 
 /* Until something ends it. */
-static void live(const struct scenario_options *o)
+static void live(void)
 {
     begin_life();
     bool up = pass(moment());
-    for (uint32_t n = o->power_cuts ? chance_below(2) : chance_below(4); up && n; n--)
+    for (uint32_t n = sc.power_cuts ? chance_below(2) : chance_below(4); up && n; n--)
         up = something_happens() && pass(moment());
     if (up && chance(60)) up = hunt();
     if (!up) {
         bury();
         return;
     }
-    uint32_t end = o->power_cuts ? 0 : chance_below(10);
+    uint32_t end = sc.power_cuts ? 0 : chance_below(10);
     if (end < 6) {
         cut_power();
     } else if (end < 8) {
@@ -295,7 +295,7 @@ static void calm_hours(void)
         oracle_events(e, true);
         oracle_segments(e);
     }
-    oracle_actions(node_engine());
+    oracle_actions();
 }
 
 static void stop_and_start_again(void)
@@ -332,7 +332,7 @@ void scenario_run(const struct scenario_options *o)
     snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "%s", every[chance_below(3)]);
     snprintf(sc.segment, sizeof sc.segment, "%s", segments[chance_below(3)]);
     sc.log_is_whole = chance(65);
-    sc.early_acks = o->early_acks;
+    sc.power_cuts = o->power_cuts || chance(50);
     node_definitions = model_definitions[0];
     node_recovered = recovered;
     uint32_t events = o->events ? o->events : chance_between(40, 500);
@@ -342,10 +342,32 @@ void scenario_run(const struct scenario_options *o)
     operator_create();
     uint32_t lives = chance_between(1, LIVES_MAX - 1);
     while (lives--) {
-        live(o);
+        live();
         pass_while_off(chance(70) ? chance_between(1, 50) * (uint64_t)MS
                                   : chance_between(1, 600) * (uint64_t)S);
     }
     last_life();
     story("all is well");
+}
+
+void scenario_two_lives(void (*between)(void), void (*recovered_fn)(struct engine *e))
+{
+    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "0");
+    snprintf(sc.segment, sizeof sc.segment, "128KiB");
+    sc.log_is_whole = true;
+    node_definitions = model_definitions[0];
+    node_recovered = recovered;
+    senders_create(300);
+    operator_create();
+    begin_life();
+    settle_down();
+    pass(chance_between(1, 4) * (uint64_t)S);
+    node_kill();
+    clients_see_it_die();
+    while (sim_disk_in_flight()) CHECK(world_step());
+    between();
+    node_recovered = recovered_fn;
+    begin_life();
+    pass(10 * (uint64_t)S);
+    fault("the node did not recover");
 }

@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 struct scenario_options {
-    bool power_cuts; /* every life but the last ends with one */
-    bool early_acks; /* a planted mistake: acks do not wait for the disk. The seeds must notice */
+    bool power_cuts; /* every life but the last ends with one; else the seed decides */
     uint32_t events; /* 0: chosen by the seed */
 };
 void scenario_run(const struct scenario_options *options);
+/* For drills: a node works undisturbed and is killed; the next one recovers. */
+struct engine;
+void scenario_two_lives(void (*between)(void), void (*recovered)(struct engine *e));
 
 #define FAULTS(X)                                                                                            \
     X(POWER, "power cut")                                                                                    \

@@ -251,7 +251,6 @@ void shard_settle(struct shard *s, struct turn *turn)
     s->counters.expression_errors += context.errors;
     struct row *row = store_row(&s->store, turn->row);
     uint32_t next = earlier(earlier(walk_next_due(&walk), context.next_change), leave_at(s, row));
-    if (PLANTED(next_change_late) && context.next_change == next && next != UINT32_MAX) next++;
     if (next != UINT32_MAX) shard_arm(s, turn->row, next <= s->now ? s->now + 1 : next);
 }
 

@@ -426,6 +426,19 @@ static bool trim(struct log_reader *r)
     return e == 0 || io_error(r, e);
 }
 
+/* An end that a killed process wrote may lie in a cache only: it must be on the disk before an epoch stands on it. */
+static bool keep_end(struct log_reader *r)
+{
+    const struct disk_ops *ops = r->dir->disk->ops;
+    char name[LOG_NAME_BYTES];
+    name_of(r, r->index, name);
+    int file = ops->open(r->dir->disk, name, DISK_WRITE);
+    if (file < 0) return io_error(r, file);
+    int e = ops->sync(r->dir->disk, file);
+    ops->close(r->dir->disk, file);
+    return e == 0 || io_error(r, e);
+}
+
 /* The last one first, each for good before the next: a hole between names would mean a lost file. */
 static bool remove_behind(struct log_reader *r, uint32_t first)
 {
@@ -453,7 +466,7 @@ enum persist_status log_reader_seal(struct log_reader *r)
     bool tail = !r->ended || r->torn_bytes; /* an end before a tail: a start was cut short between the two */
     if (!r->ended && !write_end(r)) return r->status;
     CRASH_POINT(tail_ended);
-    if (tail && !trim(r)) return r->status;
+    if (tail ? !trim(r) : !keep_end(r)) return r->status;
     CRASH_POINT(tail_cut);
     remove_behind(r, r->index + 1);
     return r->status;

@@ -93,10 +93,9 @@ static inline struct row *store_touch(struct store *s, row_t r)
 {
     struct row *row = &s->rows[r.v];
     if (__builtin_expect(row->epoch != s->epoch, 0)) {
-        if (s->before_change && !PLANTED(snapshot_misses_changed_row) &&
-            !PLANTED(snapshot_takes_row_too_late))
+        if (s->before_change && !PLANTED(snapshot_misses_changed_row))
             s->before_change(s->before_change_self, r);
-        if (!PLANTED(snapshot_takes_row_too_late)) row->epoch = s->epoch;
+        row->epoch = s->epoch;
     }
     return row;
 }

@@ -122,10 +122,8 @@ static void unmark(struct wheel *w, uint32_t bucket)
 static uint32_t bucket_for(const struct wheel *w, uint32_t due)
 {
     if (due - w->now < L0 + PLANTED(wheel_near_off_by_one)) return due % L0;
-    if ((due >> L0_BITS) - (w->now >> L0_BITS) < L1 + PLANTED(wheel_middle_off_by_one))
-        return L0 + (due >> L0_BITS) % L1;
-    if ((due >> L2_BITS) - (w->now >> L2_BITS) < L2 + PLANTED(wheel_high_off_by_one))
-        return L0 + L1 + (due >> L2_BITS) % L2;
+    if ((due >> L0_BITS) - (w->now >> L0_BITS) < L1) return L0 + (due >> L0_BITS) % L1;
+    if ((due >> L2_BITS) - (w->now >> L2_BITS) < L2) return L0 + L1 + (due >> L2_BITS) % L2;
     return FAR;
 }
 
@@ -175,9 +173,9 @@ static void arrive(struct wheel *w, uint32_t second)
     if (second % (1u << L2_BITS) == 0) {
         bool near = w->buckets[FAR].chunk && (w->earliest[FAR - L0] >> L2_BITS) - (second >> L2_BITS) < L2;
         if (near) move_down(w, FAR);
-        move_down(w, L0 + L1 + (second >> L2_BITS) % L2);
+        move_down(w, L0 + L1 + ((second >> L2_BITS) + PLANTED(wheel_high_off_by_one)) % L2);
     }
-    move_down(w, L0 + (second >> L0_BITS) % L1);
+    move_down(w, L0 + ((second >> L0_BITS) + PLANTED(wheel_middle_off_by_one)) % L1);
 }
 
 /* ---- the next second with something ---------------------------------------------------- */

@@ -36,7 +36,7 @@ static void check_nudge(const struct taken *t)
     for (uint32_t i = 0; i < sent_count; i++) {
         const struct sent *s = &sent_events[i];
         if (s->kind != KIND_ORDERED || !s->acked || s->user != t->user || s->user < 0) continue;
-        if (s->time_kind == TIME_OWN && s->own_ms / 1000 + SLACK_S < s->made_at)
+        if (s->time_kind != TIME_NONE && s->own_ms / 1000 + SLACK_S < s->made_at)
             continue; /* late: it exits nobody */
         bool inside = s->made_at > t->created_at - MODEL_NUDGE_S + SLACK_S;
         EXPECT(!inside || s->acked_at + SLACK_S > t->created_at,

@@ -212,6 +212,7 @@ static bool hunt(void)
     if (prey == STATE_SNAPSHOT || prey == STATE_COMMIT) operator_snapshot();
     if (prey == STATE_DEFINING) new_definitions();
     while (node_up() && world_us < until && state_now() != prey) CHECK(world_step());
+    if (prey == STATE_WRITING) return node_up() && (chance(50) || pass(chance_below(200)));
     return node_up() && pass(chance_below(chance(50) ? 30 : 3000));
 }
 
@@ -245,6 +246,14 @@ static uint64_t moment(void)
 static void live(void)
 {
     begin_life();
+    if (chance(12)) { /* already in recovery, or before anything is served */
+        if (chance(30)) fail_disk();
+        if (!pass(chance_below(chance(50) ? 2000 : 20000)))
+            bury();
+        else
+            chance(75) ? cut_power() : kill_node();
+        return;
+    }
     bool up = pass(moment());
     for (uint32_t n = sc.power_cuts ? chance_below(2) : chance_below(4); up && n; n--)
         up = something_happens() && pass(moment());

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { CPU_SECONDS_MAX = 20 };
+
 double runner_cpu_seconds(void)
 {
     struct rusage u;
@@ -31,6 +33,8 @@ void runner_share(void) { shared = shared_memory(sizeof *shared); }
 
 static void run_child(bool loud, uint64_t seed, void (*run)(const void *self), const void *self)
 {
+    const struct rlimit patience = {CPU_SECONDS_MAX, CPU_SECONDS_MAX}; /* an endless loop is a wrong seed */
+    setrlimit(RLIMIT_CPU, &patience);
     int nothing = open("/dev/null", O_WRONLY);
     dup2(loud ? STDERR_FILENO : nothing, STDOUT_FILENO); /* the node's ready line */
     if (!loud) dup2(nothing, STDERR_FILENO);             /* a failed CHECK is told by its signal */

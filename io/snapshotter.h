@@ -5,7 +5,7 @@
 
 #include "io/engine.h"
 
-enum { SNAPSHOT_ROWS_PER_TURN = BLOCK_ROWS / 16 };
+enum { SNAPSHOT_ROWS_PER_TURN = BLOCK_ROWS < 256 ? 1 : 256 };
 
 /* done is called on worker 0: number of the snapshot, or 0 with `error`. False: one is running already. */
 bool snapshot_start(struct engine *e, void (*done)(void *owner, uint64_t number, const char *error),

@@ -19,7 +19,6 @@
     X(missing_file_not_noticed, P9, DAMAGE, "a log may end without the name behind it")                      \
     X(torn_tail_not_cut, P8, POWER, "the log of the last epoch gets no end")                                 \
     X(window_not_in_snapshot, P2, SEEDS, "messages without a time are forgotten by a snapshot")              \
-    X(snapshot_misses_changed_row, P6, SEEDS, "who changes while a snapshot runs is not in it")              \
     X(snapshot_lsn_off_by_one, P6, SEEDS, "a snapshot claims one record more than it holds")                 \
     X(received_not_in_snapshot, P21, SEEDS, "which messages came is forgotten by a snapshot")                \
     X(sent_not_in_snapshot, P21, SEEDS, "the numbers of sent messages begin anew after a snapshot")          \

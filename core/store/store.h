@@ -10,7 +10,6 @@
 #define HG_STORE_STORE_H
 
 #include "core/model/event.h"
-#include "core/base/planted.h"
 #include "core/model/history.h"
 #include "core/model/state.h"
 
@@ -93,8 +92,7 @@ static inline struct row *store_touch(struct store *s, row_t r)
 {
     struct row *row = &s->rows[r.v];
     if (__builtin_expect(row->epoch != s->epoch, 0)) {
-        if (s->before_change && !PLANTED(snapshot_misses_changed_row))
-            s->before_change(s->before_change_self, r);
+        if (s->before_change) s->before_change(s->before_change_self, r);
         row->epoch = s->epoch;
     }
     return row;

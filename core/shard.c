@@ -754,6 +754,14 @@ uint8_t event_route(struct batch_item *item, const struct schema *schema, const 
     return r->shard = (uint8_t)key_shard(item->event.key);
 }
 
+uint8_t event_route_decoded(struct batch_item *item, const struct event *event)
+{
+    item->event = *event;
+    item->reject = REJECT_NONE;
+    item->decoded = true;
+    return item->record.shard = (uint8_t)key_shard(event->key);
+}
+
 /* ---- questions ---------------------------------------------------------------------------- */
 
 uint32_t shard_now(const struct shard *s) { return s->now; }

@@ -96,6 +96,9 @@ uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *sc
 uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,
                     struct arena *scratch);
 
+/* The same for an event that was decoded before, into `event`. */
+uint8_t event_route_decoded(struct batch_item *item, const struct event *event);
+
 /* Moves time and runs wake-ups that are due, at most `quota`; returns how many ran. The caller logs
  * TICK {now, ran} when it ran any or when `now` moved. Needs shard_reserve_tick. */
 bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* A frame with at least this many entries is not copied: its batches are flushed before the parser goes on. */
-enum { BORROW_ENTRIES = BATCH_EVENTS / 2 };
+enum { BORROW_ENTRIES = BATCH_EVENTS / 2, DECODE_BYTES = BORROW_ENTRIES * 128 /* so many it has, likely */ };
 
 struct conn {
     struct loop_socket socket;
@@ -22,7 +22,7 @@ struct conn {
     bool frame_over;         /* a frame was completed by the bytes at hand */
     uint64_t cookie;         /* of the frame being taken in; 0: no ack wanted */
     uint16_t first_chunk, last_chunk; /* waiting for their acks, in order of arrival */
-    bool copy, dirty, in_flight, paused, closing, told_dropped;
+    bool copy, decode, dirty, in_flight, paused, closing, told_dropped;
 };
 
 struct conns {
@@ -166,7 +166,15 @@ static void on_entry(void *self, const struct forward_entry *e)
     if (unlikely(e->reject))
         intake_reject(c->worker, e->record, e->reject, c->cookie);
     else
-        intake_event(c->worker, e->record, e->time_ms, c->cookie, c->copy);
+        intake_event(c->worker, e, c->cookie, c->copy);
+}
+
+/* Only in frames that are not copied: what is decoded stays where it lies. At the first entry bytes.n is all of them. */
+static uint32_t on_decode(void *self, uint32_t nth, struct slice bytes, int64_t time_ms)
+{
+    struct conn *c = self;
+    if (nth == 0) c->decode = bytes.n >= DECODE_BYTES;
+    return c->decode ? intake_decode(c->worker, nth, bytes, time_ms) : 0;
 }
 
 static void frame_end(void *self, const struct forward_chunk *f)
@@ -290,7 +298,7 @@ void conn_open(struct worker *w, int fd)
     *c = (struct conn){.worker = w, .first_chunk = NO_CHUNK, .last_chunk = NO_CHUNK};
     c->socket = (struct loop_socket){
         .fd = fd, .owner = c, .on_bytes = on_bytes, .on_sent = on_sent, .on_closed = on_closed};
-    struct forward_sink sink = {c, frame_begin, on_entry, frame_end, on_reply};
+    struct forward_sink sink = {c, frame_begin, on_entry, frame_end, on_reply, on_decode};
     struct forward_security security = {e->shared_key, slice_str(e->hostname)};
     uint8_t nonce[16];
     CHECK(getrandom(nonce, sizeof nonce, 0) == sizeof nonce);

@@ -36,8 +36,10 @@ struct frame_scan {
 };
 static const struct frame_scan FRAME_SCAN_NEW = {.item = {.items = 1}};
 
-/* Bit of an entry's end: its record may be nested too deeply. */
-#define END_DEEP (1u << 31)
+/* Bits of an entry's end: its record may be nested too deeply; it was decoded on the way. */
+#define END_DEEP    (1u << 31)
+#define END_DECODED (1u << 30)
+#define END_OFFSET  (END_DECODED - 1)
 
 struct forward {
     struct forward_sink sink;
@@ -92,10 +94,14 @@ static bool root_ok(const struct forward *f, const uint8_t *p, size_t n, enum fo
     return count >= 2 && count <= 4;
 }
 
-static void note_end(struct forward *f, size_t end, const struct mp_scan *entry)
+static uint32_t end_of(size_t end, const struct mp_scan *entry)
 {
-    if (f->ends.n / 4 == ENDS_MAX) return;
-    buf_put_le32(&f->ends, (uint32_t)end | (entry->containers > MSGPACK_DEPTH_MAX ? END_DEEP : 0));
+    return (uint32_t)end | (entry->containers > MSGPACK_DEPTH_MAX ? END_DEEP : 0);
+}
+
+static void note_end(struct forward *f, uint32_t end)
+{
+    if (f->ends.n / 4 < ENDS_MAX) buf_put_le32(&f->ends, end);
 }
 
 /* The second item: an array is entered, so that each entry's end is seen. False: its header is cut. */
@@ -117,7 +123,7 @@ static void item_over(struct forward *f, size_t at)
 {
     struct frame_scan *s = &f->scan;
     if (s->entries || (!s->body_is_array && s->nth == BODY + 1)) {
-        note_end(f, at - s->body_at, &s->item);
+        note_end(f, end_of(at - s->body_at, &s->item));
         f->body_bytes = (uint32_t)(at - s->body_at);
     }
     if (s->entries)
@@ -327,16 +333,32 @@ static enum forward_close inflate_entries(struct forward *f, struct frame *frame
     return FORWARD_CLOSE_NONE;
 }
 
+/* The usual [time, record]: decoding finds its end. False, m as it was: anything else, or a refusal. */
+static bool decode_entry(struct forward *f, uint32_t nth, struct mp *m)
+{
+    struct mp at = *m;
+    int64_t ms;
+    if (mp_left(&at) < 3 || *at.p++ != 0x92 || read_plain_time(&at, &ms) || at.err) return false;
+    uint32_t n = f->sink.decode(f->sink.self, nth, slice_of(at.p, mp_left(&at)), ms);
+    m->p = n ? at.p + n : m->p;
+    return n != 0;
+}
+
 /* What is packed in a string was not looked into by find_end. */
 static enum forward_close count_packed(struct forward *f, struct frame *frame)
 {
     struct mp m = mp_of(frame->entries);
+    bool decodes = f->sink.decode && !frame->bad_tag;
+    uint32_t nth = 0;
     buf_clear(&f->ends);
-    for (frame->chunk.entries = 0; mp_left(&m); frame->chunk.entries++) {
+    for (; mp_left(&m); nth++) {
         struct mp_scan entry = {.items = 1};
-        if (!mp_scan(&entry, &m)) return m.err ? FORWARD_CLOSE_BAD_MSGPACK : FORWARD_CLOSE_BAD_ENTRIES;
-        note_end(f, (size_t)(m.p - frame->entries.p), &entry);
+        bool decoded = decodes && nth < ENDS_MAX && decode_entry(f, nth, &m);
+        if (!decoded && !mp_scan(&entry, &m))
+            return m.err ? FORWARD_CLOSE_BAD_MSGPACK : FORWARD_CLOSE_BAD_ENTRIES;
+        note_end(f, end_of((size_t)(m.p - frame->entries.p), &entry) | (decoded ? END_DECODED : 0));
     }
+    frame->chunk.entries = nth;
     return FORWARD_CLOSE_NONE;
 }
 
@@ -373,23 +395,31 @@ static enum forward_close frame_parse(struct forward *f, struct slice bytes, str
     return why;
 }
 
+/* Where the nth entry, which begins at m, ends; m goes on behind it. */
+static uint32_t next_end(struct forward *f, uint32_t nth, const uint8_t *base, struct mp *m)
+{
+    struct mp_scan scan = {.items = 1};
+    uint32_t end;
+    if (nth < ENDS_MAX) {
+        end = load_le32(f->ends.p + 4 * (size_t)nth);
+    } else {
+        CHECK(mp_scan(&scan, m));
+        end = end_of((size_t)(m->p - base), &scan);
+    }
+    m->p = base + (end & END_OFFSET);
+    return end;
+}
+
 static void hand_out(struct forward *f, const struct frame *frame)
 {
-    const uint8_t *base = frame->entries.p;
     struct mp m = mp_of(frame->entries);
     for (uint32_t i = 0; i < frame->chunk.entries; i++) {
         struct forward_entry e;
-        struct mp_scan scan = {.items = 1};
         struct mp entry = m;
-        if (i < ENDS_MAX) {
-            uint32_t end = load_le32(f->ends.p + 4 * (size_t)i);
-            m.p = base + (end & ~END_DEEP);
-            scan.containers = end & END_DEEP;
-        } else {
-            CHECK(mp_scan(&scan, &m));
-        }
+        uint32_t end = next_end(f, i, frame->entries.p, &m);
         entry.end = m.p;
-        read_entry(&entry, scan.containers > MSGPACK_DEPTH_MAX, frame->message, &e);
+        read_entry(&entry, end & END_DEEP, frame->message, &e);
+        if (end & END_DECODED) e.decoded = i + 1;
         if (frame->bad_tag) e.reject = REJECT_BAD_TAG;
         f->sink.entry(f->sink.self, &e);
     }

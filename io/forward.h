@@ -13,6 +13,7 @@ struct forward_entry {
     struct slice record; /* one MessagePack map, or whatever stands in its place when reject says so */
     int64_t time_ms;     /* of the entry, 0: none given */
     enum reject reject;  /* REJECT_NONE, BAD_ENTRY, BAD_TAG, BAD_TIME, TOO_LARGE, TOO_DEEP: park it */
+    uint32_t decoded; /* 1 + what sink.decode was told as `nth` for this very record; 0: it was not asked */
 };
 struct forward_chunk {
     struct slice tag;
@@ -53,6 +54,10 @@ struct forward_sink {
     void (*entry)(void *self, const struct forward_entry *e);
     void (*frame_end)(void *self, const struct forward_chunk *c);
     void (*reply)(void *self, const void *p, size_t n); /* handshake answers; one write each */
+    /* May be NULL. Packed entries only, before frame_begin, so that they are walked once: decode the record at the front
+     * of `bytes` and keep the result as the nth of this frame (from 0; then all of an earlier frame is void). Returns its
+     * length; 0: not now, or not like this, and the record is then judged by the parser. */
+    uint32_t (*decode)(void *self, uint32_t nth, struct slice bytes, int64_t time_ms);
 };
 
 struct forward;

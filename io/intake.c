@@ -22,6 +22,7 @@ void intake_create(struct intake *in)
 {
     memset(in, 0, sizeof *in);
     arena_init(&in->decode);
+    arena_init(&in->staged.scratch);
     effects_init(&in->effects);
     in->effects.stop_at_message = true;
 }
@@ -29,6 +30,8 @@ void intake_create(struct intake *in)
 void intake_destroy(struct intake *in)
 {
     arena_free(&in->decode);
+    arena_free(&in->staged.scratch);
+    free(in->staged.events);
     effects_free(&in->effects);
     queue_free(&in->spill);
     queue_free(&in->local);
@@ -258,27 +261,28 @@ static void send_record(struct worker *w, uint32_t owner, const struct record *r
 
 /* Decoded as its shard will read it: while definitions change, the shards of a worker differ for some turns, and an event
  * that is addressed by a trait may even have another home under the other set. */
-static void route(struct worker *w, struct batch_item *item)
+static void route(struct worker *w, struct batch_item *item, const struct event *staged)
 {
     const struct schema *with = worker_schema(w);
     for (uint32_t hop = 0; hop < ROUTE_HOPS_MAX; hop++) {
         if (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT) return;
-        uint32_t to = event_route(item, with, &w->engine->dir.secret, &w->intake.decode);
+        uint32_t to = hop == 0 && staged ? event_route_decoded(item, staged)
+                                         : event_route(item, with, &w->engine->dir.secret, &w->intake.decode);
         if (engine_owner(w->engine, to) != w->index) return; /* its own worker decodes it again */
         if (&shard_definitions(w->engine->shards[to])->schema == with) return;
         with = &shard_definitions(w->engine->shards[to])->schema;
     }
 }
 
-/* There is room in the batch. */
-static void place(struct worker *w, const struct record *r, bool borrowed)
+/* There is room in the batch. staged: the record as decoded by this worker's schema of now; NULL: not yet. */
+static void place_decoded(struct worker *w, const struct record *r, bool borrowed, const struct event *staged)
 {
     struct intake *in = &w->intake;
     struct batch_item *item = &in->items[in->count];
     item->record = *r;
     item->decoded = false;
     item->reject = REJECT_NONE;
-    route(w, item);
+    route(w, item, staged);
     uint32_t owner = engine_owner(w->engine, item->record.shard);
     if (owner != w->index) {
         send_record(w, owner, &item->record);
@@ -288,6 +292,11 @@ static void place(struct worker *w, const struct record *r, bool borrowed)
     in->borrowed |= borrowed;
     in->turns += w->engine->order.on;
     batch_add(w, item);
+}
+
+static void place(struct worker *w, const struct record *r, bool borrowed)
+{
+    place_decoded(w, r, borrowed, NULL);
 }
 
 static void spill(struct worker *w, const struct record *r)
@@ -311,7 +320,7 @@ static bool let_in(struct worker *w)
     return order_enter(&w->engine->order);
 }
 
-static void take_in(struct worker *w, struct record *r, bool copy)
+static void take_in(struct worker *w, struct record *r, bool copy, const struct event *staged)
 {
     struct intake *in = &w->intake;
     if (r->cookie) credit_enter(&w->credit, r->cookie, 0);
@@ -320,7 +329,7 @@ static void take_in(struct worker *w, struct record *r, bool copy)
         return;
     }
     if (copy) r->payload = arena_slice(&in->decode, r->payload);
-    place(w, r, !copy);
+    place_decoded(w, r, !copy, staged);
     if (w->engine->order.on) intake_flush(w);
 }
 
@@ -341,12 +350,32 @@ static void take_spilled(struct worker *w)
     }
 }
 
-void intake_event(struct worker *w, struct slice raw, int64_t entry_ms, uint64_t cookie, bool copy)
+/* A frame is known to be whole only at its last entry, and none of it may have an effect before. Its entries are decoded
+ * on that one walk all the same, and wait here: what a second walk would cost is spared (100 ns per 420 bytes). */
+uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms)
 {
-    struct record r = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = raw, .cookie = cookie};
-    store_le64(r.head, (uint64_t)entry_ms);
+    struct staged *staged = &w->intake.staged;
+    if (nth >= STAGED_MAX) return 0;
+    if (!staged->events) {
+        staged->events = malloc(STAGED_MAX * sizeof *staged->events);
+        CHECK(staged->events != NULL);
+    }
+    if (nth == 0) arena_reset(&staged->scratch);
+    struct event *e = &staged->events[nth];
+    staged->schema = worker_schema(w);
+    return event_parse_front(staged->schema, &w->engine->dir.secret, bytes, entry_ms, &staged->scratch, e)
+               ? 0
+               : e->raw.n;
+}
+
+void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cookie, bool copy)
+{
+    struct record r = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = e->record, .cookie = cookie};
+    store_le64(r.head, (uint64_t)e->time_ms);
     w->counters.events_in++;
-    take_in(w, &r, copy);
+    const struct staged *staged = &w->intake.staged;
+    bool use = e->decoded && !copy && staged->schema == worker_schema(w);
+    take_in(w, &r, copy, use ? &staged->events[e->decoded - 1] : NULL);
 }
 
 void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie)
@@ -357,7 +386,7 @@ void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint6
     r.shard = (uint8_t)(hash64(&w->engine->dir.secret, raw.p, kept) % LOGICAL_SHARDS);
     store_le16(r.head, (uint16_t)reason);
     w->counters.events_in++;
-    take_in(w, &r, true);
+    take_in(w, &r, true, NULL);
 }
 
 bool intake_record(struct worker *w, const struct record *r)

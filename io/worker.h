@@ -19,6 +19,7 @@
 enum {
     WAKES_PER_TURN = 256, /* due people per turn, over all shards: events go on between them */
     MAILBOX_BYTES = 128 << 10,
+    STAGED_MAX = 512,             /* entries of a frame that are decoded before it is known to be whole */
     BATCH_BYTES_MAX = 1 << 20,    /* and at most a quarter of a log file: one record more must still fit */
     INBOUND_PER_TURN = 512,       /* notes taken from one mailbox per turn */
     OUTBOUND_BYTES_MAX = 4 << 20, /* queued for other workers: above it sockets are not read */
@@ -62,6 +63,12 @@ struct intake { /* records on their way into the log and the shards; intake.c */
     bool borrowed;             /* an item's bytes belong to a frame or a mailbox */
     struct arena decode;       /* what decoding made, and copies of small frames */
     struct effects effects;
+    struct staged {
+        struct event
+            *events; /* of the frame being taken in, by its entries; STAGED_MAX, made at the first use */
+        struct arena scratch; /* what decoding them made */
+        const struct schema *schema;
+    } staged;
     struct queue spill; /* came while the log had no room: note, bytes */
     struct queue local; /* messages between shards of this worker: note, payload */
     struct queue early; /* messages that wait until their shard has the sender's definitions: note, payload */
@@ -127,7 +134,9 @@ void intake_create(struct intake *in);
 void intake_destroy(struct intake *in);
 bool intake_open(const struct worker *w); /* may sockets bring more? */
 /* An event from outside; raw stays good until the next intake_settle, unless `copy`. cookie 0: nobody waits for it. */
-void intake_event(struct worker *w, struct slice raw, int64_t entry_ms, uint64_t cookie, bool copy);
+void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cookie, bool copy);
+/* See forward_sink.decode. */
+uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms);
 void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie);
 /* A record for one of this worker's own shards, applied and logged in this turn; false: no room in the log, try again. */
 bool intake_record(struct worker *w, const struct record *r);

@@ -606,7 +606,6 @@ static void walk(struct parse *p, struct mp *m)
         p->seen |= 1u << field;
         take_field(p, m, field);
     }
-    if (going(p, m) && mp_left(m)) fail(p, REJECT_MALFORMED);
 }
 
 /* ---- after the walk ---------------------------------------------------------------------------- */
@@ -695,8 +694,10 @@ static void take_hash(struct parse *p, int64_t entry_ms)
     e->message_hash = hash64(p->secret, parts, sizeof parts);
 }
 
-enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
-                        int64_t entry_ms, struct arena *scratch, struct event *out)
+/* `whole`: the message is all that stands there. */
+static enum reject parse_event(const struct schema *schema, const struct hash_secret *secret,
+                               struct slice bytes, bool whole, int64_t entry_ms, struct arena *scratch,
+                               struct event *out)
 {
     struct parse p;
     memset(&p, 0, offsetof(struct parse, other_keys));
@@ -704,11 +705,12 @@ enum reject event_parse(const struct schema *schema, const struct hash_secret *s
     p.secret = secret;
     p.scratch = scratch;
     p.e = out;
-    p.m = mp_of(raw);
-    *out = (struct event){.raw = raw, .type = ID_NONE, .key_attribute = ID_NONE};
-    if (raw.n > EVENT_BYTES_MAX) return REJECT_TOO_LARGE;
+    p.m = mp_of(bytes);
+    *out = (struct event){.raw = bytes, .type = ID_NONE, .key_attribute = ID_NONE};
     if (mp_peek(&p.m) != MP_MAP) return REJECT_NOT_A_MAP;
     walk(&p, &p.m);
+    if (going(&p, &p.m)) out->raw.n = (uint32_t)(p.m.p - bytes.p);
+    if (whole && out->raw.n != bytes.n) fail(&p, REJECT_MALFORMED);
     if (p.reject == REJECT_NONE) take_what(&p);
     if (p.reject == REJECT_NONE) take_person(&p);
     if (p.reject == REJECT_NONE) take_times(&p, entry_ms);
@@ -717,6 +719,23 @@ enum reject event_parse(const struct schema *schema, const struct hash_secret *s
         take_hash(&p, entry_ms);
     }
     return p.reject;
+}
+
+enum reject event_parse_front(const struct schema *schema, const struct hash_secret *secret,
+                              struct slice bytes, int64_t entry_ms, struct arena *scratch, struct event *out)
+{
+    if (bytes.n > EVENT_BYTES_MAX) bytes.n = EVENT_BYTES_MAX;
+    return parse_event(schema, secret, bytes, false, entry_ms, scratch, out);
+}
+
+enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
+                        int64_t entry_ms, struct arena *scratch, struct event *out)
+{
+    if (raw.n > EVENT_BYTES_MAX) {
+        *out = (struct event){.raw = raw, .type = ID_NONE, .key_attribute = ID_NONE};
+        return REJECT_TOO_LARGE;
+    }
+    return parse_event(schema, secret, raw, true, entry_ms, scratch, out);
 }
 
 /* ---- looking into a parsed event ---------------------------------------------------------------- */

@@ -77,6 +77,10 @@ enum { EVENT_SCRATCH_BYTES_MAX = PROPS_PER_EVENT_MAX * 16 + (2 * MAP_KEYS_MAX + 
  * With REJECT_NO_ID all else is filled in: an outcome may still be found by its action_id. */
 enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
                         int64_t entry_ms, struct arena *scratch, struct event *out);
+/* The same for a message at the front of `bytes` whose end is not known yet: out->raw is the message. A reason to refuse
+ * may be another one than that of event_parse, which must then be asked with the message alone. */
+enum reject event_parse_front(const struct schema *schema, const struct hash_secret *secret,
+                              struct slice bytes, int64_t entry_ms, struct arena *scratch, struct event *out);
 bool event_context_at(const struct event *e, struct slice path, struct slice *item); /* its undecoded bytes */
 /* A field of the event's context by dotted path ("campaign.source"); V_NONE if absent. */
 struct value event_context(const struct event *e, struct slice path);

@@ -80,6 +80,26 @@ Test(iso8601, what_is_not_a_time_is_refused)
     }
 }
 
+/* One digit more behind the milliseconds changes nothing but the way that the text is read. */
+Test(iso8601, the_usual_form_is_read_as_the_long_way_reads_it)
+{
+    uint32_t good = 0, random = 1;
+    for (int round = 0; round < 200000; round++) {
+        char text[32] = "2024-02-29T23:59:60.123Z";
+        for (int k = round % 5; k > 0; k--) {
+            random = random * 1664525 + 1013904223;
+            text[(random >> 8) % 23] = "0123456789012345678901234:-TZ./ \x80\xff"[(random >> 16) % 34];
+        }
+        int64_t usual = 0, slow = 0;
+        bool is_usual = iso8601_parse(slice_of(text, 24), &usual);
+        memcpy(text + 23, "0Z", 2);
+        cr_assert_eq(iso8601_parse(slice_of(text, 25), &slow), is_usual, "%.25s", text);
+        cr_assert_eq(usual, slow, "%.25s", text);
+        good += is_usual;
+    }
+    cr_assert_gt(good, 20000);
+}
+
 Test(iso8601, printing_and_parsing_agree_with_the_c_library_on_every_fifth_day)
 {
     for (int64_t day = TIME_FIRST_S / 86400; day <= TIME_LAST_S / 86400; day += 5) {

@@ -363,9 +363,9 @@ uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64
     if (nth == 0) arena_reset(&staged->scratch);
     struct event *e = &staged->events[nth];
     staged->schema = worker_schema(w);
-    return event_parse_front(staged->schema, &w->engine->dir.secret, bytes, entry_ms, &staged->scratch, e)
-               ? 0
-               : e->raw.n;
+    enum reject reject = event_parse_front(staged->schema, &w->engine->dir.secret, &staged->shape, bytes,
+                                           entry_ms, &staged->scratch, e);
+    return reject ? 0 : e->raw.n;
 }
 
 void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cookie, bool copy)

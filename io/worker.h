@@ -67,6 +67,7 @@ struct intake { /* records on their way into the log and the shards; intake.c */
         struct event
             *events; /* of the frame being taken in, by its entries; STAGED_MAX, made at the first use */
         struct arena scratch; /* what decoding them made */
+        struct event_shape shape;
         const struct schema *schema;
     } staged;
     struct queue spill; /* came while the log had no room: note, bytes */

@@ -22,6 +22,8 @@ enum {
         512 << 10,        /* from here on a second write overlaps the first one's flush with profit */
     SEAL_AFTER_US = 3000, /* of idleness; promised within 5 ms */
     DELAY_US = 300,
+    SUM_BYTES =
+        24 << 10, /* summed at once: long lanes cost half of a sum per record, and all of it is still near */
     RESERVE_BYTES = 256 << 10, /* of the file, for a clean stop on a full disk */
     SEGMENT_BYTES_MIN = 32 << 10,
     SYNC_BUCKETS = 128, /* of latency: four per power of two */
@@ -30,7 +32,8 @@ _Static_assert(WAL_BYTES_MAX <= GROUP_BYTES_MAX - GROUP_HEADER_BYTES, "a request
 
 struct group { /* one buffer */
     uint8_t *base;
-    uint32_t used, records, crc; /* of the payload so far */
+    uint32_t used, records; /* of the payload so far */
+    uint32_t summed, crc;   /* crc covers its first `summed` bytes */
     bool in_flight, done;
     uint64_t number, last_ticket;
     size_t write_bytes;
@@ -149,6 +152,12 @@ bool wal_room(const struct wal *w, uint32_t count, size_t bytes)
     return w->files.at + wanted + reserve <= w->files.bytes;
 }
 
+static void sum_up(struct group *g)
+{
+    g->crc = crc32c(g->crc, g->base + LOG_HEADER_BYTES + GROUP_HEADER_BYTES + g->summed, g->used - g->summed);
+    g->summed = g->used;
+}
+
 uint64_t wal_append(struct wal *w, const struct record *r)
 {
     struct group *g = &w->groups[w->filling];
@@ -156,9 +165,8 @@ uint64_t wal_append(struct wal *w, const struct record *r)
     CHECK(r->kind != RECORD_NONE && r->kind < RECORD_KINDS && (w->config.shard_mask >> r->shard & 1));
     CHECK(r->lsn == w->last_lsn[r->shard] + 1); /* recovery refuses a gap */
     uint8_t *at = g->base + LOG_HEADER_BYTES + GROUP_HEADER_BYTES + g->used;
-    uint32_t n = (uint32_t)(record_encode(at, r) - at);
-    g->crc = crc32c(g->crc, at, n); /* now, while it is near */
-    g->used += n;
+    g->used += (uint32_t)(record_encode(at, r) - at);
+    if (g->used - g->summed >= SUM_BYTES) sum_up(g);
     g->records++;
     w->last_lsn[r->shard] = r->lsn;
     w->urgent |= r->kind != RECORD_TICK;
@@ -177,7 +185,7 @@ static void release(struct wal *w, struct group *g)
     w->synced_us[w->synced++] = g->submitted_us;
     w->in_flight--;
     g->in_flight = g->done = false;
-    g->used = g->records = g->crc = 0;
+    g->used = g->records = g->summed = g->crc = 0;
     w->idle_since_us = 0;
 }
 
@@ -207,6 +215,7 @@ static void close_group(struct wal *w, struct group *g, uint8_t flags)
     uint8_t *p = g->base + LOG_HEADER_BYTES;
     size_t end = GROUP_HEADER_BYTES + g->used, padding = block_round(end) - end;
     memset(p + end, 0, padding);
+    sum_up(g);
     g->number = ++w->number;
     g->last_ticket = w->ticket;
     struct group_header h = {.directory = (uint32_t)w->config.dir->id.lo,

@@ -48,6 +48,7 @@ struct sent_time {
 struct parse {
     const struct schema *schema;
     const struct hash_secret *secret;
+    struct event_shape *shape; /* NULL: every key is looked up */
     struct arena *scratch;
     struct event *e;
     struct mp m;
@@ -115,6 +116,47 @@ static inline struct slice read_key(struct parse *p, struct mp *m)
     struct slice key = mp_str(m);
     if (key.n > KEY_BYTES_MAX) fail(p, REJECT_MALFORMED);
     return key;
+}
+
+/* Is the next key the one that stood here last time? Then m is behind it. */
+static inline bool shape_next(const struct shape_key *k, struct mp *m, struct slice *key)
+{
+    if (!k || !k->bytes || mp_left(m) < 16) return false;
+    uint64_t a = load_le64(m->p) ^ k->text[0], b = load_le64(m->p + 8) ^ k->text[1];
+    if ((a & k->mask[0]) | (b & k->mask[1])) return false;
+    *key = slice_of(m->p + 1, k->bytes - 1);
+    m->p += k->bytes;
+    return true;
+}
+
+static void shape_learn(struct shape_key *k, struct slice key, uint16_t meaning)
+{
+    uint8_t text[16] = {0}, mask[16] = {0};
+    if (!k || key.n >= sizeof text) return;
+    text[0] = (uint8_t)(0xa0 | key.n); /* as short text: in another form it is looked up again */
+    if (key.n) memcpy(text + 1, key.p, key.n);
+    memset(mask, 0xff, key.n + 1);
+    *k = (struct shape_key){.text = {load_le64(text), load_le64(text + 8)},
+                            .mask = {load_le64(mask), load_le64(mask + 8)},
+                            .bytes = key.n + 1,
+                            .meaning = meaning};
+}
+
+/* The keys of this type's properties; forgets those of another type. */
+static struct shape_key *shape_properties(struct event_shape *shape, const struct schema_event *type)
+{
+    if (!shape || !type) return NULL;
+    uint32_t slot = type->id % SHAPE_TYPES;
+    if (shape->properties[slot].type != type) {
+        memset(&shape->properties[slot], 0, sizeof shape->properties[slot]);
+        shape->properties[slot].type = type;
+    }
+    return shape->properties[slot].keys;
+}
+
+static inline struct shape_key *shape_at(struct shape_key *keys, uint32_t nth)
+{
+    return keys && nth < SHAPE_KEYS ? &keys[nth] : NULL;
 }
 
 #define IS(key, literal) (memcmp((key).p, literal, sizeof(literal) - 1) == 0) /* lengths are equal already */
@@ -312,10 +354,19 @@ static void pick_properties(struct parse *p, struct mp *m)
 {
     uint64_t picked = 0;
     bool any = p->e->props != NULL;
+    struct shape_key *keys = shape_properties(p->shape, p->type);
     p->picked = true;
-    for (uint32_t n = open_map(p, m); n > 0 && going(p, m); n--) {
-        struct slice key = read_key(p, m);
-        uint16_t index = any ? schema_prop_find(p->type, key) : ID_NONE;
+    for (uint32_t i = 0, n = open_map(p, m); i < n && going(p, m); i++) {
+        struct shape_key *shape = shape_at(keys, i);
+        struct slice key;
+        uint16_t index;
+        if (shape_next(shape, m, &key)) {
+            index = shape->meaning;
+        } else {
+            key = read_key(p, m);
+            index = any ? schema_prop_find(p->type, key) : ID_NONE;
+            shape_learn(shape, key, index);
+        }
         if (index == ID_NONE) {
             mp_skip_within(m, LEVELS_INNER);
             continue;
@@ -376,6 +427,17 @@ static enum context_field context_field(struct slice key)
     return key.n == 8 && IS(key, "timezone") ? CONTEXT_TIMEZONE : 0;
 }
 
+static inline enum context_field next_context_field(struct parse *p, struct mp *m, uint32_t nth)
+{
+    struct shape_key *shape = shape_at(p->shape ? p->shape->context : NULL, nth);
+    struct slice key;
+    if (shape_next(shape, m, &key)) return (enum context_field)shape->meaning;
+    key = read_key(p, m);
+    enum context_field field = context_field(key);
+    shape_learn(shape, key, (uint16_t)field);
+    return field;
+}
+
 static void take_text(struct mp *m, struct slice *out)
 {
     if (mp_is_text(m))
@@ -401,8 +463,8 @@ static void take_context(struct parse *p, struct mp *m)
 {
     const uint8_t *from = m->p;
     uint32_t seen = 0;
-    for (uint32_t n = open_map(p, m); n > 0 && going(p, m); n--) {
-        enum context_field field = context_field(read_key(p, m));
+    for (uint32_t i = 0, n = open_map(p, m); i < n && going(p, m); i++) {
+        enum context_field field = next_context_field(p, m, i);
         if (!field) {
             mp_skip_within(m, LEVELS_INNER);
             continue;
@@ -491,10 +553,9 @@ static uint32_t map_count(struct slice raw)
     return raw.n && mp_peek(&m) == MP_MAP ? mp_map(&m) : 0;
 }
 
-static void take_context_text(struct parse *p, struct slice attribute, struct slice text)
+static void take_context_text(struct parse *p, uint16_t id, struct slice text)
 {
-    uint16_t id = text.n ? schema_find(p->schema, NAME_ATTRIBUTE, attribute) : ID_NONE;
-    if (id == ID_NONE || p->schema->attributes[id].type != T_STRING) return;
+    if (!text.n || id == ID_NONE) return;
     if (!utf8_valid(text)) fail(p, REJECT_BAD_UTF8);
     struct event_trait *trait = trait_entry(p, id, p->e->trait_count);
     if (trait) trait->value = value_string(text);
@@ -514,15 +575,18 @@ static void take_person(struct parse *p)
     struct event *e = p->e;
     bool has_traits = e->call == CALL_IDENTIFY || e->call == CALL_GROUP;
     struct slice own = has_traits ? e->traits_raw : (struct slice){0};
-    if (!own.n && !p->context_traits.n && !p->timezone.n && !p->locale.n) return;
+    uint16_t timezone = p->schema->names ? p->schema->timezone : ID_NONE;
+    uint16_t language = p->schema->names ? p->schema->language : ID_NONE;
+    bool texts = (timezone != ID_NONE && p->timezone.n) || (language != ID_NONE && p->locale.n);
+    if (!own.n && !p->context_traits.n && !texts) return;
     uint32_t most = map_count(own) + map_count(p->context_traits) + 2;
     p->trait_capacity = most < p->schema->attribute_count ? most : p->schema->attribute_count;
     if (p->trait_capacity) e->traits = scratch_alloc(p, sizeof *e->traits * p->trait_capacity);
     take_traits(p, own, e->call == CALL_GROUP);
     take_traits(p, p->context_traits, false);
     if (p->trait_capacity) {
-        take_context_text(p, SLICE("timezone"), p->timezone);
-        take_context_text(p, SLICE("language"), p->locale);
+        take_context_text(p, timezone, p->timezone);
+        take_context_text(p, language, p->locale);
         drop_empty_traits(e);
     }
     if (!e->traits_raw.n) e->traits_raw = p->context_traits;
@@ -592,12 +656,22 @@ static void take_field(struct parse *p, struct mp *m, enum field field)
     }
 }
 
+static inline enum field next_field(struct parse *p, struct mp *m, uint32_t nth, struct slice *key)
+{
+    struct shape_key *shape = shape_at(p->shape ? p->shape->top : NULL, nth);
+    if (shape_next(shape, m, key)) return (enum field)shape->meaning;
+    *key = read_key(p, m);
+    enum field field = field_of(*key);
+    shape_learn(shape, *key, (uint16_t)field);
+    return field;
+}
+
 static void walk(struct parse *p, struct mp *m)
 {
-    for (uint32_t n = open_map(p, m); n > 0 && going(p, m); n--) {
-        struct slice key = read_key(p, m);
+    for (uint32_t i = 0, n = open_map(p, m); i < n && going(p, m); i++) {
+        struct slice key;
+        enum field field = next_field(p, m, i, &key);
         if (!going(p, m)) return;
-        enum field field = field_of(key);
         if (field == OTHER)
             note_other_key(p, key);
         else if (p->seen >> field & 1)
@@ -696,13 +770,14 @@ static void take_hash(struct parse *p, int64_t entry_ms)
 
 /* `whole`: the message is all that stands there. */
 static enum reject parse_event(const struct schema *schema, const struct hash_secret *secret,
-                               struct slice bytes, bool whole, int64_t entry_ms, struct arena *scratch,
-                               struct event *out)
+                               struct event_shape *shape, struct slice bytes, bool whole, int64_t entry_ms,
+                               struct arena *scratch, struct event *out)
 {
     struct parse p;
     memset(&p, 0, offsetof(struct parse, other_keys));
     p.schema = schema;
     p.secret = secret;
+    p.shape = shape;
     p.scratch = scratch;
     p.e = out;
     p.m = mp_of(bytes);
@@ -722,10 +797,11 @@ static enum reject parse_event(const struct schema *schema, const struct hash_se
 }
 
 enum reject event_parse_front(const struct schema *schema, const struct hash_secret *secret,
-                              struct slice bytes, int64_t entry_ms, struct arena *scratch, struct event *out)
+                              struct event_shape *shape, struct slice bytes, int64_t entry_ms,
+                              struct arena *scratch, struct event *out)
 {
     if (bytes.n > EVENT_BYTES_MAX) bytes.n = EVENT_BYTES_MAX;
-    return parse_event(schema, secret, bytes, false, entry_ms, scratch, out);
+    return parse_event(schema, secret, shape, bytes, false, entry_ms, scratch, out);
 }
 
 enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
@@ -735,7 +811,7 @@ enum reject event_parse(const struct schema *schema, const struct hash_secret *s
         *out = (struct event){.raw = raw, .type = ID_NONE, .key_attribute = ID_NONE};
         return REJECT_TOO_LARGE;
     }
-    return parse_event(schema, secret, raw, true, entry_ms, scratch, out);
+    return parse_event(schema, secret, NULL, raw, true, entry_ms, scratch, out);
 }
 
 /* ---- looking into a parsed event ---------------------------------------------------------------- */

@@ -77,10 +77,29 @@ enum { EVENT_SCRATCH_BYTES_MAX = PROPS_PER_EVENT_MAX * 16 + (2 * MAP_KEYS_MAX + 
  * With REJECT_NO_ID all else is filled in: an outcome may still be found by its action_id. */
 enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
                         int64_t entry_ms, struct arena *scratch, struct event *out);
+/* What the last messages looked like: which key stood where, and what it means. The next one from the same client has
+ * nearly always the same keys in the same order, and then one compare finds each (a third less to do per message); any
+ * other key is looked up as ever, so the result never depends on it. Zero-initialise; the schemas it has seen must outlive
+ * it. */
+enum { SHAPE_KEYS = 16, SHAPE_TYPES = 16 };
+struct shape_key {
+    uint64_t text[2], mask[2]; /* MessagePack of a short text, at most 16 bytes */
+    uint32_t bytes;            /* 0: nothing was seen here yet */
+    uint16_t meaning;
+};
+struct event_shape {
+    struct shape_key top[SHAPE_KEYS], context[SHAPE_KEYS];
+    struct {
+        const struct schema_event *type;
+        struct shape_key keys[SHAPE_KEYS];
+    } properties[SHAPE_TYPES];
+};
+
 /* The same for a message at the front of `bytes` whose end is not known yet: out->raw is the message. A reason to refuse
  * may be another one than that of event_parse, which must then be asked with the message alone. */
 enum reject event_parse_front(const struct schema *schema, const struct hash_secret *secret,
-                              struct slice bytes, int64_t entry_ms, struct arena *scratch, struct event *out);
+                              struct event_shape *shape, struct slice bytes, int64_t entry_ms,
+                              struct arena *scratch, struct event *out);
 bool event_context_at(const struct event *e, struct slice path, struct slice *item); /* its undecoded bytes */
 /* A field of the event's context by dotted path ("campaign.source"); V_NONE if absent. */
 struct value event_context(const struct event *e, struct slice path);

@@ -125,6 +125,12 @@ static void index_props(struct schema_event *e, struct arena *a)
     }
 }
 
+static uint16_t text_attribute(const struct schema *s, struct slice name)
+{
+    uint16_t id = schema_find(s, NAME_ATTRIBUTE, name);
+    return id != ID_NONE && s->attributes[id].type == T_STRING ? id : ID_NONE;
+}
+
 void schema_index(struct schema *s, const struct schema_name *also, uint32_t also_count, struct arena *a)
 {
     uint32_t size = table_size(s->event_count + s->attribute_count + also_count + SCHEMA_ALIAS_COUNT);
@@ -144,6 +150,8 @@ void schema_index(struct schema *s, const struct schema_name *also, uint32_t als
     for (uint32_t i = 0; i < SCHEMA_ALIAS_COUNT; i++)
         if (schema_event(s, SCHEMA_ALIASES[i].id))
             add_name(s, NAME_EVENT, SCHEMA_ALIASES[i].name, SCHEMA_ALIASES[i].id);
+    s->timezone = text_attribute(s, SLICE("timezone"));
+    s->language = text_attribute(s, SLICE("language"));
 }
 
 uint16_t schema_find(const struct schema *s, enum name_kind kind, struct slice name)

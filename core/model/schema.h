@@ -83,7 +83,8 @@ struct schema {
     uint32_t event_count;                /* highest id + 1 */
     struct schema_attribute *attributes; /* by id */
     uint32_t attribute_count;
-    bool strict;                           /* undeclared events are rejected */
+    uint16_t timezone, language; /* text attributes that context.timezone, context.locale set; ID_NONE */
+    bool strict;                 /* undeclared events are rejected */
     uint32_t anonymous_ttl_s, known_ttl_s; /* 0: never */
     /* name -> id: open addressing, built by schema_index */
     struct schema_name {

@@ -264,6 +264,7 @@ static void send_record(struct worker *w, uint32_t owner, const struct record *r
 static void route(struct worker *w, struct batch_item *item, const struct event *staged)
 {
     const struct schema *with = worker_schema(w);
+    if (w->intake.staged.schema != with) staged = NULL; /* definitions came in between */
     for (uint32_t hop = 0; hop < ROUTE_HOPS_MAX; hop++) {
         if (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT) return;
         uint32_t to = hop == 0 && staged ? event_route_decoded(item, staged)
@@ -274,7 +275,7 @@ static void route(struct worker *w, struct batch_item *item, const struct event 
     }
 }
 
-/* There is room in the batch. staged: the record as decoded by this worker's schema of now; NULL: not yet. */
+/* There is room in the batch. staged: the record as intake_decode read it; NULL: it did not. */
 static void place_decoded(struct worker *w, const struct record *r, bool borrowed, const struct event *staged)
 {
     struct intake *in = &w->intake;
@@ -373,9 +374,8 @@ void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cook
     struct record r = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = e->record, .cookie = cookie};
     store_le64(r.head, (uint64_t)e->time_ms);
     w->counters.events_in++;
-    const struct staged *staged = &w->intake.staged;
-    bool use = e->decoded && !copy && staged->schema == worker_schema(w);
-    take_in(w, &r, copy, use ? &staged->events[e->decoded - 1] : NULL);
+    bool staged = e->decoded && !copy; /* a copy lies elsewhere than what was decoded */
+    take_in(w, &r, copy, staged ? &w->intake.staged.events[e->decoded - 1] : NULL);
 }
 
 void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie)

@@ -616,7 +616,8 @@ bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes)
            region_reserve(&s->merges, (size_t)count * sizeof(struct pending_merge));
 }
 
-/* A batch brings a shard a record or two, so room for some more is asked for at once: 460 instructions an event less. */
+/* A batch brings a shard a record or two, so room for some more is asked for at once: 84 instructions an
+ * event instead of 460. */
 static bool reserve_live(struct shard *s)
 {
     enum { RECORDS_AHEAD = 16, BYTES_AHEAD = RECORDS_AHEAD << 10 };

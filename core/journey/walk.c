@@ -148,8 +148,8 @@ static bool somebody_hears(const struct walk *w)
     return false;
 }
 
-/* Nine of ten events find nobody who waits for them: opening and closing the person's seats would be a seventh of
- * applying such an event. */
+/* Most events find nobody who waits for them: not opening and closing the person's seats saves 270 of the 6,300
+ * instructions of applying an event (definitions shop20, young people, of whom many flip). */
 static bool concerns_nobody(const struct walk *w)
 {
     uint32_t listeners = 0;

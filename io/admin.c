@@ -219,6 +219,7 @@ void admin_turn(struct engine *e)
     if (e->workers[0].now_us < a->next_second_us) return;
     a->next_second_us = e->workers[0].now_us + 1000000;
     clock_follow(&e->clock);
+    if (getenv("WATCHDOG_USEC")) notify_systemd("WATCHDOG=1");
     if (e->options->snapshot_every && !e->draining) automatic_snapshot(e);
 }
 

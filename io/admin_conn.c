@@ -226,13 +226,23 @@ static bool too_busy(const struct admin_conn *c)
     return c->request_count >= ADMIN_REQUESTS_MAX || admin_conn_queued(c) >= ADMIN_OUT_MAX;
 }
 
+/* The root tells early: whoever claims more items than a request has is not waited for. */
+static bool root_ok(struct slice bytes)
+{
+    const uint8_t *p = bytes.p;
+    if (p[0] == 0xdc && bytes.n >= 3) return load_be16(p + 1) == 3 || load_be16(p + 1) == 4;
+    if (p[0] == 0xdd && bytes.n >= 5) return load_be32(p + 1) == 3 || load_be32(p + 1) == 4;
+    return p[0] == 0x93 || p[0] == 0x94 || p[0] == 0xdc || p[0] == 0xdd;
+}
+
 static void parse(struct admin_conn *c)
 {
     size_t used = 0;
     while (!c->closing && !too_busy(c) && used < c->in.n) {
-        struct mp m = mp_of(slice_of(c->in.p + used, c->in.n - used));
+        struct slice bytes = slice_of(c->in.p + used, c->in.n - used);
+        struct mp m = mp_of(bytes);
         struct slice frame = mp_item(&m);
-        if (m.err == MP_SHORT && c->in.n - used < ADMIN_FRAME_MAX) break;
+        if (m.err == MP_SHORT && bytes.n < ADMIN_FRAME_MAX && root_ok(bytes)) break;
         if (m.err || frame.n > ADMIN_FRAME_MAX || !on_frame(c, frame)) {
             conn_close(c);
             return;

@@ -18,6 +18,7 @@ struct conn {
     struct conn *next, *previous; /* all of this worker */
     struct conn *next_dirty;
     struct buf out, sending; /* replies and acks; `sending` belongs to the kernel */
+    size_t held_bytes;       /* by the parser */
     uint64_t late_at_us;     /* when what has begun must be over: handshake, half frame; 0: nothing has */
     bool frame_over;         /* a frame was completed by the bytes at hand */
     uint64_t cookie;         /* of the frame being taken in; 0: no ack wanted */
@@ -30,6 +31,7 @@ struct conns {
     struct conn *dirty;      /* have something to send */
     uint32_t count, stopped; /* stopped: their parser waits for room */
     uint32_t timed;          /* have a deadline */
+    size_t held_bytes;       /* by all parsers */
     uint64_t next_check_us;
 };
 
@@ -228,9 +230,23 @@ static void close_because(struct conn *c, enum forward_close why)
 
 /* ---- receiving -------------------------------------------------------------------------------------- */
 
+/* Half frames of thousands of peers must not fill the memory. False: no room for this one; it was not acknowledged and
+ * comes again. Who only waits for us is not closed for it. */
+static bool keep_half_frame(struct conn *c)
+{
+    struct conns *all = c->worker->conns;
+    size_t now = forward_idle(c->forward) ? 0 : forward_memory(c->forward);
+    bool grew = now > c->held_bytes;
+    all->held_bytes += now - c->held_bytes;
+    c->held_bytes = now;
+    return !grew || forward_stopped(c->forward) ||
+           all->held_bytes <= HALF_FRAMES_BYTES_MAX / c->worker->engine->threads;
+}
+
 static void after_feed(struct conn *c, enum forward_close why)
 {
     struct worker *w = c->worker;
+    if (why == FORWARD_CLOSE_NONE && !keep_half_frame(c)) why = FORWARD_CLOSE_BUFFERS_FULL;
     if (why != FORWARD_CLOSE_NONE) {
         close_because(c, why);
         return;
@@ -272,6 +288,7 @@ static void on_closed(struct loop_socket *s)
             break;
         }
     all->count--;
+    all->held_bytes -= c->held_bytes;
     set_deadline(c, 0);
     atomic_fetch_sub(&c->worker->engine->connections, 1);
     forward_destroy(c->forward);

@@ -12,7 +12,8 @@ enum {
     ACK_BYTES_MAX = 256 << 10, /* unsent output of one connection */
     HANDSHAKE_S = 5,   /* where a key is asked for, the answer to HELO must be here within this time */
     HALF_FRAME_S = 30, /* a frame must be complete within this time of its first byte */
-    KEEPALIVE_S = 60,  /* a peer that is silent this long is asked whether it still exists */
+    HALF_FRAMES_BYTES_MAX = 512 << 20, /* of all connections; who would pass it is closed and sends again */
+    KEEPALIVE_S = 60,                  /* a peer that is silent this long is asked whether it still exists */
 };
 
 struct worker;

@@ -36,8 +36,9 @@ struct forward_chunk {
     X(INFLATED_TOO_LARGE, "inflated_too_large")                                                              \
     X(UNSUPPORTED, "unsupported")                                                                            \
     X(HANDSHAKE, "handshake")                                                                                \
-    X(HANDSHAKE_LATE, "handshake_late") /* these two are said by whoever holds the connection */             \
-    X(HALF_FRAME, "half_frame")
+    X(HANDSHAKE_LATE, "handshake_late") /* these three are said by whoever holds the connection */           \
+    X(HALF_FRAME, "half_frame")                                                                              \
+    X(BUFFERS_FULL, "buffers_full")
 enum forward_close {
 #define X(name, text) FORWARD_CLOSE_##name,
     FORWARD_CLOSE_REASONS(X)

@@ -102,6 +102,8 @@ static void read_entry(struct finding *f, int folder, const char *entry, const c
     }
     if (folder_inside)
         unreadable(f, path, "folders are nested too deep");
+    else if (is_source(entry) && (info.st_mode & S_IWOTH))
+        unreadable(f, path, "everybody may write to this file (chmod o-w)");
     else if (is_source(entry) && S_ISREG(info.st_mode))
         read_file(f, fd, path);
     else if (ends_with(entry, ".yml"))

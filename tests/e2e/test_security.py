@@ -311,13 +311,28 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(build):
         notify.bind(str(home / 'notify'))
         notify.settimeout(30)
         os.environ['NOTIFY_SOCKET'] = str(home / 'notify')
+        os.environ['WATCHDOG_USEC'] = '60000000'
         try:
             with Server(build) as s:
-                expect(notify.recv(1000), b'READY=1', 'first notification')
+                until(lambda: notify.recv(1000) == b'READY=1', 'readiness')
+                until(lambda: notify.recv(1000) == b'WATCHDOG=1', 'a sign of life')
                 s.stop()
-            expect(notify.recv(1000), b'STOPPING=1', 'second notification')
+            until(lambda: notify.recv(1000) == b'STOPPING=1', 'the last notification')
         finally:
-            del os.environ['NOTIFY_SOCKET']
+            del os.environ['NOTIFY_SOCKET'], os.environ['WATCHDOG_USEC']
+
+
+def test_the_programs_are_hardened(build):
+    if not (build / 'build.ninja').exists() or '-D_FORTIFY_SOURCE=2' not in (build / 'build.ninja').read_text():
+        print('        (not an optimised build)')
+        return
+    for program in ('hourglassd', 'hourglass'):
+        said = subprocess.run(['readelf', '-dlsW', str(build / program)], capture_output=True, text=True, check=True).stdout
+        for wanted in ('NOW PIE', 'GNU_RELRO', '__stack_chk_fail', '__snprintf_chk'):
+            if wanted not in said:
+                raise Failure('%s: no %s' % (program, wanted))
+        stack = next(line for line in said.splitlines() if 'GNU_STACK' in line)
+        expect('RWE' in stack, False, '%s: the stack may be executed' % program)
 
 
 def test_the_unit_file_is_hardened(build):
@@ -337,6 +352,17 @@ def test_the_unit_file_is_hardened(build):
 
 
 # ---- HUP ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_definitions_that_others_may_write_or_that_are_links_are_refused(build):
+    with Server(build) as s:
+        before, file = s.stats()['definitions']['version'], s.definitions / 'shop.yaml'
+        for n, spoil in enumerate((lambda: os.chmod(file, 0o666), lambda: (os.rename(file, s.home / 'x.yaml'), file.symlink_to(s.home / 'x.yaml')))):
+            spoil()
+            s.process.send_signal(1)
+            until(lambda: s.stderr().count('event=reload') == n + 1, 'refusal %d' % n)
+        expect(s.stats()['definitions']['version'], before, 'version')
+        s.stop()
 
 
 def test_hup_loads_a_good_set_and_keeps_the_old_one_when_the_new_one_is_wrong(build):

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The daemon under valgrind for a short while: start, events with merges, questions, a snapshot, stop, start again. Reads of
+# The daemon under valgrind for a short while: start, events with merges, questions, a snapshot, stop. Reads of
 # memory never written are what only valgrind sees. (libc's allocator, since valgrind must see each allocation; epoll, since
-# valgrind does not know all of io_uring. It reports a processor of its own, so that only what it knows is dispatched to.)
+# valgrind does not know all of io_uring; tiny limits, since it has no room for the address space of large ones. It reports a processor of its own, so that only what it knows is dispatched to.)
 # usage: tests/e2e/valgrind.sh [BUILD]     ends with `N passed, N failed`
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 build=${1:-build/valgrind}
-cmake --preset quick -B "$build" -DHG_LIBC_MALLOC=ON -DHG_TESTS=OFF >/dev/null && ninja -C "$build" hourglassd hourglass hourglass-load >/dev/null ||
+cmake --preset quick -B "$build" -DHG_LIBC_MALLOC=ON -DHG_TINY=ON -DHG_TESTS=OFF >/dev/null && ninja -C "$build" hourglassd hourglass hourglass-load >/dev/null ||
     { echo "$build does not build"; exit 1; }
 home=$(mktemp -d "${HOURGLASS_TEST_DIR:-/tmp}/hg-valgrind-XXXXXX")
 cleanup() { [ -n "${daemon:-}" ] && kill -9 "$daemon" 2>/dev/null; rm -rf "$home"; }
@@ -16,7 +16,7 @@ port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0
 failed=0 passed=0
 
 start() {
-    valgrind --quiet --error-exitcode=99 --exit-on-first-error=no --leak-check=full --show-leak-kinds=definite --log-file="$home/valgrind.%p" \
+    valgrind --quiet --fair-sched=yes --error-exitcode=99 --exit-on-first-error=no --leak-check=full --show-leak-kinds=definite --log-file="$home/valgrind.%p" \
         "$build/hourglassd" --data "$home/data" --definitions tools/demo-data/definitions --shards 2 --io epoll \
         --ingest "tcp://127.0.0.1:$port" --admin "unix://$home/admin.sock" >"$home/out" 2>"$home/err" &
     daemon=$!
@@ -41,15 +41,13 @@ stop() { # TERM, and valgrind's verdict
     fi
 }
 
-for round in 1 2; do
-    start || { failed=$((failed + 1)); break; }
-    timeout 60 "$build/hourglass-load" --ingest "tcp://127.0.0.1:$port" --rate 300 --users 200 --shape pairs --conns 2 --duration 8 --json >"$home/load" 2>&1
+if start; then
+    timeout 60 "$build/hourglass-load" --ingest "tcp://127.0.0.1:$port" --rate 50 --users 100 --shape pairs --conns 2 --duration 5 --json >"$home/load" 2>&1
     grep -q '"acked": *[1-9]' "$home/load" || { echo 'nothing was acknowledged'; cat "$home/load"; failed=$((failed + 1)); }
     for method in stats.get segment.list journey.list sys.state_hash snapshot.start; do
         "$build/hourglass" call $method >/dev/null || failed=$((failed + 1))
     done
-    "$build/hourglass" call profile.get "{\"id\": \"u$(printf %011d $round)\"}" >/dev/null
     stop
-done
+else failed=$((failed + 1)); fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -57,7 +57,7 @@ static const struct expr_scope scope = {.resolve = resolve, .event = ID_NONE, .t
 static void change(row_t row)
 {
     char city[8];
-    snprintf(city, sizeof city, "c%u", below(below(4) ? 5 : 40));
+    snprintf(city, sizeof city, "c%u", below(below(4) ? 5 : 13));
     if (below(2)) attribute_set(&store, row, ATTR_CITY, value_string(slice_str(city)), NOW, NULL);
     if (below(2)) attribute_set(&store, row, ATTR_AGE, value_double(below(90)), NOW, NULL);
     if (below(2)) attribute_set(&store, row, ATTR_VIP, value_bool(below(2)), NOW, NULL);

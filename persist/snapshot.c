@@ -441,8 +441,9 @@ enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const 
     folder_name(folder, number);
     manifest_name(name, number);
     manifest_encode(dir, &m, &bytes);
-    int e = dir->disk->ops->sync_dir(
-        dir->disk, "snapshot"); /* the folder's own name, before the manifest appears in it */
+    /* The names of the files and of their folder, before the manifest appears among them. */
+    int e = dir->disk->ops->sync_dir(dir->disk, folder);
+    if (e >= 0) e = dir->disk->ops->sync_dir(dir->disk, "snapshot");
     status = e < 0 ? datadir_failed(dir, folder, e) : datadir_put_file(dir, folder, name, buf_slice(&bytes));
     buf_free(&bytes);
     CRASH_POINT(snapshot_listed);

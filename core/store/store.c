@@ -210,6 +210,7 @@ void store_prefetch_types(const struct store *s, row_t row)
 
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
 {
+    if (!(s->rows[row.v].flags & ROW_USED)) return; /* a record in between has merged it away */
     const struct type_record *r = type_find(s, row, type);
     if (!r || !r->entries) return;
     const uint8_t *block = heap_at(&s->heap, r->entries);

@@ -114,13 +114,13 @@ static void exit_with(struct engine *e, int code)
     admin_shutdown(e);
 }
 
-static void open_for_business(void *owner, const char *error)
+static void open_for_business(void *owner, int failure, const char *error)
 {
     struct engine *e = owner;
     const struct options *o = e->options;
-    if (error) {
-        log_line(LOG_ERROR, "definitions", "reason=\"not applied, nothing is served\"");
-        exit_with(e, 78);
+    if (failure) {
+        log_line(LOG_ERROR, "definitions", "reason=\"%s; nothing is served\"", error);
+        exit_with(e, failure);
         return;
     }
     uint64_t profiles = count_profiles(e);
@@ -142,14 +142,14 @@ static void open_for_business(void *owner, const char *error)
         log_line(LOG_WARNING, "sync_none", "reason=\"nothing waits for the disk; for benches only\"");
 }
 
-static void load_definitions(void *owner, const char *error)
+static void load_definitions(void *owner, int failure, const char *error)
 {
     struct engine *e = owner;
-    (void)error; /* catching up has none */
+    (void)failure, (void)error; /* catching up has none */
     if (e->options->definitions)
         definer_load_dir(e, e->options->definitions, open_for_business, e);
     else
-        open_for_business(e, NULL);
+        open_for_business(e, 0, NULL);
 }
 
 static enum call_state begin(struct worker *w, struct call *c)
@@ -187,10 +187,10 @@ void admin_destroy(struct engine *e)
 
 /* ---- reloading ------------------------------------------------------------------------------------------ */
 
-static void reloaded(void *owner, const char *error)
+static void reloaded(void *owner, int failure, const char *error)
 {
     (void)owner;
-    if (error) log_line(LOG_ERROR, "reload", "reason=\"%s; the set before stands\"", error);
+    if (failure) log_line(LOG_ERROR, "reload", "reason=\"%s; the set before stands\"", error);
 }
 
 void admin_reload(struct engine *e)
@@ -241,7 +241,7 @@ static void stop_all(void *owner, uint64_t number, const char *error)
 {
     struct engine *e = owner;
     (void)number;
-    if (error && !e->exit_code) e->exit_code = 1;
+    if (error && !e->exit_code) e->exit_code = PERSIST_IO; /* the log has everything; the snapshot is missing */
     struct scatter *s = e->admin->last = scatter_new(e, NULL); /* nobody is left to hear the answers */
     s->run = stop_worker;
     for (uint32_t i = 0; i < s->count; i++) s->parts[i].call.done = NULL;

@@ -146,11 +146,12 @@ void method_clock_accept(struct request *r);
 void journey_counters_add(struct journey_counters *to, const struct journey_counters *from);
 void pack_journey_counters(pk_t *pk, const struct journey_counters *c);
 
-/* definer.c: shards that a crash left on an older set switch, before anything is served. */
-void definer_catch_up(struct engine *e, void (*done)(void *owner, const char *error), void *owner);
-/* definer.c: the definitions directory at start and on HUP. done gets NULL, or why not. */
-void definer_load_dir(struct engine *e, const char *dir, void (*done)(void *owner, const char *error),
-                      void *owner);
+/* definer.c. failure: 0, or the exit code of a start that fails so, with why. */
+typedef void definer_done(void *owner, int failure, const char *error);
+/* Shards that a crash left on an older set switch, before anything is served. */
+void definer_catch_up(struct engine *e, definer_done *done, void *owner);
+/* The definitions directory at start and on HUP. */
+void definer_load_dir(struct engine *e, const char *dir, definer_done *done, void *owner);
 
 /* actions.c: subscribers and sinks */
 enum { ACTIONS_WINDOW = 1024 }; /* unconfirmed ones that one reader is given at once */

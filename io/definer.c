@@ -7,16 +7,18 @@
 #include <stdlib.h>
 
 #define LOADED_PATH "definitions/loaded"
+enum { BAD_CONFIGURATION = 78 };
 
 struct apply {
     struct engine *engine;
     const struct defset *set;
     void (*done)(struct apply *a); /* frees it */
     struct request *request;
-    void (*told)(void *owner, const char *error);
+    definer_done *told;
     void *owner;
     struct buf messages;
     bool changed, failed;
+    bool disk_failed; /* they are good, but could not be kept */
 };
 
 /* ---- on each worker ------------------------------------------------------------------------------------- */
@@ -96,7 +98,7 @@ static void install(struct apply *a)
     struct datadir *dir = &e->workers[0].dir;
     if (datadir_put_definitions(dir, a->set->version, a->set->hash, a->set->bundle) != PERSIST_OK) {
         buf_printf(&a->messages, "%.*s", (int)dir->error.n, (char *)dir->error.p);
-        a->failed = true;
+        a->failed = a->disk_failed = true;
         a->done(a);
         return;
     }
@@ -123,11 +125,11 @@ static void apply_free(struct apply *a)
 
 static void caught_up(struct apply *a)
 {
-    a->told(a->owner, NULL);
+    a->told(a->owner, 0, NULL);
     apply_free(a);
 }
 
-void definer_catch_up(struct engine *e, void (*done)(void *owner, const char *error), void *owner)
+void definer_catch_up(struct engine *e, definer_done *done, void *owner)
 {
     struct apply *a = apply_new(e);
     a->set = sets_newest(e->sets);
@@ -164,8 +166,8 @@ static bool loaded_before(struct engine *e, struct key hash)
 static void dir_applied(struct apply *a)
 {
     if (a->failed)
-        log_line(LOG_ERROR, "definitions", "reason=\"refused\"\n%.*s", (int)a->messages.n,
-                 (char *)a->messages.p);
+        log_line(LOG_ERROR, "definitions", "reason=\"%s\"\n%.*s", a->disk_failed ? "not kept" : "refused",
+                 (int)a->messages.n, (char *)a->messages.p);
     else if (a->messages.n)
         log_line(LOG_WARNING, "definitions", "reason=\"warnings\"\n%.*s", (int)a->messages.n,
                  (char *)a->messages.p);
@@ -177,7 +179,12 @@ static void dir_applied(struct apply *a)
             log_line(LOG_WARNING, "definitions", "reason=\"%s could not be written\"", LOADED_PATH);
         buf_free(&text);
     }
-    a->told(a->owner, a->failed ? "the definitions were refused" : NULL);
+    if (a->disk_failed)
+        a->told(a->owner, PERSIST_IO, "the definitions could not be written");
+    else if (a->failed)
+        a->told(a->owner, BAD_CONFIGURATION, "the definitions were refused");
+    else
+        a->told(a->owner, 0, NULL);
     apply_free(a);
 }
 
@@ -188,15 +195,14 @@ static void dir_unchanged(struct apply *a)
         LOG_INFO, "definitions",
         "version=%u reason=\"the directory has not changed since it was loaded; the set in the log stands\"",
         set->version);
-    a->told(a->owner, NULL);
+    a->told(a->owner, 0, NULL);
     apply_free(a);
 }
 
-void definer_load_dir(struct engine *e, const char *path, void (*done)(void *owner, const char *error),
-                      void *owner)
+void definer_load_dir(struct engine *e, const char *path, definer_done *done, void *owner)
 {
     if (e->admin->applying) {
-        done(owner, "another set is being applied");
+        done(owner, BAD_CONFIGURATION, "another set is being applied");
         return;
     }
     struct apply *a = apply_new(e);

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TRIES = 5, LOCK_WAIT_MS = 50 };
+enum { LOCK_TRIES = 5, LOCK_WAIT_MS = 50, INTERRUPTED_TRIES = 100 };
 
 struct disk_posix {
     struct disk disk; /* first: a struct disk * is a struct disk_posix * */
@@ -77,8 +77,9 @@ static int64_t posix_write_now(struct disk *d, int file, uint64_t offset, const 
     (void)d;
     CRASH_POINT(write_before);
     bool half = CRASH_AT(write_half);
+    int tries = 0;
     do r = pwrite(file, p, half ? n / 2 : n, (off_t)offset);
-    while (r < 0 && errno == EINTR);
+    while (r < 0 && errno == EINTR && ++tries < INTERRUPTED_TRIES);
     if (half) crash_now();
     CRASH_POINT(write_after);
     return r < 0 ? -errno : r;

@@ -285,6 +285,7 @@ int main(int argc, char **argv)
     jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(tally != MAP_FAILED && stride > 0);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (uint32_t i = 0; i < count; i++) {
         struct timespec begin, end;
         memset(tally, 0, sizeof *tally);

@@ -146,8 +146,7 @@ static void kill_node(void)
 static void bury(void)
 {
     int code = node_exit_code();
-    bool allowed =
-        (code == 0 && sc.stopping) || (sc.was_faulty && (code == PERSIST_IO || code == 78 || code == 1));
+    bool allowed = (code == 0 && sc.stopping) || (sc.was_faulty && code == PERSIST_IO);
     EXPECT(allowed, "the node exited with %d: %s", code, node_last_log());
     node_kill();
     clients_see_it_die();

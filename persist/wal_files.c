@@ -90,11 +90,12 @@ static void slice_done(struct disk_op *op, int64_t result)
     struct wal_files *f = op->owner;
     uint64_t left = f->next_bytes - f->zeroed, n = left < ZERO_SLICE_BYTES ? left : ZERO_SLICE_BYTES;
     f->slice_in_flight = false;
-    if (result == (int64_t)n)
+    if (result == (int64_t)n) {
         f->zeroed += n;
-    else
-        disk_says(f,
-                  result < 0 ? (int)-result : ENOSPC); /* a short write of new bytes: the space ended there */
+        f->full = false;
+    } else {
+        disk_says(f, result < 0 ? (int)-result : ENOSPC); /* short: the space ended there */
+    }
 }
 
 static void zero_slice(struct wal_files *f)
@@ -126,8 +127,10 @@ static void finish_next(struct wal_files *f)
     CRASH_POINT(file_ready);
     if (error)
         disk_says(f, error);
-    else
+    else {
         f->zeroing = ZEROING_READY;
+        f->full = false;
+    }
 }
 
 static void prepare(struct wal_files *f, uint64_t now_us)
@@ -136,7 +139,7 @@ static void prepare(struct wal_files *f, uint64_t now_us)
     if (f->full) {
         if (f->retry_us == 0) f->retry_us = now_us + FULL_RETRY_US;
         if (now_us < f->retry_us) return;
-        f->full = false;
+        f->retry_us = 0; /* full until something succeeds: nobody sees it come and go with every try */
     }
     if (f->zeroing == ZEROING_WAITS && (f->wanted || f->at > f->bytes / 8)) begin_next(f);
     if (f->zeroing == ZEROING && f->zeroed == f->next_bytes) f->zeroing = ZEROING_DONE;
@@ -254,6 +257,6 @@ void wal_files_pump(struct wal_files *f, uint64_t durable_group, uint64_t now_us
 uint32_t wal_files_wait(const struct wal_files *f, uint64_t now_us)
 {
     if (wal_files_busy(f)) return 0;
-    if (!f->full) return UINT32_MAX;
+    if (!f->full || f->slice_in_flight) return UINT32_MAX;
     return f->retry_us > now_us ? (uint32_t)(f->retry_us - now_us) : 0;
 }

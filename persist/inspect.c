@@ -210,6 +210,25 @@ static void show_bundle(struct inspection *i)
             i->path, load_le32(p + 12), load_le16(p + 8), i->n - 40, load_le64(p + 16), load_le64(p + 24));
 }
 
+static void show_requests(struct inspection *i)
+{
+    const uint8_t *p = i->p;
+    uint64_t at = 12, calls = 0, running = 0;
+    if (i->n < 12 || load_le32(p + 4) != crc32c(0, p + 8, i->n - 8)) {
+        wrong(i, 0, "the remembered calls are damaged");
+        return;
+    }
+    for (; i->n - at >= 37; calls++) {
+        uint32_t n = load_le32(p + at + 33);
+        if (n > i->n - at - 37) break;
+        running += p[at + 32] == 1;
+        at += 37 + (uint64_t)n;
+    }
+    fprintf(i->out, "%s: calls with a request id, format %u, %" PRIu64 " kept, %" PRIu64 " of them running\n",
+            i->path, load_le16(p + 8), calls, running);
+    if (at != i->n || calls != load_le16(p + 10)) wrong(i, at, "calls and their count disagree");
+}
+
 static void find_anywhere(struct inspection *i)
 {
     size_t n = strlen(i->options->find);
@@ -221,11 +240,8 @@ static void find_anywhere(struct inspection *i)
 static const struct {
     const char *magic;
     void (*show)(struct inspection *i);
-} shows[] = {{"HGLF", show_log},
-             {"HGSS", show_snapshot},
-             {"HGSM", show_manifest},
-             {"HGID", show_identity},
-             {"HGDF", show_bundle}};
+} shows[] = {{"HGLF", show_log},      {"HGSS", show_snapshot}, {"HGSM", show_manifest},
+             {"HGID", show_identity}, {"HGDF", show_bundle},   {"HGrq", show_requests}};
 
 static bool show(struct inspection *i)
 {

@@ -341,6 +341,7 @@ Test(inspect, every_kind_of_file_is_shown)
     expect_shown(GOLDEN "/v1/definitions/000001.hgd", none, 0, "definitions version 1");
     expect_shown(GOLDEN "/v1/definitions/000001.hgd", (struct inspect_options){.find = "events"}, 0,
                  "offset 40");
+    expect_shown(GOLDEN "/v1/requests", none, 0, "2 kept, 1 of them running");
     expect_shown(HG_TEST_DATA "/../unit/test_golden.c", none, 65, "not a file");
     expect_shown(GOLDEN "/broken/durable-group-payload-flipped.hgl", none, 3,
                  "offset 4096: WRONG: payload is damaged");

@@ -241,7 +241,8 @@ static void stop_all(void *owner, uint64_t number, const char *error)
 {
     struct engine *e = owner;
     (void)number;
-    if (error && !e->exit_code) e->exit_code = PERSIST_IO; /* the log has everything; the snapshot is missing */
+    if (error && !e->exit_code)
+        e->exit_code = PERSIST_IO; /* the log has everything; the snapshot is missing */
     struct scatter *s = e->admin->last = scatter_new(e, NULL); /* nobody is left to hear the answers */
     s->run = stop_worker;
     for (uint32_t i = 0; i < s->count; i++) s->parts[i].call.done = NULL;

@@ -181,6 +181,7 @@ static bool settle_round(struct shard *s, struct turn *turn, struct walk *walk, 
     if (turn->silent) return false;
     if (due) return walk_due(walk);
     if (turn->command && round == 0) return walk_command(walk, turn->command_kind, turn->command_journey);
+    if (turn->test) return walk_test(walk, turn->test), false;
     return walk_record(walk);
 }
 
@@ -543,8 +544,17 @@ static void apply_confirm(struct shard *s, const struct record *r)
         struct key id = {.hi = read_le64(&in)};
         id.lo = read_le64(&in);
         struct action was;
-        if (!in.bad && outbox_confirm(s->outbox, id, &was)) s->counters.actions.confirmed++;
+        if (!in.bad && outbox_confirm(s->outbox, id, &was)) s->counters.actions.confirmed += !was.test;
     }
+}
+
+static bool read_test(struct reader *in, uint16_t step_bytes, struct test_send *out)
+{
+    out->instance.hi = read_le64(in);
+    out->instance.lo = read_le64(in);
+    out->step = read_slice(in, step_bytes);
+    out->to = slice_of(in->p, (size_t)(in->end - in->p));
+    return !in->bad;
 }
 
 static void apply_admin(struct shard *s, const struct record *r)
@@ -552,7 +562,7 @@ static void apply_admin(struct shard *s, const struct record *r)
     struct reader in = reader_of(r->payload);
     uint16_t kind = read_le16(&in);
     if (kind == ADMIN_LIMITS) s->outbox_limit = read_le64(&in);
-    if (kind != ADMIN_JOURNEY && kind != ADMIN_LIST) return;
+    if (kind != ADMIN_JOURNEY && kind != ADMIN_LIST && kind != ADMIN_TEST) return;
     uint16_t what = read_le16(&in), id = read_le16(&in);
     struct key key = {.hi = read_le64(&in)}, target;
     key.lo = read_le64(&in);
@@ -561,6 +571,8 @@ static void apply_admin(struct shard *s, const struct record *r)
     store_touch(&s->store, row);
     struct turn turn = {.row = row, .command_kind = what, .command_journey = id};
     turn.command = kind == ADMIN_JOURNEY;
+    struct test_send test = {.journey = id};
+    if (kind == ADMIN_TEST && read_test(&in, what, &test)) turn.test = &test;
     if (kind == ADMIN_LIST && list_put(&s->store, row, id, what != 0)) touch(&turn.touched, FEATURE_LIST, id);
     shard_settle(s, &turn);
 }

@@ -137,6 +137,7 @@ void method_definitions_history(struct request *r);
 void method_actions_subscribe(struct request *r);
 void method_actions_ack(struct request *r);
 void method_actions_queue(struct request *r);
+void method_actions_test(struct request *r);
 void method_events_tail(struct request *r);
 void method_snapshot_start(struct request *r);
 void method_clock_advance(struct request *r);

@@ -44,6 +44,7 @@ const struct method admin_methods[] = {
      "{name}; then notifications [2, \"actions\", [action]]", false},
     {"actions.ack", method_actions_ack, "ids", "{confirmed}", true},
     {"actions.queue", method_actions_queue, "channel?, limit?, after?", "{actions: [action], next}", false},
+    {"actions.test", method_actions_test, "journey, step, to, id?", "{action_id}", true, true},
     {"events.tail", method_events_tail, "kinds: [events|transitions|actions|rejects]",
      "{}; then notifications [2, \"tail\", [line]]", false},
     {"snapshot.start", method_snapshot_start, "", "{number}", true},

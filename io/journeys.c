@@ -1,4 +1,4 @@
-/* journeys.c - journey.list, journey.show and the operator's commands on one person's journey. */
+/* journeys.c - journey.list, journey.show, the operator's commands on one person's journey and test messages. */
 #include "io/lookup.h"
 
 #include <stdlib.h>
@@ -99,12 +99,12 @@ static void start(struct request *r, uint16_t only)
 }
 
 /* ID_NONE: the request was answered. */
-static uint16_t named_journey(struct request *r, uint32_t index)
+static uint16_t named_journey(struct request *r, uint32_t index, const char *key)
 {
     struct slice name;
     const struct defset *set = sets_newest(r->engine->sets);
-    if (!param_text(r, index, "name", &name)) {
-        request_bad(r, "name is a text");
+    if (!param_text(r, index, key, &name)) {
+        request_bad(r, "the journey's name is a text");
         return ID_NONE;
     }
     uint16_t id = defset_journey(set, name);
@@ -118,7 +118,7 @@ void method_journey_list(struct request *r) { start(r, ID_NONE); }
 
 void method_journey_show(struct request *r)
 {
-    uint16_t id = named_journey(r, 0);
+    uint16_t id = named_journey(r, 0, "name");
     if (id != ID_NONE) start(r, id);
 }
 
@@ -160,9 +160,75 @@ void method_journey_control(struct request *r)
         request_bad(r, "command is enroll, cancel, skip or restart");
         return;
     }
-    if (named_journey(r, 1) == ID_NONE) return;
+    if (named_journey(r, 1, "name") == ID_NONE) return;
     if (param_text(r, 2, "id", &id))
         lookup_person(r, id, command);
     else
         request_bad(r, "id is a text");
+}
+
+/* ---- actions.test ------------------------------------------------------------------------------------------ */
+
+enum { ADDRESS_BYTES_MAX = 512, TEST_HEAD = 22, TEST_INSTANCE = 16 };
+
+/* The id of what the record will make: nobody else's, since no other record has this number and these bytes. */
+static struct key test_instance(const struct shard *s, struct buf *payload)
+{
+    store_le64(payload->p + TEST_HEAD, shard_lsn(s));
+    struct key k = hash128_plain(payload->p, payload->n);
+    store_le64(payload->p + TEST_HEAD, k.hi);
+    store_le64(payload->p + TEST_HEAD + 8, k.lo);
+    return k;
+}
+
+static void pack_test(struct buf *out, const struct test_send *t, struct key person)
+{
+    buf_put_le16(out, ADMIN_TEST);
+    buf_put_le16(out, (uint16_t)t->step.n);
+    buf_put_le16(out, t->journey);
+    buf_put_le64(out, person.hi);
+    buf_put_le64(out, person.lo);
+    buf_put(out, &(struct key){0}, TEST_INSTANCE);
+    buf_put_slice(out, t->step);
+    buf_put_slice(out, t->to);
+}
+
+static enum call_state send_test(struct request *r, const struct person_at *p)
+{
+    const struct defset *set = shard_definitions(p->shard);
+    struct slice name;
+    struct test_send t;
+    param_text(r, 0, "journey", &name);
+    param_text(r, 1, "step", &t.step);
+    param_text(r, 2, "to", &t.to);
+    t.journey = defset_journey(set, name);
+    const struct journey *j = t.journey == ID_NONE ? NULL : set->journeys.journeys[t.journey];
+    if (!j || !journey_message(j, t.step)) return CALL_WAIT; /* a new set is on its way to this shard */
+    struct buf payload = {0};
+    pack_test(&payload, &t, store_row(shard_store(p->shard), p->row)->key);
+    t.instance = test_instance(p->shard, &payload);
+    struct record record = {
+        .kind = RECORD_ADMIN, .shard = shard_index(p->shard), .payload = buf_slice(&payload)};
+    bool logged = intake_record(p->worker, &record);
+    buf_free(&payload);
+    if (!logged) return CALL_WAIT;
+    pk_map(&r->pack, 1);
+    pk_text(&r->pack, "action_id");
+    pk_hex(&r->pack, test_action_id(&t));
+    return CALL_HELD;
+}
+
+void method_actions_test(struct request *r)
+{
+    struct slice step, to, id;
+    uint16_t journey = named_journey(r, 0, "journey");
+    if (journey == ID_NONE) return;
+    const struct journey *j = sets_newest(r->engine->sets)->journeys.journeys[journey];
+    if (!param_text(r, 1, "step", &step) || !param_text(r, 2, "to", &to) || !to.n || to.n > ADDRESS_BYTES_MAX)
+        request_bad(r, "step and to are texts, to of at most 512 bytes");
+    else if (!journey_message(j, step))
+        request_fail(r, ERROR_NOT_FOUND, "not_found", "journey %.*s has no message %.*s", (int)j->name.n,
+                     (const char *)j->name.p, (int)step.n, (const char *)step.p);
+    else
+        lookup_person(r, param_text(r, 3, "id", &id) ? id : to, send_test);
 }

@@ -1,6 +1,6 @@
 /* action.c - the record that leaves: one MessagePack map, its keys always in the order of ACTION_KEYS, those that do not
  * apply left out. It is rendered once, here; the outbox hands out these bytes for ever.
- * Adding a key: one row here and its line in fill_*. */
+ * Adding a key: one row here, before TEST (the outbox reads it at the end), and its line in fill_*. */
 #include "core/journey/run.h"
 #include "core/base/planted.h"
 
@@ -227,7 +227,7 @@ static void fill_where_from(struct draft *d)
     d->at[KEY_PROFILE] = profile_map(d);
     d->at[KEY_TO] = d->order->to;
     d->at[KEY_CREATED_AT] = value_time(d->r->w->now);
-    d->at[KEY_TEST] = value_bool(false);
+    d->at[KEY_TEST] = value_bool(d->order->test);
 }
 
 static void fill_send(struct draft *d)
@@ -278,7 +278,7 @@ bool action_create(struct run *r, struct seat *seat, const struct step *s, const
     if (PLANTED(action_id_names_second)) a.id.lo += w->now;
     a.sequence = outbox_add(w->outbox, a.id, a.channel, w->now, content);
     CHECK(outbox_get(w->outbox, a.id, &a));
-    w->actions->created++;
+    w->actions->created += !o->test;
     r->dirty = true;
     if (w->on_action) w->on_action(w->observer, &a);
     return true;

@@ -28,6 +28,15 @@ const struct journey *journey_version(const struct journey_set *set, uint16_t id
     return NULL;
 }
 
+const struct step *journey_message(const struct journey *j, struct slice id)
+{
+    for (uint32_t i = 0; i < j->step_count; i++) {
+        const struct step *s = &j->steps[i];
+        if ((s->kind == STEP_SEND || s->kind == STEP_CASCADE) && slice_eq(s->id, id)) return s;
+    }
+    return NULL;
+}
+
 bool journey_transactional(const struct journey *j)
 {
     bool any = false;

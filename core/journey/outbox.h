@@ -15,6 +15,7 @@ struct action { /* a view into the outbox */
     uint64_t sequence; /* of this shard, from 1 */
     uint16_t channel;
     uint32_t created_at;
+    bool test;            /* an operator's: counted nowhere */
     struct slice content; /* MessagePack map, as interfaces.md section 3 */
 };
 

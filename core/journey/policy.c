@@ -283,3 +283,41 @@ void send_fire(struct run *r, struct seat *seat, const struct step *s)
     }
     send_begin(r, seat, s);
 }
+
+/* ---- tests ---------------------------------------------------------------------------------------------- */
+
+/* With the trigger and the variant of the person's own instance, if there is one. */
+static struct seat test_seat(const struct run *r, const struct journey *j, struct key instance)
+{
+    struct seat seat = {.journey = j, .head = {.journey = j->id, .version = j->version}};
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->seats[i].journey == j) seat = r->seats[i];
+    seat.head.id = instance;
+    seat.head.visit = seat.head.attempt = 0;
+    seat.head.step_at = r->w->now;
+    return seat;
+}
+
+struct key test_action_id(const struct test_send *t)
+{
+    return action_id(&(struct instance){.id = t->instance}, t->step);
+}
+
+void walk_test(struct walk *w, const struct test_send *t)
+{
+    const struct journey *j = t->journey < w->set->journey_count ? w->set->journeys[t->journey] : NULL;
+    const struct step *s = j ? journey_message(j, t->step) : NULL;
+    struct run r;
+    if (!s) return;
+    run_open(&r, w);
+    struct seat seat = test_seat(&r, j, t->instance);
+    struct action_order o = {.kind = ACTION_SEND,
+                             .channel = channel_of(w->set, s->send.options[0].channel),
+                             .to = value_string(t->to),
+                             .expires_at = expires_at(&seat, s),
+                             .test = true};
+    send_begin(&r, &seat, s);
+    if (!outbox_get(w->outbox, test_action_id(t), &(struct action){0})) action_create(&r, &seat, s, &o);
+    r.dirty = false;
+    run_close(&r);
+}

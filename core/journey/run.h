@@ -135,6 +135,7 @@ struct action_order {
     const struct channel *channel;
     struct value to; /* V_NONE: the channel has no address */
     uint32_t expires_at;
+    bool test; /* counted nowhere */
 };
 /* Renders the step's content once and puts it into the outbox; false: no room, try later. */
 bool action_create(struct run *r, struct seat *seat, const struct step *s, const struct action_order *o);

@@ -154,6 +154,17 @@ void walk_merged(struct walk *w);
 enum journey_command { JOURNEY_ENROLL, JOURNEY_CANCEL, JOURNEY_SKIP, JOURNEY_RESTART };
 bool walk_command(struct walk *w, enum journey_command c, uint16_t journey);
 
+/* One message of a journey to an operator's address, marked `test`, with the values that this person would read. Nobody is
+ * moved: no consent, cap or quiet hour is asked, no counter, report or list of sends knows of it. The journey need not be
+ * live, the outbox limit does not count. A step that is gone, or the very same test again: nothing happens. */
+struct test_send {
+    uint16_t journey;
+    struct key instance; /* of this test alone: its action id comes from here */
+    struct slice step, to;
+};
+void walk_test(struct walk *w, const struct test_send *t);
+struct key test_action_id(const struct test_send *t);
+
 /* The person as an expression source: attributes, history, segments, consent, journeys, sends, event at hand. */
 struct person {
     struct store *store;

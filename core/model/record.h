@@ -39,6 +39,7 @@ enum admin_kind {
         1,         /* outbox limit u64: decides deferrals, so it is a record and not a flag of the moment */
     ADMIN_JOURNEY, /* command u16 (enum journey_command), journey u16, person key 16 */
     ADMIN_LIST,    /* member u16 (0: out of it), list u16, person key 16 */
+    ADMIN_TEST,    /* bytes of the step id u16, journey u16, person key 16, instance 16, step id, address */
 };
 
 enum message_kind {

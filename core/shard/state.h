@@ -108,6 +108,7 @@ struct turn {
     bool due;     /* a wake-up, armed for `armed` */
     bool command; /* an operator's, about `command_journey` */
     uint16_t command_kind, command_journey;
+    const struct test_send *test; /* an operator's message: nothing else happens */
     uint32_t armed;
     const struct attribute_change *changes;
     uint32_t change_count;

@@ -134,6 +134,41 @@ def test_preview_renders_for_one_person(build):
         s.stop()
 
 
+def test_a_test_message_arrives_is_counted_nowhere_and_replays(build):
+    with shop(build, [known('u1'), message('u1', 12, 10)]) as s:
+        before = s.stats()
+        one = asked(s, 'send-test', 'after_order', 'hello', '--to', 'me@example.org', '--profile', 'u1')['action_id']
+        two = asked(s, 'send-test', 'after_order', 'hello', '--to', 'u1@example.org')['action_id']
+        rpc = s.rpc()
+        again = [rpc.call('actions.test', {'journey': 'after_order', 'step': 'hello', 'to': 'me@example.org', 'id': 'u1', 'request_id': 'r1'})
+                 for _ in range(2)]
+        expect(again[0], again[1], 'a repeated call sends once')
+        rpc.call('actions.subscribe', {'name': 'dispatch'})
+        found = []
+        while len(found) < 3:
+            found += [a for a in rpc.notification()[1] if isinstance(a, dict)]
+        expect([(a['action_id'], a['to'], a['test']) for a in found],
+               [(one, 'me@example.org', True), (two, 'u1@example.org', True), (again[0]['action_id'], 'me@example.org', True)], 'what was sent')
+        expect((found[0]['vars']['total'], found[0]['vars']['subject'], found[0]['kind']), (10, 'Order o12', 'send'), 'with values')
+        expect(s.stats()['outbox']['pending'], 3, 'pending like any other')
+        expect(rpc.call('actions.ack', {'ids': [one, two]})['confirmed'], 2, 'confirmed like any other')
+        rpc.close()
+        after = s.stats()
+        for part in ('actions', 'journeys', 'events', 'timers'):
+            expect(after[part], before[part], part)
+        expect(asked(s, 'profile', 'u1')['messages'], [], 'no message of this person')
+        state = s.call('sys.state_hash')
+        s.kill()
+        s.start()
+        expect((s.call('sys.state_hash'), s.stats()['outbox']['pending']), (state, 1), 'replayed')
+        for wrong, said in ((['after_ordre', 'hello'], 'no journey'), (['after_order', 'last'], 'no message'), (['after_order', 'hello'], 'nobody')):
+            done = s.cli('send-test', *wrong, '--to', 'stranger@example.org', check=False)
+            expect((done.returncode, said in done.stderr), (1, True), done.stderr)
+        expect(s.cli('send-test', 'after_order', 'hello', check=False).returncode, 2, 'no address')
+        expect('send-test' in s.cli('completion', 'bash').stdout, True, 'completion')
+        s.stop()
+
+
 def test_dry_run_finds_what_life_found_and_touches_nobody(build):
     people = [known('u%d' % i) for i in range(30)]
     orders = [message('u%d' % (i % 30), 12 + i, i) for i in range(200)]

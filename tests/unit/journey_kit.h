@@ -421,6 +421,7 @@ struct turn {
     bool late, due, merged;
     int command; /* -1: none */
     uint16_t command_journey;
+    const struct test_send *test; /* NULL: none */
     struct touched touched;
     struct attribute_change changes[32];
     uint32_t change_count;
@@ -481,6 +482,8 @@ static void settle(struct turn *t)
         touched = (struct touched){0};
         if (round == 0 && t->due)
             again = walk_due(&walk);
+        else if (t->test)
+            walk_test(&walk, t->test), again = false;
         else if (round == 0 && t->command >= 0)
             again = walk_command(&walk, (enum journey_command)t->command, t->command_journey);
         else
@@ -620,6 +623,13 @@ static void reachable_person(const char *user)
 static void command(const char *user, enum journey_command c, uint16_t j)
 {
     struct turn t = {.row = person(user), .command = (int)c, .command_journey = j};
+    reserve();
+    settle(&t);
+}
+
+static void send_test(const char *user, const struct test_send *test)
+{
+    struct turn t = {.row = person(user), .test = test, .command = -1};
     reserve();
     settle(&t);
 }

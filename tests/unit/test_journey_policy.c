@@ -396,6 +396,58 @@ Test(policy, the_content_has_its_keys_in_their_fixed_order)
     cr_assert_str_eq(text, id);
 }
 
+Test(policy, a_test_reaches_the_operator_and_is_counted_nowhere)
+{
+    struct journey *j = mail_on("m", ADDED);
+    struct test_send test = {
+        .journey = j->id, .instance = {1, 2}, .step = j->steps[0].id, .to = SLICE("me@example.org")};
+    uint32_t n;
+    j->state = JOURNEY_DRAFT;
+    identify("u", "{'language':'ru','consent':{'email':false}}");
+    W->outbox_full = true;
+    send_test("u", &test);
+    cr_assert_eq(W->sent_count, 1, "no consent, no address, a full outbox: a test passes");
+    cr_assert_str_eq(W->sent[0].to, "me@example.org");
+    cr_assert_eq(*content_get(W->sent[0].content, "test").p, 0xc3);
+    struct action a;
+    cr_assert(outbox_get(W->outbox, test_action_id(&test), &a) && a.test);
+    cr_assert_eq(W->actions.created + W->actions.deferred + W->counters[j->id].entered, 0);
+    cr_assert_eq(instances("u", NULL), 0);
+    sends_list(&W->store, person("u"), &n);
+    cr_assert_eq(n, 0, "caps and outcomes know nothing of it");
+    send_test("u", &test);
+    cr_assert_eq(W->sent_count, 1, "the very same record: the very same action");
+    test.instance.lo = 3;
+    send_test("u", &test);
+    cr_assert_eq(W->sent_count, 2);
+    test.step = SLICE("nowhere");
+    send_test("u", &test);
+    cr_assert_eq(W->sent_count, 2);
+}
+
+Test(policy, a_test_shows_what_the_person_inside_would_read_and_moves_nobody)
+{
+    struct journey *j = mail_on("m", ADDED);
+    struct test_send test = {.journey = j->id, .instance = {1, 2}, .step = j->steps[0].id, .to = SLICE("me")};
+    struct step *s = step_of(j, 0);
+    s->send.vars = field("price", value_none(), "trigger.price");
+    s->send.field_count = 1;
+    W->outbox_full = true;
+    reachable_person("u");
+    track("u", "Product Added", "{'price':7}");
+    cr_assert_eq(W->sent_count, 0, "deferred: the person is inside");
+    const struct instance *at;
+    cr_assert_eq(instances("u", &at), 1);
+    struct instance before = *at;
+    send_test("u", &test);
+    cr_assert_eq(W->sent_count, 1);
+    struct slice vars = content_get(W->sent[0].content, "vars");
+    struct mp m = mp_of(vars);
+    cr_assert(mp_map(&m) == 1 && slice_is(mp_str(&m), "price") && mp_peek(&m) != MP_NIL);
+    instances("u", &at);
+    cr_assert_arr_eq(&before, at, sizeof before);
+}
+
 Test(policy, the_same_story_gives_the_same_bytes_for_ever)
 {
     uint8_t first[2048];

@@ -28,6 +28,7 @@ int run_health(struct cli *c);
 int run_why(struct cli *c);
 int segment_explain(struct cli *c); /* run_segment's */
 int run_preview(struct cli *c);
+int run_send_test(struct cli *c);
 /* control.c */
 int run_call(struct cli *c);
 int run_snapshot(struct cli *c);

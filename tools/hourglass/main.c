@@ -31,6 +31,10 @@ static const struct option_row MEMBERS_OPTIONS[] = {
     {"limit", "N", "members: at most so many"},
     {0}};
 static const struct option_row PREVIEW_OPTIONS[] = {{"profile", "ID", "whose values it shows"}, {0}};
+static const struct option_row SEND_TEST_OPTIONS[] = {
+    {"to", "ADDRESS", "where it goes, whatever the person's own address is"},
+    {"profile", "ID", "whose values it shows (default: the person whom ADDRESS identifies)"},
+    {0}};
 static const struct option_row TOP_OPTIONS[] = {
     {"interval", "SECONDS", "between two looks (default 1)"}, {"once", NULL, "one screen, and end"}, {0}};
 static const struct option_row TAIL_OPTIONS[] = {
@@ -71,6 +75,9 @@ const struct command COMMANDS[] = {
     {"why", "ID [JOURNEY]", "Why somebody is or is not in a journey", run_why, NULL, 1, 2, NULL},
     {"preview", "TEMPLATE --profile ID", "What one person would read", run_preview, PREVIEW_OPTIONS, 1, 1,
      NULL},
+    {"send-test", "JOURNEY STEP --to ADDRESS", "Sends one message of a journey to yourself, marked as a test",
+     run_send_test, SEND_TEST_OPTIONS, 2, 2,
+     "Through the real outbox and its receiver, outside consent, caps, quiet hours, counters and reports."},
     {"segment", "list | count NAME | members NAME | explain NAME ID | overlap", "Segments and their members",
      run_segment, MEMBERS_OPTIONS, 1, 3, NULL},
     {"count", "EXPRESSION", "How many people an expression holds for", run_count, NULL, 1, 1, NULL},

@@ -1,4 +1,5 @@
-/* preview.c - `preview TEMPLATE --profile ID`: what one person would read, for each step that uses the template. */
+/* preview.c - `preview TEMPLATE --profile ID`: what one person would read, for each step that uses the template; and
+ * `send-test`, which lets somebody read it. */
 #include <stdio.h>
 
 #include "tools/hourglass/ask.h"
@@ -53,5 +54,20 @@ int run_preview(struct cli *c)
     for (struct items i = items_of(reply); items_next(&i);) print_use(i.value, &out);
     put_out(&out);
     buf_free(&out);
+    return EXIT_OK;
+}
+
+int run_send_test(struct cli *c)
+{
+    struct request r = {0};
+    const char *to = cli_option(c, "to"), *id = cli_option(c, "profile");
+    if (!to) die(EXIT_USAGE, "send-test: --to ADDRESS is needed");
+    request_text(&r, "journey", c->argv[0]);
+    request_text(&r, "step", c->argv[1]);
+    request_text(&r, "to", to);
+    if (id) request_text(&r, "id", id);
+    struct slice reply = ask(c, "actions.test", &r);
+    if (c->json) return print_json(c, reply);
+    printf("action %.*s is on its way to %s\n", SHOWN(view_text(reply, "action_id")), to);
     return EXIT_OK;
 }

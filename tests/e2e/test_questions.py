@@ -5,6 +5,8 @@ import io
 import json
 import subprocess
 
+import msgpack
+
 import harness
 from harness import Server, expect
 from test_cli import run
@@ -197,6 +199,65 @@ def test_dry_run_finds_what_life_found_and_touches_nobody(build):
         s.stop()
 
 
+def test_dry_run_says_who_is_inside_and_what_caps_hold(build):
+    people = [known('u%d' % i) for i in range(7)]
+    orders = [message('u%d' % i, 12, 10) for i in range(7)]  # each waits an hour for the mail, then two days for the task
+    capped = SHOP.replace('- wait: 1h', '- wait: 2h').replace('    steps:', '    steps:\n      - send: {id: first, channel: email, template: plain}')
+    with shop(build, people + orders) as s:
+        def dry(text):
+            (s.definitions / 'shop.yaml').write_text(text)
+            return asked(s, 'apply', s.definitions, '--dry-run'), s.cli('apply', s.definitions, '--dry-run').stdout
+
+        s.call('clock.advance', {'by': '90m'})
+        expect(s.stats()['journeys']['after_order']['active'], 7, 'inside')
+        same, said = dry(SHOP)
+        expect((same['people_inside'], 'people inside' in said), ([], False), 'nothing differs')
+        changed, said = dry(capped)
+        expect(changed['people_inside'], [{'name': 'after_order', 'change': 'changed', 'people': 7, 'stay': 7, 'move': 0, 'leave': 0}], 'changed')
+        expect('after_order              changed: 7 stay on their version, 0 move, 0 leave' in said, True, said)
+        gone, said = dry(SHOP[:SHOP.index('journeys:')])
+        expect([(j['change'], j['people'], j['stay'], j['leave']) for j in gone['people_inside']], [('removed', 7, 7, 0)], 'removed')
+        s.call('clock.advance', {'by': '60m'})
+        held, said = dry(capped)  # one mail a day: the first at noon, the second is due at 14:00
+        expect((held['journeys'][0]['deferred'], held['actions']), ({'cap': 7}, 7), 'caps')
+        expect('after_order              sent later: cap 7' in said, True, said)
+        s.cli('apply', s.definitions)  # and so it is: all of them finish what they began
+        s.call('clock.advance', {'by': '3d'})
+        counters = s.stats()['journeys']['after_order']
+        expect([counters[k] for k in ('entered', 'active', 'completed', 'moved', 'exited', 'cancelled')], [7, 0, 7, 0, 0, 0], 'life')
+        s.stop()
+
+
+def answer_bytes(s, method, params):
+    """The whole answer as it came."""
+    rpc, data = s.rpc(), b''
+    rpc.socket.sendall(msgpack.packb([0, 1, method, [params]]))
+    while True:
+        part = rpc.socket.recv(1 << 20)
+        expect(part != b'', True, 'an answer')
+        data += part
+        try:
+            msgpack.unpackb(data)
+        except ValueError:  # not all of it yet
+            continue
+        rpc.close()
+        return data
+
+
+def actions_by_person(s):
+    """Every pending action record, byte for byte, in each person's order."""
+    data, found = answer_bytes(s, 'actions.queue', {'limit': 1000}), {}
+    reader = msgpack.Unpacker()
+    reader.feed(data)
+    expect((reader.read_array_header(), reader.unpack(), reader.unpack(), reader.unpack()), (4, 1, 1, None), 'a response')
+    for _ in range(reader.read_array_header()):
+        begin = reader.tell()
+        record = reader.unpack()
+        found.setdefault(record['profile']['user_id'], []).append(data[begin:reader.tell()])
+    expect(sum(map(len, found.values())), s.stats()['actions']['created'], 'all of them')
+    return found
+
+
 def test_a_day_with_questions_ends_like_one_without(build):
     messages = [known('u%d' % i) for i in range(10)] + [message('u%d' % (i % 10), 12 + i, 20) for i in range(60)]
     ends = []
@@ -208,9 +269,12 @@ def test_a_day_with_questions_ends_like_one_without(build):
                                  ['preview', 'thanks', '--profile', 'u3'], ['definitions', 'diff', '1']) if curious else ():
                     s.cli(*question)
             s.call('clock.advance', {'by': '30d'})
-            ends.append((s.call('sys.state_hash'), s.stats()['actions'], s.stats()['journeys']))
+            ends.append((actions_by_person(s), s.call('sys.state_hash'), s.stats()['actions'], s.stats()['journeys']))
             s.stop()
-    expect(ends[1], ends[0], 'state hash, actions, journeys')
+    expect(len(ends[0][0]), 8, 'people with actions (two ordered again within the hour)')
+    for person, records in ends[0][0].items():
+        expect(ends[1][0].get(person), records, 'the records of ' + person)
+    expect(ends[1], ends[0], 'actions, state hash, counters')
 
 
 def test_export_pages_lead_to_everybody_once(build):

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "tools/hourglass/inside.h"
 #include "tools/hourglass/json.h"
 #include "tools/hourglass/load.h"
 #include "tools/hourglass/tally.h"
@@ -36,15 +37,16 @@ int dry_run(struct cli *c, const char *dir)
 {
     struct history history;
     struct tally tally;
-    struct buf report = {0}, out = {0};
+    struct buf report = {0}, inside = {0}, out = {0};
     struct defset *set = load_definitions(dir, EXIT_WRONG);
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
     history_fetch(rpc, &history);
+    inside_pack(rpc, set, &inside);
     rpc_close(rpc);
     history_sort(&history);
     tally_init(&tally, set);
     struct machine *m = play(&history, set, &tally);
-    tally_pack(&tally, m, &history, &report);
+    tally_pack(&tally, m, &history, buf_slice(&inside), &report);
     if (c->json) {
         json_print(buf_slice(&report), c->tty ? 2 : 0, &out);
         buf_put_u8(&out, '\n');
@@ -57,6 +59,7 @@ int dry_run(struct cli *c, const char *dir)
     history_free(&history);
     defset_free(set);
     buf_free(&report);
+    buf_free(&inside);
     buf_free(&out);
     return EXIT_OK;
 }

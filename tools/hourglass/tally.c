@@ -250,11 +250,12 @@ static void pack_unknown(struct packing *p)
     buf_free(&list);
 }
 
-void tally_pack(struct tally *t, struct machine *m, const struct history *h, struct buf *out)
+void tally_pack(struct tally *t, struct machine *m, const struct history *h, struct slice inside,
+                struct buf *out)
 {
     struct packing p = {.t = t, .m = m, .h = h};
     msgpack_packer_init(&p.pk, out, buf_msgpack_write);
-    msgpack_pack_map(&p.pk, 10);
+    msgpack_pack_map(&p.pk, 11);
     pair(&p, "from", h->event_count ? h->events[0].at : h->as_of);
     pair(&p, "until", h->as_of);
     pair(&p, "people", h->person_count);
@@ -264,5 +265,7 @@ void tally_pack(struct tally *t, struct machine *m, const struct history *h, str
     pair(&p, "actions", t->actions);
     pack_journeys(&p);
     pack_channels(&p);
+    text(&p, SLICE("people_inside"));
+    buf_put_slice(out, inside);
     pack_unknown(&p);
 }

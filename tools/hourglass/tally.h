@@ -25,8 +25,9 @@ void tally_init(struct tally *t, const struct defset *set);
 void tally_free(struct tally *t);
 void tally_effect(void *tally, const struct effect *e); /* machine_config.on_effect */
 
-/* The report as a MessagePack map: journeys, channels with their days, held back, people, unknown. */
-void tally_pack(struct tally *t, struct machine *m, const struct history *h, struct buf *out);
+/* The report as a MessagePack map: journeys, channels with their days, held back, people, unknown; `inside` is put in. */
+void tally_pack(struct tally *t, struct machine *m, const struct history *h, struct slice inside,
+                struct buf *out);
 void tally_print(struct slice report, struct buf *out); /* that map, for people */
 
 #endif

@@ -55,6 +55,19 @@ static void print_all_held(struct slice report, struct buf *out)
     buf_free(&lines);
 }
 
+static void print_inside(struct slice report, struct buf *out)
+{
+    struct items i = items_of(view(report, "people_inside"));
+    if (i.left) buf_put_str(out, "\npeople inside now\n");
+    while (items_next(&i)) {
+        struct slice name = view_text(i.value, "name"), change = view_text(i.value, "change");
+        buf_printf(out, "  %-24.*s %.*s: ", SHOWN(name), SHOWN(change));
+        put_count(i.value, "stay", "stay on their version, ", out);
+        put_count(i.value, "move", "move, ", out);
+        put_count(i.value, "leave", "leave\n", out);
+    }
+}
+
 void tally_print(struct slice report, struct buf *out)
 {
     static const char *const COLUMNS[] = {
@@ -73,6 +86,7 @@ void tally_print(struct slice report, struct buf *out)
     if (items_of(view(report, "channels")).left) buf_put_str(out, "\nchannels\n");
     for (struct items i = items_of(view(report, "channels")); items_next(&i);) print_channel(i.value, out);
     print_all_held(report, out);
+    print_inside(report, out);
     buf_put_str(out, "\nnot known\n");
     for (struct items i = items_of(view(report, "unknown")); items_next(&i);) {
         struct slice line = view_text(i.value, "");

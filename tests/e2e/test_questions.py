@@ -271,7 +271,7 @@ def test_a_day_with_questions_ends_like_one_without(build):
             s.call('clock.advance', {'by': '30d'})
             ends.append((actions_by_person(s), s.call('sys.state_hash'), s.stats()['actions'], s.stats()['journeys']))
             s.stop()
-    expect(len(ends[0][0]), 8, 'people with actions (two ordered again within the hour)')
+    expect(len(ends[0][0]), 8, 'people with actions: the night held the mail of the others until they ordered again')
     for person, records in ends[0][0].items():
         expect(ends[1][0].get(person), records, 'the records of ' + person)
     expect(ends[1], ends[0], 'actions, state hash, counters')

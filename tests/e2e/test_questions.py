@@ -250,6 +250,7 @@ def actions_by_person(s):
     reader = msgpack.Unpacker()
     reader.feed(data)
     expect((reader.read_array_header(), reader.unpack(), reader.unpack(), reader.unpack()), (4, 1, 1, None), 'a response')
+    expect((reader.read_map_header(), reader.unpack()), (2, 'actions'), 'one page')
     for _ in range(reader.read_array_header()):
         begin = reader.tell()
         record = reader.unpack()

@@ -78,7 +78,7 @@ void shard_destroy(struct shard *s)
     free(s);
 }
 
-void shard_limit_memory(struct shard *s, uint64_t bytes) { s->memory_limit = bytes; }
+void shard_refuse_strangers(struct shard *s, bool refuse) { s->strangers_refused = refuse; }
 
 /* ---- effects ------------------------------------------------------------------------- */
 
@@ -487,19 +487,11 @@ static struct slice record_rest(const struct record *r,
     return r->payload.n < skip ? (struct slice){0} : slice_of(r->payload.p + skip, r->payload.n - skip);
 }
 
-static bool memory_low(const struct shard *s)
-{
-    return s->memory_limit &&
-           s->store.heap.region.used + (uint64_t)s->store.row_limit * 96 > s->memory_limit / 10 * 9;
-}
-
 /* Memory is a matter of the moment and of this machine, so the refusal itself becomes the record: replay must not ask. */
 static bool refuse_for_memory(struct shard *s, struct batch_item *item)
 {
     struct record *r = &item->record;
-    if (likely(!memory_low(s)) || r->kind != RECORD_EVENT || item->reject ||
-        item->event.key_kind != ID_ANONYMOUS)
-        return false;
+    if (r->kind != RECORD_EVENT || item->reject || item->event.key_kind != ID_ANONYMOUS) return false;
     row_t row;
     struct key target;
     if (store_find(&s->store, item->event.key, &row, &target) != FOUND_NOTHING) return false;
@@ -582,7 +574,7 @@ void shard_apply_record(struct shard *s, struct batch_item *item)
     struct record *r = &item->record;
     s->cookie = r->cookie;
     r->lsn = ++s->lsn;
-    if (unlikely(s->memory_limit != 0)) refuse_for_memory(s, item);
+    if (unlikely(s->strangers_refused)) refuse_for_memory(s, item);
     s->created = ROW_NONE;
     arena_reset(&s->effects->work);
     bool done = true;

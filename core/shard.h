@@ -27,8 +27,8 @@ struct shard_config {
 };
 struct shard *shard_create(const struct shard_config *config); /* NULL: no memory */
 void shard_destroy(struct shard *s);
-/* At 90 % of so many bytes new anonymous people are refused (0: none). After recovery only: replay must not ask. */
-void shard_limit_memory(struct shard *s, uint64_t bytes);
+/* From now on new anonymous people are refused, or taken in again. After recovery only: replay must not ask. */
+void shard_refuse_strangers(struct shard *s, bool refuse);
 
 /* ---- effects: what the world may see once the record that caused it is durable ------- */
 

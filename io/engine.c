@@ -1,4 +1,5 @@
 #include "io/engine.h"
+#include "core/base/region.h"
 #include "core/expr/kernel.h"
 #include "io/address.h"
 
@@ -238,19 +239,20 @@ static int set_clock(struct engine *e)
     return 0;
 }
 
+#define MEMORY_FOR_HUGE_PAGES (2ull << 30)
+
 static int engine_load(struct engine *e)
 {
     int code = open_directory(e);
     if (code) return code;
     e->sets = sets_create();
+    /* Below so much every shard's few megabytes would be rounded up beyond it. */
+    region_huge_pages(e->options->memory_limit == 0 || e->options->memory_limit >= MEMORY_FOR_HUGE_PAGES);
     if (!make_shards(e)) {
         log_line(LOG_ERROR, "memory", "reason=\"no room for %d shards\"", LOGICAL_SHARDS);
         return 1;
     }
     code = recover_state(e);
-    /* Only now: what was taken in once is taken in again, whatever the limit is today. */
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        shard_limit_memory(e->shards[i], e->options->memory_limit / LOGICAL_SHARDS);
     return code ? code : set_clock(e);
 }
 

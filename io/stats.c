@@ -1,5 +1,6 @@
 /* stats.c - stats.get: every worker adds up its shards, worker 0 adds up the workers. Keys are a contract
  * (interfaces.md section 4); what does not exist yet is zero. */
+#include "io/memory.h"
 #include "io/admin.h"
 
 #include <stdio.h>
@@ -355,19 +356,10 @@ static void pack_loops(pk_t *pk, const struct sums *s)
     pk_key_uint(pk, "lag_ms_p99", latency_percentile(&s->lag, 99) / 1000);
 }
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f && fscanf(f, "%*u %llu", &pages) != 1) pages = 0;
-    if (f) fclose(f);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void pack_memory(pk_t *pk, const struct sums *s)
 {
     const struct store_memory *m = &s->memory;
-    uint64_t resident = resident_bytes();
+    uint64_t resident = memory_resident();
     pk_text(pk, "memory");
     pk_map(pk, 4);
     pk_key_uint(pk, "resident", resident);

@@ -3,6 +3,7 @@
  * Everything a worker does happens in worker_turn, in this order; nothing in it waits but the last line. What came in
  * during one turn is applied and logged in it; what it caused leaves the process in a later turn, when the log says that
  * it is durable (release.c). */
+#include "io/memory.h"
 #include "io/admin.h"
 #include "io/loop_disk.h"
 #include "io/snapshotter.h"
@@ -69,9 +70,18 @@ static void publish_wal_bytes(struct worker *w)
     atomic_store_explicit(&w->wal_bytes, stats.bytes, memory_order_relaxed);
 }
 
+static void watch_memory(struct worker *w)
+{
+    bool low = memory_is_low(w->engine->options->memory_limit);
+    if (low == w->memory_low) return;
+    w->memory_low = low;
+    for (uint32_t i = 0; i < w->shard_count; i++) shard_refuse_strangers(w->shards[i], low);
+}
+
 static void worker_turn(struct worker *w)
 {
     read_clock(w);
+    watch_memory(w);                              /* is there room for people nobody knows? */
     intake_inbound(w);                            /* records, messages, credits of the other workers */
     calls_run(w);                                 /* questions and commands */
     worker_wake_due(w);                           /* people whose time has come, at most WAKES_PER_TURN */

@@ -118,7 +118,8 @@ struct worker {
     _Atomic(struct call *) inbox;    /* (any) newest first */
     struct call *calls, **calls_end; /* being run, oldest first */
     bool calls_busy;
-    bool tailing; /* somebody reads events.tail */
+    bool memory_low; /* new anonymous people are refused */
+    bool tailing;    /* somebody reads events.tail */
     bool stop;
     bool started; /* guarded by the engine's lock */
     struct worker_counters counters;

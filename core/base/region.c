@@ -7,7 +7,11 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1; older ones refuse it and the pages stay small */
 #endif
 
-enum { STEP_MIN = 64 << 10, HUGE_FROM = 512 << 10, HUGE_PAGE = 2 << 20 };
+enum { STEP_MIN = 64 << 10, HUGE_FROM = 1 << 20, HUGE_PAGE = 2 << 20 };
+
+static bool huge_pages = true; /* set before there are threads */
+
+void region_huge_pages(bool wanted) { huge_pages = wanted; }
 
 bool region_create(struct region *r, size_t bytes_max)
 {
@@ -37,14 +41,22 @@ bool region_reserve(struct region *r, size_t more)
     if (need > r->reserved) return false;
     /* A quarter more than there is, so that the number of calls stays logarithmic. */
     size_t to = need + r->committed / 4;
-    size_t step = to >= HUGE_FROM ? HUGE_PAGE : STEP_MIN;
+    bool huge = huge_pages && to >= HUGE_FROM;
+    size_t step = huge ? HUGE_PAGE : STEP_MIN;
     to = (to + step - 1) & ~(step - 1);
     if (to > r->reserved) to = r->reserved;
     if (mprotect(r->base + r->committed, to - r->committed, PROT_READ | PROT_WRITE) != 0) return false;
-    if (to >= HUGE_FROM) {
+    if (huge) {
         madvise(r->base, to, MADV_HUGEPAGE);
         if (r->committed && r->committed < HUGE_FROM) madvise(r->base, HUGE_PAGE, MADV_COLLAPSE);
     }
     r->committed = to;
+    return true;
+}
+
+bool region_commit(struct region *r)
+{
+    if (mprotect(r->base, r->reserved, PROT_READ | PROT_WRITE) != 0) return false;
+    r->committed = r->reserved;
     return true;
 }

@@ -73,7 +73,7 @@ struct shard {
     uint32_t journey_count;
     uint32_t undeclared_count;
     uint64_t outbox_limit;
-    uint64_t memory_limit;         /* of the moment: not part of the state */
+    bool strangers_refused;        /* of the moment: not part of the state */
     uint32_t live_records, credit; /* shards_reserve: of this batch; what is still paid for */
     size_t live_bytes, credit_bytes;
 

@@ -7,7 +7,7 @@ bool bits_create(struct bits *b)
 {
     *b = (struct bits){.segment_limit = SEGMENTS_EXPECTED};
     size_t bytes = SEGMENTS_MAX * sizeof(struct bits_segment);
-    return region_create(&b->segments, bytes) && region_reserve(&b->segments, bytes);
+    return region_create(&b->segments, bytes) && region_commit(&b->segments);
 }
 
 void bits_destroy(struct bits *b) { region_destroy(&b->segments); }

@@ -72,7 +72,7 @@ bool index_create(struct index *ix, struct index_source rows, struct index_sourc
     if (!region_create(&ix->segments, (size_t)SEGMENT_BYTES << INDEX_DEPTH_MAX)) return false;
     if (!region_create(&ix->directory, sizeof(uint32_t) << INDEX_DEPTH_MAX)) return false;
     /* All of the directory at once: address space until it is used. An empty bucket is all zero. */
-    if (!region_reserve(&ix->directory, sizeof(uint32_t) << INDEX_DEPTH_MAX)) return false;
+    if (!region_commit(&ix->directory)) return false;
     if (!region_reserve(&ix->segments, SEGMENT_BYTES)) return false;
     ix->segments.used = SEGMENT_BYTES;
     ix->segment_count = 1;

@@ -12,9 +12,7 @@ bool store_create(struct store *s, const struct schema *schema)
     if (!p) return false;
     if (!region_create(&p->rows, (size_t)PROFILES_PER_SHARD_MAX * sizeof(struct row))) return false;
     s->rows = (struct row *)(void *)p->rows.base;
-    if (!region_create(&p->used, PROFILES_PER_SHARD_MAX / 8) ||
-        !region_reserve(&p->used, PROFILES_PER_SHARD_MAX / 8))
-        return false;
+    if (!region_create(&p->used, PROFILES_PER_SHARD_MAX / 8) || !region_commit(&p->used)) return false;
     if (!heap_create(&s->heap, HEAP_BYTES_MAX) || !links_create(&p->links)) return false;
     struct index_source rows = {p->rows.base + offsetof(struct row, key), sizeof(struct row)};
     struct index_source links = {p->links.region.base + offsetof(struct link, id), sizeof(struct link)};

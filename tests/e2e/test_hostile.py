@@ -18,7 +18,6 @@ from harness import SHOP, Failure, Server, expect
 CLOSE, PARK, ACK = 'closed', 'parked', 'acked'
 NOW = int(time.time())
 MEBI = 1 << 20
-HUGE = 64 * 4 * 2 * MEBI  # the growing regions of 64 shards may each begin with a huge page
 
 
 def until(condition, what, seconds=60):
@@ -162,7 +161,7 @@ def test_every_bad_input_has_its_answer_whole_and_byte_by_byte(build):
                     expect(after['received'], before['received'], '%s: received' % what)
         bystander.sendall(frame([entry(order('bystander'))], 'b'))
         expect(bystander.recv(100), msgpack.packb({'ack': 'b'}), 'another connection')
-        resident_at_most(s, 100 * MEBI + HUGE)
+        resident_at_most(s, 100 * MEBI)
         s.stop()
 
 
@@ -269,7 +268,7 @@ def test_who_does_not_read_a_tail_or_an_answer_stops_nobody(build):
                 c.sendall(frame([entry(order('t%d' % i, messageId='%d-%d' % (n, i), properties={'order_id': 'x' * 2000})) for i in range(200)]))
                 expect(c.recv(100), msgpack.packb({'ack': 'c'}), 'ack %d' % n)
         expect(events(s)['applied'], 12000, 'applied')
-        resident_at_most(s, 200 * MEBI + HUGE)
+        resident_at_most(s, 200 * MEBI)
         s.stop()
 
 
@@ -360,7 +359,7 @@ def test_a_flood_of_strangers_stops_at_the_memory_limit_and_known_people_go_on(b
         after = events(s)
         expect(after['applied'] + after['rejected'], n + 2, 'applied and rejected')
         expect(s.call('profile.get', 'known')['events']['Order Completed']['count'], 2, 'orders of the known one')
-        resident_at_most(s, 2 * limit + HUGE)
+        resident_at_most(s, limit + 32 * MEBI)
         s.stop()
 
 

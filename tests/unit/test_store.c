@@ -296,3 +296,23 @@ Test(store, an_empty_one_costs_next_to_nothing)
     cr_assert_lt(each, 300000);
     for (uint32_t i = 0; i < N; i++) store_destroy(&many[i]);
 }
+
+/* ---- the pipeline --------------------------------------------------------------------------- */
+
+/* What an earlier record of a batch frees is still named by what later ones looked up ahead. A free slot's first block handle
+ * is the next free slot: here one whose number, taken for a handle, lies where the heap has no memory yet. */
+Test(store, a_row_fetched_ahead_may_have_been_freed_meanwhile)
+{
+    cr_assert(store_reserve(&s, 1, 100));
+    row_t row = store_add(&s, key_of(1), NOW), ahead = store_prefetch_row(&s, key_of(1));
+    cr_assert_eq(ahead.v, row.v);
+    s.parts->free_row = (uint32_t)(s.heap.region.reserved / HEAP_GRANULE / 2);
+    store_remove(&s, row);
+    cr_assert_eq(s.rows[row.v].block[BLOCK_TYPES], s.heap.region.reserved / HEAP_GRANULE / 2);
+    store_prefetch_types(&s, ahead);
+    for (uint16_t attribute = 0; attribute < ATTR_COUNT; attribute++)
+        store_prefetch_attribute(&s, ahead, attribute);
+    store_prefetch_tail(&s, ahead, TYPE_ORDER);
+    store_prefetch_tail(&s, ahead, ID_NONE);
+    cr_assert(row_none(store_prefetch_row(&s, key_of(1))));
+}

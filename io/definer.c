@@ -152,12 +152,16 @@ static void hash_text(struct key k, struct buf *out)
     buf_printf(out, "%016llx%016llx\n", (unsigned long long)k.hi, (unsigned long long)k.lo);
 }
 
+/* A name that a killed process gave may stand in a cache only: it counts when it is on the disk, or a power cut would bring
+ * back the note before it, and the directory would overrule what was applied since. */
 static bool loaded_before(struct engine *e, struct key hash)
 {
     struct buf was = {0}, is = {0};
+    struct datadir *dir = &e->workers[0].dir;
     hash_text(hash, &is);
-    bool same = datadir_get_file(&e->workers[0].dir, LOADED_PATH, 64, &was) == PERSIST_OK &&
-                slice_eq(buf_slice(&was), buf_slice(&is));
+    bool same = datadir_get_file(dir, LOADED_PATH, 64, &was) == PERSIST_OK &&
+                slice_eq(buf_slice(&was), buf_slice(&is)) &&
+                dir->disk->ops->sync_dir(dir->disk, "definitions") == 0;
     buf_free(&was);
     buf_free(&is);
     return same;

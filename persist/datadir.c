@@ -15,6 +15,7 @@
 #include "persist/datadir.h"
 #include "core/base/check.h"
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 #include "core/shard.h"
 
 #include <errno.h>
@@ -156,6 +157,15 @@ static enum persist_status make(struct datadir *dir, struct slice seed, const ui
     return datadir_put_file(dir, ".", "hourglass.id", slice_of(file, sizeof file));
 }
 
+/* The start that made the directory may have been killed before its names were on the disk, and then only a cache showed
+ * them to us: nothing may stand on them before they are. */
+static enum persist_status keep_names(struct datadir *dir)
+{
+    if (PLANTED(identity_not_synced)) return PERSIST_OK;
+    int r = dir->disk->ops->sync_dir(dir->disk, ".");
+    return r < 0 ? datadir_failed(dir, ".", r) : PERSIST_OK;
+}
+
 static enum persist_status load(struct datadir *dir, struct slice seed)
 {
     struct buf file = {0};
@@ -165,7 +175,7 @@ static enum persist_status load(struct datadir *dir, struct slice seed)
     if (status == PERSIST_OK && seed.n && !slice_eq(seed, slice_of(dir->seed, dir->seed_bytes)))
         return datadir_refuse(dir, "hourglass.id",
                               "has another hash secret; it is fixed when the directory is made");
-    return status;
+    return status == PERSIST_OK ? keep_names(dir) : status;
 }
 
 enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed,

@@ -425,6 +425,23 @@ static enum persist_status check_sizes(struct datadir *dir, const struct snapsho
     return PERSIST_OK;
 }
 
+/* The snapshot before this one is what a damaged one falls back to, and the log below it goes. Its manifest may be the work
+ * of a process that was killed before it could sync the name. */
+static enum persist_status keep_one_before(struct datadir *dir, uint64_t newest)
+{
+    struct numbers n;
+    char folder[NAME_BYTES];
+    int e = list_numbers(dir, &n);
+    for (uint32_t i = 0; i < n.count && e >= 0; i++) {
+        if (n.list[i] >= newest || !complete(dir, n.list[i])) continue;
+        folder_name(folder, n.list[i]);
+        e = dir->disk->ops->sync_dir(dir->disk, folder);
+        break;
+    }
+    free(n.list);
+    return e < 0 ? datadir_failed(dir, "snapshot", e) : PERSIST_OK;
+}
+
 enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const struct snapshot_file *files,
                                     uint32_t count, uint32_t definitions_version, uint32_t core_version)
 {
@@ -447,6 +464,7 @@ enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const 
     status = e < 0 ? datadir_failed(dir, folder, e) : datadir_put_file(dir, folder, name, buf_slice(&bytes));
     buf_free(&bytes);
     CRASH_POINT(snapshot_listed);
+    if (status == PERSIST_OK) status = keep_one_before(dir, number);
     if (status == PERSIST_OK) remove_old(dir, number);
     CRASH_POINT(snapshot_pruned);
     return status;

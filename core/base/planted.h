@@ -17,6 +17,7 @@
     X(chain_not_checked, P9, DAMAGE, "a group may follow any other")                                         \
     X(durable_mark_ignored, P9, DAMAGE, "a lost durable group passes for a torn tail")                       \
     X(missing_file_not_noticed, P9, DAMAGE, "a log may end without the name behind it")                      \
+    X(identity_not_synced, P1, FIRST, "names that a killed first start left in a cache are believed")        \
     X(torn_tail_not_cut, P8, POWER, "the log of the last epoch gets no end")                                 \
     X(window_not_in_snapshot, P2, SEEDS, "messages without a time are forgotten by a snapshot")              \
     X(snapshot_lsn_off_by_one, P6, SEEDS, "a snapshot claims one record more than it holds")                 \

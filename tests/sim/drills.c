@@ -216,3 +216,5 @@ static void damaged_starts(struct engine *e)
 static void keep_disk(void) { laid.disk = sim_disk_copy(sim_disk()); }
 
 void drill_damage(void) { scenario_two_lives(keep_disk, damaged_starts); }
+
+void drill_first(void) { scenario_killed_first_start(); }

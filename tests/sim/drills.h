@@ -7,5 +7,7 @@
 void drill_wheel(void);
 /* A log with many groups, damaged one place at a time: every start on it must be refused. */
 void drill_damage(void);
+/* A first start that is killed, a second one, a power cut: what a dead process left in a cache must not be built upon. */
+void drill_first(void);
 
 #endif

@@ -11,9 +11,10 @@
 
 enum planted planted;
 
-enum { SEEDS_MAX = 120, REASON_BYTES = 160 };
-enum found_by { SEEDS, POWER, DAMAGE, WHEEL };
-static const char *const found_by_names[] = {"seeds", "seeds, power cuts", "drill: damage", "drill: wheel"};
+enum { SEEDS_MAX = 120, DRILLS_MAX = 40, QUIET_DRILLS = 8, REASON_BYTES = 160 };
+enum found_by { SEEDS, POWER, DAMAGE, WHEEL, FIRST };
+static const char *const found_by_names[] = {"seeds", "seeds, power cuts", "drill: damage", "drill: wheel",
+                                             "drill: first start"};
 
 struct mutant {
     const char *name, *promise;
@@ -47,7 +48,11 @@ static void run_seed(const void *self)
 
 static void run_drill(const void *self)
 {
-    *(const enum found_by *)self == WHEEL ? drill_wheel() : drill_damage();
+    switch (*(const enum found_by *)self) {
+    case WHEEL: drill_wheel(); return;
+    case DAMAGE: drill_damage(); return;
+    default: drill_first();
+    }
 }
 
 /* What the last line of the story says. */
@@ -64,8 +69,8 @@ static void keep_reason(struct verdict *v)
 
 static void hunt(const struct mutant *m, struct verdict *v)
 {
-    bool drill = m->found_by == DAMAGE || m->found_by == WHEEL;
-    for (v->seed = 1; v->seed <= (drill ? 4 : SEEDS_MAX); v->seed++)
+    bool drill = m->found_by >= DAMAGE;
+    for (v->seed = 1; v->seed <= (drill ? DRILLS_MAX : SEEDS_MAX); v->seed++)
         if (!runner_attempt(false, v->seed, drill ? run_drill : run_seed, &m->found_by)) {
             v->noticed = true;
             keep_reason(v);
@@ -87,10 +92,10 @@ static void work(struct verdict *verdicts, enum planted only, uint32_t job, uint
 /* A drill must have nothing to say about the product as it is. */
 static bool drills_are_quiet(void)
 {
-    static const enum found_by drills[] = {DAMAGE, WHEEL};
+    static const enum found_by drills[] = {DAMAGE, WHEEL, FIRST};
     runner_share();
-    for (uint32_t i = 0; i < 2; i++)
-        for (uint64_t seed = 1; seed <= 4; seed++)
+    for (uint32_t i = 0; i < sizeof drills / sizeof *drills; i++)
+        for (uint64_t seed = 1; seed <= QUIET_DRILLS; seed++)
             if (!runner_attempt(false, seed, run_drill, &drills[i])) {
                 struct verdict v;
                 keep_reason(&v);

@@ -379,3 +379,26 @@ void scenario_two_lives(void (*between)(void), void (*recovered_fn)(struct engin
     pass(10 * (uint64_t)S);
     fault("the node did not recover");
 }
+
+static void serve_all(void)
+{
+    begin_life();
+    settle_down();
+}
+
+void scenario_killed_first_start(void)
+{
+    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "0");
+    snprintf(sc.segment, sizeof sc.segment, "128KiB");
+    node_definitions = model_definitions[0];
+    node_recovered = recovered;
+    senders_create(20);
+    operator_create();
+    begin_life();
+    if (pass(chance_between(100, 1500))) kill_node();
+    serve_all();
+    cut_power();
+    serve_all();
+    oracle_events(node_engine(), false);
+    story("all is well");
+}

@@ -13,6 +13,8 @@ void scenario_run(const struct scenario_options *options);
 /* For drills: a node works undisturbed and is killed; the next one recovers. */
 struct engine;
 void scenario_two_lives(void (*between)(void), void (*recovered)(struct engine *e));
+/* The first start ever is killed somewhere; the second acknowledges; the power goes; the third must know it all. */
+void scenario_killed_first_start(void);
 
 #define FAULTS(X)                                                                                            \
     X(POWER, "power cut")                                                                                    \

@@ -304,7 +304,9 @@ Test(datadir, identity_is_made_once_and_found_again)
     cr_assert_eq(datadir_open(&a, &disk->disk, SLICE("seed"), bench_random), PERSIST_OK);
     cr_assert(a.fresh);
     uint8_t other[32] = {0};
+    uint32_t synced = disk->dir_syncs;
     cr_assert_eq(datadir_open(&b, &disk->disk, (struct slice){0}, other), PERSIST_OK);
+    cr_assert_gt(disk->dir_syncs, synced, "whoever made it may have been killed before its names were kept");
     cr_assert_not(b.fresh);
     cr_assert(key_eq(a.id, b.id));
     cr_assert_arr_eq(a.secret.bytes, b.secret.bytes, SECRET_BYTES);

@@ -186,7 +186,7 @@ static bool settle_round(struct shard *s, struct turn *turn, struct walk *walk, 
     return walk_record(walk);
 }
 
-/* Without clearing the 770 bytes of step_changes (30 ns). */
+/* Without clearing the 770 bytes of step_changes. */
 static void walk_init(struct shard *s, struct turn *turn, struct walk *w)
 {
     memset(w, 0, offsetof(struct walk, step_changes));
@@ -379,7 +379,7 @@ void shard_apply_person(struct shard *s, row_t row, const struct event *e, const
     }
     r = store_touch(&s->store, row);
     struct turn turn;
-    memset(&turn, 0, offsetof(struct turn, touched.list)); /* the list's 480 bytes stay as they are: 20 ns */
+    memset(&turn, 0, offsetof(struct turn, touched.list)); /* the list's 480 bytes stay as they are */
     turn.row = row;
     turn.event = e;
     turn.event_at = at;

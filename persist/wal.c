@@ -22,8 +22,7 @@ enum {
         512 << 10,        /* from here on a second write overlaps the first one's flush with profit */
     SEAL_AFTER_US = 3000, /* of idleness; promised within 5 ms */
     DELAY_US = 300,
-    SUM_BYTES =
-        24 << 10, /* summed at once: long lanes cost half of a sum per record, and all of it is still near */
+    SUM_BYTES = 24 << 10,      /* summed at once: lanes are long, and all of it is still near */
     RESERVE_BYTES = 256 << 10, /* of the file, for a clean stop on a full disk */
     SEGMENT_BYTES_MIN = 32 << 10,
     SYNC_BUCKETS = 128, /* of latency: four per power of two */

@@ -333,7 +333,7 @@ struct slice mp_item(struct mp *m) { return mp_item_within(m, MSGPACK_DEPTH_MAX)
 enum { SCAN_MARGIN = 34 };
 
 /* The forms that nearly all items have, as long as they lie well before the end; stops at any other one. One walk of
- * compares, no table and no check per item: this is half of what head_read costs. */
+ * compares, no table and no check per item. */
 static void scan_short(struct mp_scan *s, struct mp *m)
 {
     const uint8_t *p = m->p;

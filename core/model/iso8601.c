@@ -93,7 +93,7 @@ static inline bool pairs_of(const uint8_t *p, uint64_t pattern, uint64_t beyond,
 
 static inline uint32_t byte_of(uint64_t word, uint32_t i) { return (uint32_t)(word >> 8 * i & 0xff); }
 
-/* "2026-03-01T10:00:00.123Z", as nearly all write it: a sixth of the instructions of the way below, which judges
+/* "2026-03-01T10:00:00.123Z", as nearly all write it: 180 instructions instead of the 309 of the way below, which judges
  * whatever is not exactly this. */
 static bool parse_usual(struct slice text, int64_t *ms)
 {

@@ -229,7 +229,7 @@ static uint32_t sort_flips(struct update *u)
     return u->flip_count;
 }
 
-/* Nearly all that is marked flips, and each has its own page of bits: their misses overlap (about 80 ns a flip). */
+/* Nearly all that is marked flips, and each has its own page of bits: their misses overlap. */
 static void prefetch_marked(const struct update *u, uint32_t words)
 {
     for (uint32_t w = 0; w < words; w++)

@@ -81,7 +81,7 @@ struct value column_get(const struct column *c, const struct heap *heap, uint32_
     return b && is_present(b, heap, at) ? value_at(c, b, heap, at) : value_none();
 }
 
-/* Its bit, its time and its value: three lines, about 90 ns for an attribute that comes with every event. */
+/* Its bit, its time and its value: three lines of memory. */
 void column_prefetch(const struct column *c, const struct heap *heap, uint32_t row)
 {
     const struct column_block *b = block_of(c, row);

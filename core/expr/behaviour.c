@@ -14,46 +14,56 @@ enum span_kind { SPAN_ALL, SPAN_SLIDING, SPAN_SINCE, SPAN_CALENDAR };
 
 static const int64_t ago_of_never = 315576000000; /* longer than any duration can be */
 
-static bool history_of(struct machine *m, uint16_t type, struct history_view *out)
+const struct history_view *context_history(const struct expr_context *ctx, uint16_t type,
+                                           struct history_view *room)
 {
-    const struct expr_source *s = m->ctx->source;
-    if (s && s->history && s->history(m->ctx->self, type, out)) return true;
-    memset(out, 0, sizeof *out);
-    return false;
+    const struct expr_source *s = ctx->source;
+    if (ctx->at_hand && ctx->at_hand_type == type) return ctx->at_hand;
+    return s && s->history && s->history(ctx->self, type, room) ? room : NULL;
+}
+
+static void history_of(const struct expr_context *ctx, uint16_t type, struct history_view *out)
+{
+    const struct history_view *h = context_history(ctx, type, out);
+    if (!h)
+        memset(out, 0, sizeof *out);
+    else if (h != out)
+        *out = *h;
 }
 
 /* ---- lifetime ----------------------------------------------------------------------------------------- */
 
 /* count("*") merged all histories of a person for one number: a fifth of an event's time went there. */
-static struct lifetime lifetime_of(struct machine *m, uint16_t type)
+struct lifetime context_lifetime(const struct expr_context *ctx, uint16_t type)
 {
-    const struct expr_source *s = m->ctx->source;
-    if (s && s->lifetime) return s->lifetime(m->ctx->self, type);
+    const struct expr_source *s = ctx->source;
+    bool at_hand = ctx->at_hand && ctx->at_hand_type == type;
+    if (!at_hand && s && s->lifetime) return s->lifetime(ctx->self, type);
     struct history_view h;
-    history_of(m, type, &h);
+    history_of(ctx, type, &h);
     return (struct lifetime){h.count, h.first, h.last};
 }
 
 struct slot *op_count(struct machine *m, const struct instr *in, struct slot *top)
 {
-    return slot_push(top, value_int(lifetime_of(m, in->b).count));
+    return slot_push(top, value_int(context_lifetime(m->ctx, in->b).count));
 }
 
 struct slot *op_first(struct machine *m, const struct instr *in, struct slot *top)
 {
-    struct lifetime l = lifetime_of(m, in->b);
+    struct lifetime l = context_lifetime(m->ctx, in->b);
     return slot_push(top, l.count ? value_time(l.first) : value_fail("no such key: it never happened"));
 }
 
 struct slot *op_last(struct machine *m, const struct instr *in, struct slot *top)
 {
-    struct lifetime l = lifetime_of(m, in->b);
+    struct lifetime l = context_lifetime(m->ctx, in->b);
     return slot_push(top, l.count ? value_time(l.last) : value_fail("no such key: it never happened"));
 }
 
 struct slot *op_ago(struct machine *m, const struct instr *in, struct slot *top)
 {
-    struct lifetime l = lifetime_of(m, in->b);
+    struct lifetime l = context_lifetime(m->ctx, in->b);
     if (l.count == 0) return slot_push(top, value_duration(ago_of_never));
     *top = (struct slot){value_duration((int64_t)m->ctx->now - l.last), NEVER, 1};
     return top + 1;
@@ -237,7 +247,7 @@ static void walk_begin(struct walk *w, struct machine *m, const struct tally *t,
     w->top = top;
     w->change = NEVER;
     w->span = span_of(m, window);
-    history_of(m, t->type, &w->h);
+    history_of(m->ctx, t->type, &w->h);
     bool whole = !t->entries_only && !t->where_at && (!(t->flags & TALLY_VALUE) || t->value_property >= 0) &&
                  t->what <= TALLY_AVG;
     w->buckets = whole ? w->h.day_count : 0;

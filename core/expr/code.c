@@ -300,9 +300,10 @@ const struct program *program_make(struct expr_pool *pool, const struct node *ro
         return NULL;
     }
     struct program *p = ARENA_NEW(pool->arena, struct program);
-    *p = (struct program){c.code.items,   c.constants.items, c.tallies.items,      c.sequences.items,
-                          c.zones.items,  c.patterns.items,  c.dependencies.items, c.dependencies.count,
-                          c.leaves.items, c.leaves.count,    root->hash,           root,
-                          root->type,     root->timed};
+    *p = (struct program){
+        c.code.items,   c.constants.items, c.tallies.items,      c.sequences.items,
+        c.zones.items,  c.patterns.items,  c.dependencies.items, c.dependencies.count,
+        c.leaves.items, c.leaves.count,    root->hash,           formula_make(root, pool->arena),
+        root,           root->type,        root->timed};
     return p;
 }

@@ -149,7 +149,8 @@ struct expr_source {
                              uint16_t index); /* scope 0: e, 1: trigger, 2+: as-names */
     struct value (*context)(void *self, uint16_t scope, struct slice path);
     uint32_t (*event_time)(void *self, uint16_t scope); /* e.at, trigger.at; 0: none */
-    bool (*segment)(void *self, uint16_t id, uint32_t *entered, uint32_t *left); /* membership; 0: never */
+    bool (*segment)(void *self, uint16_t id, uint32_t *entered,
+                    uint32_t *left); /* membership; 0: never; NULL: not asked */
     bool (*in_list)(void *self, uint16_t id);
     bool (*consent)(void *self, uint16_t channel, struct slice topic);
     bool (*reachable)(void *self, uint16_t channel);
@@ -161,6 +162,8 @@ struct expr_source {
 struct expr_context {
     const struct expr_source *source;
     void *self;
+    const struct history_view *at_hand; /* history of `at_hand_type`, not to be asked for again; NULL: none */
+    uint16_t at_hand_type;
     uint32_t now;
     const struct zone *zone; /* the person's */
     const struct week *week;

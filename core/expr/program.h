@@ -10,6 +10,7 @@
 #define HG_EXPR_PROGRAM_H
 
 #include "core/base/check.h"
+#include "core/expr/formula.h"
 #include "core/expr/node.h"
 
 enum { STACK_SLOTS = 256, LOCALS_MAX = 16 };
@@ -51,7 +52,8 @@ struct program {
     const struct expr_leaf *leaves;
     uint32_t leaf_count;
     uint64_t identity;
-    const struct node *root; /* what it was made of: for plans over blocks */
+    const struct formula *formula; /* NULL: only the machine can run it */
+    const struct node *root;       /* what it was made of: for plans over blocks */
     const struct type *type;
     bool timed;
 };
@@ -110,6 +112,11 @@ static inline struct value value_adopt(struct value v)
 }
 static inline bool value_is_bad(struct value v) { return v.kind == V_ERROR || v.kind == V_NONE; }
 struct value value_unfold(struct machine *m, struct value v); /* V_RAW -> V_LIST or V_MAP in the scratch */
+
+/* ---- behaviour.c ---------------------------------------------------------------------------- */
+const struct history_view *context_history(const struct expr_context *ctx, uint16_t type,
+                                           struct history_view *room); /* NULL: never happened */
+struct lifetime context_lifetime(const struct expr_context *ctx, uint16_t type);
 
 /* ---- operate.c ------------------------------------------------------------------------------ */
 bool value_equal(struct machine *m, struct value a, struct value b);

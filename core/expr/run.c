@@ -298,6 +298,8 @@ struct value program_run(const struct program *p, struct expr_context *ctx)
 
 bool program_true(const struct program *p, struct expr_context *ctx)
 {
+    bool is;
+    if (p->formula && formula_true(p->formula, ctx, &is)) return is;
     struct value v = program_run(p, ctx);
     if (v.kind == V_BOOL) return v.b;
     if (v.kind != V_ERROR) ctx->errors++;

@@ -120,7 +120,7 @@ struct leaf_index *leaf_index_make(const struct segment_set *set, struct arena *
 struct marker {
     const struct leaf_index *index;
     const struct history_change *change;
-    struct history_view view;
+    struct history_view *view;
     uint32_t now;
     uint64_t *marks;
 };
@@ -160,7 +160,7 @@ static bool is_unclear(const struct marker *m, const struct group *g)
 
 static uint32_t time_back(const struct marker *m, uint32_t i) /* 0: the newest */
 {
-    return history_time(&m->view, m->view.n - 1 - i);
+    return history_time(m->view, m->view->n - 1 - i);
 }
 
 /* Windows ascend, so one walk back from the newest entry counts for all; beyond a group's largest constant the exact
@@ -176,7 +176,7 @@ static const struct group *mark_counts_within(const struct marker *m, const stru
             mark_group(m->index, g, m->marks);
             continue;
         }
-        while (inside < m->view.n && inside <= most && time_back(m, inside) >= start) inside++;
+        while (inside < m->view->n && inside <= most && time_back(m, inside) >= start) inside++;
         if (m->change->at >= start) mark_between(m, g, inside, inside);
     }
     return g;
@@ -184,8 +184,8 @@ static const struct group *mark_counts_within(const struct marker *m, const stru
 
 static int64_t micros_back(const struct marker *m, uint16_t property, uint32_t i)
 {
-    const uint64_t *cell = history_cell_at(&m->view, m->view.n - 1 - i, property);
-    struct value v = cell_value(cell, T_NUMBER, m->view.heap);
+    const uint64_t *cell = history_cell_at(m->view, m->view->n - 1 - i, property);
+    struct value v = cell_value(cell, T_NUMBER, m->view->heap);
     return v.kind == V_DOUBLE ? value_micros(v) : 0;
 }
 
@@ -208,7 +208,7 @@ static const struct group *mark_sums(const struct marker *m, const struct group 
     uint32_t inside = 0;
     for (; g < end && g->kind == LEAF_SUM && g->property == property; g++) {
         int64_t start = starts_at(m, g);
-        for (; added && inside < m->view.n && time_back(m, inside) >= start; inside++) {
+        for (; added && inside < m->view->n && time_back(m, inside) >= start; inside++) {
             int64_t micros = micros_back(m, property, inside);
             negative |= micros < 0;
             sum += micros;
@@ -264,15 +264,16 @@ static void mark_type(struct marker *m, const struct store *s, row_t row)
                        *end = &index->groups[index->first[c->type + 1]];
     if (g == end) return;
     bool plain = c->counts.new_count == c->counts.old_count + 1 && c->counts.new_last <= m->now;
-    if (!plain || !behaviour_view(s, row, c->type, &m->view))
+    if (!plain || !behaviour_view(s, row, c->type, m->view))
         while (g < end) mark_group(index, g++, m->marks);
     while (g < end) g = mark_next(m, g, end);
 }
 
 void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,
-                     row_t row, uint32_t now, uint64_t *marks)
+                     row_t row, uint32_t now, uint64_t *marks, struct history_view *view)
 {
-    struct marker m = {.index = index, .change = c, .now = now, .marks = marks};
+    struct marker m = {.index = index, .change = c, .view = view, .now = now, .marks = marks};
+    view->count = 0;
     mark_all_types(&m, s, row);
     mark_type(&m, s, row);
 }

@@ -183,6 +183,7 @@ struct update {
     struct expr_context *ctx;
     struct flip *flips;
     uint32_t flip_count, flip_max;
+    struct history_view view;   /* of the event's type; count 0: not looked at */
     uint64_t marks[RANK_WORDS]; /* only the words of existing ranks are ever looked at */
 };
 
@@ -205,7 +206,9 @@ static void mark_event(struct update *u, const struct history_change *c)
 {
     mark_run(u, &u->set->index->runs[FEATURE_HISTORY], c->type);
     mark_run(u, &u->set->index->any, FEATURE_HISTORY);
-    leaf_mark_flips(u->set->index->leaves, c, u->store, u->row, u->ctx->now, u->marks);
+    leaf_mark_flips(u->set->index->leaves, c, u->store, u->row, u->ctx->now, u->marks, &u->view);
+    u->ctx->at_hand = u->view.count ? &u->view : NULL;
+    u->ctx->at_hand_type = c->type;
 }
 
 static void evaluate(struct update *u, uint32_t rank)
@@ -247,6 +250,7 @@ static uint32_t evaluate_marked(struct update *u)
             u->marks[w] &= u->marks[w] - 1;
             evaluate(u, w * 64 + bit);
         }
+    u->ctx->at_hand = NULL;
     return sort_flips(u);
 }
 

@@ -154,8 +154,8 @@ static inline uint32_t person_event_time(void *self, uint16_t scope)
 static inline bool person_segment(void *self, uint16_t id, uint32_t *entered, uint32_t *left)
 {
     struct person *p = self;
-    *entered = p->entered;
-    *left = p->left;
+    if (entered) *entered = p->entered;
+    if (left) *left = p->left;
     return p->member;
 }
 static inline bool person_list(void *self, uint16_t id) { return ((struct person *)self)->listed; }

@@ -1,6 +1,7 @@
 /* Random typed expressions on random people: program, plan over a block and reference against each other, and every
  * predicted change against the clock. HG_EXPR_COUNT sets how many expressions (default 100,000), HG_EXPR_HISTORIES how many histories (5,000),
  * HG_EXPR_SEED the seed; all print theirs. */
+#include "core/expr/program.h"
 #include "tests/unit/expr_people.h"
 #include "tests/unit/expr_reference.h"
 #include "tests/unit/expr_shrink.h"
@@ -249,6 +250,82 @@ Test(expr_random, no_change_within_ninety_days_is_missed, .init = set_up)
         person_unseal(&p);
     }
     report("expr_days", &f, count);
+}
+
+/* ---- formulas ------------------------------------------------------------------------------------------------ */
+
+static const char *formula_leaf(void)
+{
+    const char *type = ONE_OF("'Order'", "'View'"), *op = ONE_OF(">", ">=", "<", "<=");
+    uint32_t n = random_below(chance(70) ? 4 : 20), seconds = 1 + random_below(chance(50) ? 900 : 200000);
+    switch (random_below(8)) {
+    case 0: return TEXT("count(%s) %s %u", chance(30) ? "'*'" : type, op, n);
+    case 1:
+        return TEXT("count(%s) %s count(%s)", type, ONE_OF("==", "!=", "<", ">="), ONE_OF("'View'", "'*'"));
+    case 2: return TEXT("count(%s, duration('%us')) %s 0", type, seconds, ONE_OF("==", "!="));
+    case 3: return TEXT("%u %s count(%s, duration('%us'))", n, op, type, seconds);
+    case 4:
+    case 5: return TEXT("count(%s, duration('%us')) %s %u", type, seconds, op, n);
+    case 6: return TEXT("ago(%s) %s duration('%us')", type, op, seconds);
+    default: return "segment('vips')";
+    }
+}
+
+static const char *formula_text(int depth)
+{
+    if (depth == 0 || chance(20)) return formula_leaf();
+    if (chance(15)) return TEXT("!(%s)", formula_text(depth - 1));
+    const char *left = formula_text(depth - 1);
+    return TEXT("(%s) %s (%s)", left, ONE_OF("&&", "||"), formula_text(depth - 1));
+}
+
+/* program_true where it goes by the formula, with a view at hand or without, against the machine. */
+static bool check_formula(const struct program *program, const char *text, struct person *p, uint32_t now)
+{
+    struct history_view view;
+    struct expr_context machine = {.source = &person_source,
+                                   .self = p,
+                                   .now = now,
+                                   .zone = p->zone,
+                                   .scratch = &scratch,
+                                   .next_change = UINT32_MAX},
+                        short_way = machine;
+    uint16_t type = chance(50) ? ORDER : VIEW;
+    if (chance(50) && person_history(p, type, &view))
+        short_way.at_hand = &view, short_way.at_hand_type = type;
+    struct value wanted = program_run(program, &machine);
+    bool got = false;
+    if (!formula_true(program->formula, &short_way, &got)) return false;
+    cr_assert(wanted.kind == V_BOOL && wanted.b == got, "%s: %d", text, got);
+    cr_assert_eq(short_way.next_change, machine.next_change, "%s: until +%u, not +%u", text,
+                 short_way.next_change - now, machine.next_change - now);
+    return true;
+}
+
+Test(expr_random, a_formula_says_what_the_machine_says, .init = set_up)
+{
+    seed("expr_formula");
+    uint64_t count = number_from("HG_EXPR_COUNT", 100000) / 5, formulas = 0, decided = 0;
+    static struct person p;
+    for (uint64_t i = 0; i < count; i++) {
+        arena_reset(&arena);
+        arena_reset(&texts);
+        arena_reset(&scratch);
+        struct expr_errors errors = {0};
+        const char *text = formula_text((int)random_below(4));
+        const struct program *program =
+            expr_compile(expr_pool_create(&arena), &person_scope, slice_str(text), WANT_BOOL, &errors);
+        if (!program || !program->formula) continue;
+        base = BASE;
+        random_person(&p, chance(70));
+        formulas++;
+        for (uint32_t k = 0; k < 4; k++)
+            decided += check_formula(program, text, &p, base + k * (chance(50) ? 1 : random_below(4000)));
+        person_unseal(&p);
+    }
+    fprintf(stderr, "expr_formula: %llu formulas, %llu decided\n", (unsigned long long)formulas,
+            (unsigned long long)decided);
+    cr_assert(formulas > count * 3 / 4 && decided > formulas);
 }
 
 /* Bytes of a good text replaced, dropped, doubled: a program or errors, and no other way out. */

@@ -1,18 +1,14 @@
 /* The type records of a profile: BLOCK_TYPES, sorted by type id. What one record holds is in types.c. */
 #include "core/store/parts.h"
 
-/* The first record whose type is not below the wanted one. */
+/* The first record whose type is not below the wanted one. Steps without a branch on the types: which one an event has
+ * nobody can guess, and a wrong guess costs more than the whole search. */
 static uint32_t lower_bound(const struct type_record *list, uint32_t count, uint16_t type)
 {
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (list[middle].type < type)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    uint32_t low = 0;
+    if (count == 0) return 0;
+    for (; count > 1; count -= count / 2) low += list[low + count / 2 - 1].type < type ? count / 2 : 0;
+    return low + (list[low].type < type);
 }
 
 struct type_record *type_find(const struct store *s, row_t row, uint16_t type)
@@ -88,6 +84,18 @@ static void remember_loss(struct store *s, const struct type_record *r, struct l
     window_seen(s, hash, itself ? e->own_s : before.own_s, now);
 }
 
+/* All that is not just one entry more behind the others. */
+static void add_slowly(struct store *s, struct type_record *r, const struct type_rules *rules,
+                       const struct entry *entry, uint32_t now)
+{
+    bool folded = r->days != 0;
+    struct loss before = r->n >= rules->cap ? loss_before(r, &s->heap) : (struct loss){.n = r->n};
+    type_add(r, rules, &s->heap, entry, now);
+    if (unlikely(r->n <= before.n)) remember_loss(s, r, before, entry, now);
+    note_entries(s, r);
+    s->folded += (uint64_t)(r->days != 0) - folded;
+}
+
 void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint32_t own_s,
                    const struct event *e, uint32_t now, struct behaviour_change *out)
 {
@@ -100,13 +108,8 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
         entry.props = e->props;
         entry.prop_count = rules.stride;
     }
-    bool folded = r->days != 0;
     uint32_t entries = r->n;
-    struct loss before = r->n >= rules.cap ? loss_before(r, &s->heap) : (struct loss){.n = r->n};
-    type_add(r, &rules, &s->heap, &entry, now);
-    if (unlikely(r->n <= before.n)) remember_loss(s, r, before, &entry, now);
-    note_entries(s, r);
-    s->folded += (uint64_t)(r->days != 0) - folded;
+    if (!type_append(r, &rules, &s->heap, &entry, now)) add_slowly(s, r, &rules, &entry, now);
     change.new_count = r->count;
     change.new_last = r->last;
     change.new_first = r->first;

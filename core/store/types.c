@@ -67,6 +67,14 @@ static void move_entry(const struct ring *to, uint32_t to_place, uint32_t to_str
     memset(cells + stride, 0, (to_stride - stride) * sizeof *cells);
 }
 
+/* Of a ring that lies straight, as all do that never let go of an entry. */
+static void move_all(const struct ring *to, const struct ring *from, uint32_t n, uint32_t stride)
+{
+    memcpy(to->times, from->times, n * sizeof *to->times);
+    memcpy(to->hashes, from->hashes, n * sizeof *to->hashes);
+    memcpy(to->cells, from->cells, (size_t)n * stride * sizeof *to->cells);
+}
+
 /* A new block of another shape, entries unrolled. */
 static void reshape(struct type_record *r, struct heap *heap, uint8_t shape, uint8_t stride)
 {
@@ -79,8 +87,11 @@ static void reshape(struct type_record *r, struct heap *heap, uint8_t shape, uin
     struct ring to = ring_of(r, heap);
     if (old.entries) {
         struct ring from = ring_of(&old, heap);
-        for (uint32_t i = 0; i < r->n; i++)
-            move_entry(&to, i, stride, &from, place(&old, &from, i), old.stride);
+        if (!to.own && !old.head && stride == old.stride)
+            move_all(&to, &from, r->n, stride);
+        else
+            for (uint32_t i = 0; i < r->n; i++)
+                move_entry(&to, i, stride, &from, place(&old, &from, i), old.stride);
         heap_release(heap, old.entries, entries_bytes(&old));
     }
     if (to.own) to.own[cap_of(r)] = newest;
@@ -114,6 +125,15 @@ static void write_cells(const struct type_record *r, const struct ring *ring, ui
     }
 }
 
+static void write_entry(const struct type_record *r, const struct ring *ring, uint32_t at,
+                        const struct type_rules *rules, struct heap *heap, const struct entry *e)
+{
+    ring->times[at] = e->at;
+    ring->hashes[at] = e->hash;
+    if (ring->own) ring->own[at] = e->own_s;
+    write_cells(r, ring, at, rules, heap, e);
+}
+
 static void insert(struct type_record *r, const struct type_rules *rules, struct heap *heap,
                    const struct entry *e)
 {
@@ -122,11 +142,7 @@ static void insert(struct type_record *r, const struct type_rules *rules, struct
     uint32_t i = r->n++;
     for (; i && ring.times[place(r, &ring, i - 1)] > e->at; i--)
         move_entry(&ring, place(r, &ring, i), r->stride, &ring, place(r, &ring, i - 1), r->stride);
-    uint32_t at = place(r, &ring, i);
-    ring.times[at] = e->at;
-    ring.hashes[at] = e->hash;
-    if (ring.own) ring.own[at] = e->own_s;
-    write_cells(r, &ring, at, rules, heap, e);
+    write_entry(r, &ring, place(r, &ring, i), rules, heap, e);
 }
 
 /* ---- what no longer is an entry ------------------------------------------------------- */
@@ -215,11 +231,32 @@ static void forget_before(struct type_record *r, const struct type_rules *rules,
     if (r->days) r->days = days_drop_before(r->days, heap, second / DAY_S);
 }
 
+static uint32_t kept_from(const struct type_rules *rules, uint32_t now)
+{
+    return rules->keep_s && now > rules->keep_s ? now - rules->keep_s : 0;
+}
+
+bool type_append(struct type_record *r, const struct type_rules *rules, struct heap *heap,
+                 const struct entry *e, uint32_t now)
+{
+    uint32_t from = kept_from(rules, now), cap = cap_of(r);
+    bool newest = r->n && e->at >= r->last && e->own_s == e->at && r->count < UINT32_MAX;
+    if (!newest || r->n == cap || r->n >= rules->cap || (r->shape & TYPE_OWN) || r->stride != rules->stride)
+        return false;
+    struct ring ring = ring_of(r, heap);
+    if (from && (r->days || ring.times[r->head] < from)) return false;
+    write_entry(r, &ring, place(r, &ring, r->n), rules, heap, e);
+    r->n++;
+    r->count++;
+    r->last = e->at;
+    return true;
+}
+
 void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e,
               uint32_t now)
 {
     if (!r->entries) make_room(r, rules, heap, e);
-    uint32_t from = rules->keep_s && now > rules->keep_s ? now - rules->keep_s : 0;
+    uint32_t from = kept_from(rules, now);
     if (from) forget_before(r, rules, heap, from);
     uint32_t newest = type_own_newest(r, heap);
     if (e->at < from)

@@ -43,6 +43,7 @@ bool shard_use_definitions(struct shard *s, const struct defset *set)
     s->set = set;
     store_set_schema(&s->store, &set->schema);
     store_set_segments(&s->store, set->segments.count);
+    s->credit = 0; /* it was paid for other columns */
     return size_counters(s);
 }
 
@@ -666,11 +667,11 @@ bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *ou
     return true;
 }
 
-/* ---- fetching ahead: the shard's own lines -> index bucket -> row -> type records -> history tail are five dependent
+/* ---- fetching ahead: the shard's own lines -> the store's parts -> index directory -> bucket -> row -> type records -> history tail are seven dependent
  * misses of 100 ns and more. Each event goes through them a few events ahead of being applied, so that a line has
  * arrived when the next stage reads through it, and no stage waits. All of it is hints: nothing is changed here. */
 
-enum { AHEAD = 3, STAGES = 5, ROWS_RING = 16 }; /* events between two stages */
+enum { AHEAD = 3, STAGES = 7, ROWS_RING = 32 }; /* events between two stages */
 _Static_assert(ROWS_RING >= AHEAD * STAGES, "a row is remembered until its last stage");
 
 static bool has_event(const struct batch_item *item) { return item->decoded && !item->reject; }
@@ -681,14 +682,23 @@ static void fetch_shard(const struct shard *s)
     __builtin_prefetch(&s->created, 1);
     __builtin_prefetch(&s->store);
     __builtin_prefetch(&s->store.heap, 1);
-    __builtin_prefetch(&s->store.heap.free[16], 1);
+    __builtin_prefetch(&s->store.heap.free[8], 1);
+    __builtin_prefetch(&s->store.heap.free[24], 1);
     __builtin_prefetch(&s->counters, 1);
 }
 
-static void fetch_bucket(const struct batch_item *item)
+static void fetch_parts(const struct batch_item *item)
+{
+    store_prefetch_parts(&item->shard->store);
+    __builtin_prefetch(&item->decoded);
+    __builtin_prefetch(&item->event.type);
+    __builtin_prefetch(&item->event.key);
+}
+
+static void fetch_directory(const struct batch_item *item)
 {
     const struct shard *s = item->shard;
-    store_prefetch_bucket(&s->store, item->event.key);
+    store_prefetch_directory(&s->store, item->event.key);
     if (item->event.type < s->event_count) __builtin_prefetch(&s->event_counts[item->event.type], 1);
 }
 
@@ -705,7 +715,10 @@ static void fetch_ahead(const struct batch_item *items, uint32_t count, uint32_t
 {
     uint32_t i = turn;
     if (i < count) fetch_shard(items[i].shard);
-    if ((i -= AHEAD) < count && has_event(&items[i])) fetch_bucket(&items[i]);
+    if ((i -= AHEAD) < count) fetch_parts(&items[i]);
+    if ((i -= AHEAD) < count && has_event(&items[i])) fetch_directory(&items[i]);
+    if ((i -= AHEAD) < count && has_event(&items[i]))
+        store_prefetch_bucket(&items[i].shard->store, items[i].event.key);
     if ((i -= AHEAD) < count)
         rows[i % ROWS_RING] =
             has_event(&items[i]) ? store_prefetch_row(&items[i].shard->store, items[i].event.key) : ROW_NONE;

@@ -97,6 +97,11 @@ bool heap_reserve(struct heap *h, size_t bytes) { return region_reserve(&h->regi
 
 uint32_t heap_room(uint32_t bytes) { return class_granules(class_of(granules_of(bytes))) * HEAP_GRANULE; }
 
+void heap_prefetch(const struct heap *h, uint32_t bytes)
+{
+    __builtin_prefetch(heap_at(h, h->free[class_of(granules_of(bytes))]), 1);
+}
+
 uint32_t heap_alloc(struct heap *h, uint32_t bytes)
 {
     CHECK(bytes <= HEAP_BLOCK_BYTES_MAX);

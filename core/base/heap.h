@@ -23,6 +23,8 @@ void heap_destroy(struct heap *h);
 bool heap_reserve(struct heap *h, size_t bytes);
 uint32_t heap_alloc(struct heap *h, uint32_t bytes);                /* never 0; content is not cleared */
 void heap_release(struct heap *h, uint32_t handle, uint32_t bytes); /* bytes as asked at heap_alloc */
+/* A hint: a block of so many bytes will be taken soon. Popping a free block reads it, which would be a miss. */
+void heap_prefetch(const struct heap *h, uint32_t bytes);
 /* Tables that grow by doubling between batches (outbox, columns, counters): from a jemalloc arena of the shard's own, so that
  * shards neither contend nor fragment each other and `stats` can say what a shard holds. New bytes are not cleared.
  * NULL: no memory, the old table stays. */

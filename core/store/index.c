@@ -236,6 +236,11 @@ uint32_t index_remove(struct index *ix, struct key key)
     return value;
 }
 
+void index_prefetch_directory(const struct index *ix, struct key key)
+{
+    __builtin_prefetch(&directory_of(ix)[entry_of(ix, key)]);
+}
+
 void index_prefetch(const struct index *ix, struct key key)
 {
     __builtin_prefetch(&segment_of(ix, key)[home_of(key)]);

@@ -35,6 +35,7 @@ bool index_reserve(struct index *ix, uint32_t more);
 uint32_t index_find(const struct index *ix, struct key key);         /* INDEX_NONE: not there */
 void index_insert(struct index *ix, struct key key, uint32_t value); /* the key must not be there */
 uint32_t index_remove(struct index *ix, struct key key);             /* what it led to; INDEX_NONE: nothing */
+void index_prefetch_directory(const struct index *ix, struct key key);
 void index_prefetch(const struct index *ix, struct key key);
 uint32_t index_guess(const struct index *ix, struct key key); /* by tag alone, in the home bucket */
 /* Every entry lies where facts 1 to 3 of index.c say; walks everything: tests and debugging. */

@@ -73,7 +73,7 @@ void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *
 
 uint32_t member_count(const struct store *s, uint16_t segment)
 {
-    return bits_segment(&s->parts->bits, segment)->count;
+    return bits_count(&s->parts->bits, segment);
 }
 
 const uint64_t *member_page(const struct store *s, uint16_t segment, uint32_t block)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { FETCHED_CLASSES = 2 /* of texts: blocks of one and two granules */ };
+
 /* ---- making -------------------------------------------------------------------------- */
 
 bool store_create(struct store *s, const struct schema *schema)
@@ -179,6 +181,18 @@ void store_unlink(struct store *s, struct key key)
 
 uint32_t store_links(const struct store *s) { return s->parts->links.count; }
 
+void store_prefetch_parts(const struct store *s)
+{
+    __builtin_prefetch(&s->parts->index);
+    __builtin_prefetch(&s->parts->bits);
+    for (uint32_t cls = 1; cls <= FETCHED_CLASSES; cls++) heap_prefetch(&s->heap, cls * HEAP_GRANULE);
+}
+
+void store_prefetch_directory(const struct store *s, struct key key)
+{
+    index_prefetch_directory(&s->parts->index, key);
+}
+
 void store_prefetch_bucket(const struct store *s, struct key key) { index_prefetch(&s->parts->index, key); }
 
 row_t store_prefetch_row(const struct store *s, struct key key)
@@ -197,6 +211,7 @@ void store_prefetch_types(const struct store *s, row_t row)
     __builtin_prefetch(types + 64, 1);
     __builtin_prefetch(types + 128, 1);
     __builtin_prefetch(types + 192, 1);
+    bits_prefetch(&s->parts->bits, &s->heap, row.v);
     const uint8_t *members = heap_at(&s->heap, r->block[BLOCK_MEMBERS]);
     __builtin_prefetch(members, 1);
     __builtin_prefetch(members + 64, 1);
@@ -217,6 +232,7 @@ void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
     __builtin_prefetch(block + 4 * (cap + at), 1);
     if (r->stride) __builtin_prefetch(block + 8 * cap + 8 * at * r->stride, 1);
     if (r->days) __builtin_prefetch(heap_at(&s->heap, r->days), 1);
+    if (r->n == cap) heap_prefetch(&s->heap, 2 * entries_bytes(r));
 }
 
 /* ---- blocks -------------------------------------------------------------------------- */

@@ -50,17 +50,17 @@ struct row {
 _Static_assert(sizeof(struct row) == 64, "one cache line");
 
 struct store {
-    struct row *rows;         /* by slot */
-    uint32_t row_limit;       /* highest slot ever used + 1 */
-    uint32_t profiles, known; /* in use */
-    struct heap heap;
-    const struct schema *schema;
+    struct row *rows;          /* by slot */
+    uint32_t row_limit;        /* highest slot ever used + 1 */
+    uint32_t profiles, known;  /* in use */
     struct store_parts *parts; /* index, columns, bits, links, window: store/parts.h, for store/ only */
+    const struct schema *schema;
     /* Called before a row's first change since the last snapshot began (row.epoch != epoch): see shard.c. */
     uint8_t epoch;
     void (*before_change)(void *self, row_t row);
     void *before_change_self;
-    uint64_t folded; /* profiles x types whose oldest history was folded */
+    uint64_t folded;  /* profiles x types whose oldest history was folded */
+    struct heap heap; /* the long one stands last: what all look at first is in one line */
 };
 
 bool store_create(struct store *s, const struct schema *schema);
@@ -98,6 +98,8 @@ static inline struct row *store_touch(struct store *s, row_t r)
     return row;
 }
 /* The hints of the batch pipeline; each may be skipped, none changes anything. */
+void store_prefetch_parts(const struct store *s);
+void store_prefetch_directory(const struct store *s, struct key key);
 void store_prefetch_bucket(const struct store *s, struct key key);
 row_t store_prefetch_row(const struct store *s, struct key key); /* a guess by tag; ROW_NONE if none */
 void store_prefetch_types(const struct store *s, row_t row);

@@ -54,6 +54,39 @@ static bool resolve_value(const struct compile *c, struct slice name, struct exp
     return false;
 }
 
+/* The number of a collection is its place in the block. */
+static bool resolve_collection(const struct compile *c, struct slice name, struct expr_symbol *out)
+{
+    struct node *map = node_find(c->root, "collections");
+    for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++) {
+        if (!slice_eq(node_key(map, i)->text, name)) continue;
+        out->id = (uint16_t)i;
+        return true;
+    }
+    return false;
+}
+
+static struct node *collection_fields(const struct compile *c, uint32_t collection)
+{
+    struct node *map = node_find(c->root, "collections"),
+                *fields = get(node_value(map, collection), "fields");
+    return fields && fields->kind == NODE_MAPPING ? fields : NULL;
+}
+
+/* What is declared, and the key, whose type is that of the events' property. */
+static bool resolve_field(const struct compile *c, uint32_t collection, struct slice name,
+                          struct expr_symbol *out)
+{
+    struct node *fields = collection_fields(c, collection), *map = node_find(c->root, "collections");
+    for (uint32_t i = 0; fields && i < fields->count; i++) {
+        if (!slice_eq(node_key(fields, i)->text, name)) continue;
+        out->type = type_of(node_value(fields, i));
+        return true;
+    }
+    out->type = T_RAW;
+    return slice_eq(get_text(node_value(map, collection), "key"), name);
+}
+
 static bool declared_in(const struct compile *c, const char *block, struct slice name)
 {
     struct node *map = node_find(c->root, block);
@@ -89,7 +122,8 @@ static bool resolve(void *self, enum expr_space space, uint32_t within, struct s
     case SPACE_AS: return resolve_as(s->journey, name, out);
     case SPACE_VALUE: return resolve_value(s->c, name, out);
     case SPACE_LANE: return resolve_lane(s->c, name);
-    case SPACE_COLLECTION: return declared_in(s->c, "collections", name);
+    case SPACE_COLLECTION: return resolve_collection(s->c, name, out);
+    case SPACE_FIELD: return resolve_field(s->c, within, name, out);
     case SPACE_CATALOG: return declared_in(s->c, "catalogs", name);
     case SPACE_VARIABLE: return false;
     }
@@ -116,11 +150,10 @@ static struct slice nearest_in_journey(const struct journey_draft *j, enum expr_
     return found;
 }
 
-static struct slice nearest_in_block(const struct compile *c, const char *block, struct slice name)
+static struct slice nearest_key(const struct node *map, struct slice name)
 {
     struct slice found = {0};
     uint32_t best = name.n < 4 ? 1 : name.n / 3;
-    struct node *map = node_find(c->root, block);
     for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++)
         consider(name, node_key(map, i)->text, &found, &best);
     return found;
@@ -140,9 +173,10 @@ static struct slice nearest(void *self, enum expr_space space, uint32_t within, 
     case SPACE_JOURNEY: return registry_nearest(r, REG_JOURNEY, 0, name);
     case SPACE_STEP:
     case SPACE_AS: return nearest_in_journey(s->journey, space, name);
-    case SPACE_VALUE: return nearest_in_block(s->c, "values", name);
-    case SPACE_COLLECTION: return nearest_in_block(s->c, "collections", name);
-    case SPACE_CATALOG: return nearest_in_block(s->c, "catalogs", name);
+    case SPACE_VALUE: return nearest_key(node_find(s->c->root, "values"), name);
+    case SPACE_COLLECTION: return nearest_key(node_find(s->c->root, "collections"), name);
+    case SPACE_FIELD: return nearest_key(collection_fields(s->c, within), name);
+    case SPACE_CATALOG: return nearest_key(node_find(s->c->root, "catalogs"), name);
     default: return (struct slice){0};
     }
 }

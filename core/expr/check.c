@@ -49,6 +49,7 @@ static const char *where_declared(enum expr_space space)
     case SPACE_STEP: return "give that send of this journey an `id:`";
     case SPACE_LANE: return "name it in the `lane:` of a journey";
     case SPACE_COLLECTION: return "declare it under `collections:`";
+    case SPACE_FIELD: return "declare it under the `fields:` of its collection";
     case SPACE_CATALOG: return "declare it under `catalogs:`";
     case SPACE_VALUE: return "declare it under `values:`";
     default: return "names begin with profile., e., trigger. or context.; texts stand in quotes";
@@ -380,11 +381,12 @@ static const struct type *item_type(const struct type *range)
 }
 
 static const struct node *check_body(struct checker *c, const struct tree *t, struct slice name,
-                                     const struct type *item)
+                                     const struct type *item, uint32_t collection)
 {
     uint32_t level = c->local_count;
     c->locals[level].name = name;
     c->locals[level].type = item;
+    c->locals[level].collection = collection;
     c->local_count++;
     c->macro_depth++;
     const struct node *body = check(c, t);
@@ -404,8 +406,9 @@ static const struct node *check_loop(struct checker *c, const struct tree *t, en
     if (range->kind != TYPE_LIST && range->kind != TYPE_MAP && !type_is_open(range))
         return check_fail(c, t->target, NULL, "expression of type '%s' cannot be the range of '%.*s'",
                           type_text(c->pool->arena, range), (int)t->name.n, (const char *)t->name.p);
-    uint32_t n = t->count;
-    for (uint32_t i = 1; i < n; i++) args[i] = check_body(c, t->args[i], t->args[0]->name, item_type(range));
+    uint32_t n = t->count, collection = check_collection(c, t->target);
+    for (uint32_t i = 1; i < n; i++)
+        args[i] = check_body(c, t->args[i], t->args[0]->name, item_type(range), collection);
     if (kind != LOOP_MAP || n == 3) args[1] = need_bool(c, t->args[1], args[1]);
     const struct type *type = type_basic(TYPE_BOOL);
     if (kind == LOOP_FILTER) type = type_list(c->pool->arena, item_type(range));

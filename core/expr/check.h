@@ -20,6 +20,7 @@ struct checker {
     struct {
         struct slice name;
         const struct type *type;
+        uint32_t collection; /* whose items it names: id + 1; 0: none's */
     } locals[LOCALS_MAX];
     uint32_t asked_count;
     const struct tree
@@ -49,6 +50,8 @@ bool guard_covers(const struct checker *c, const struct tree *t);
 const struct node *check_name(struct checker *c, const struct tree *t);
 const struct node *check_field(struct checker *c, const struct tree *t, bool probe);
 const struct node *check_special(struct checker *c, const struct tree *t);
+/* The collection whose items a macro's variable names, id + 1: of `cart` and cart.filter(...); 0: none. */
+uint32_t check_collection(struct checker *c, const struct tree *t);
 const char *check_nearest_special(struct slice name);
 const char *check_special_name(uint32_t i); /* NULL: that was all */
 

@@ -27,6 +27,7 @@ enum expr_space {
     SPACE_STEP,
     SPACE_LANE,
     SPACE_COLLECTION,
+    SPACE_FIELD, /* of a collection's items */
     SPACE_CATALOG,
     SPACE_VALUE,
     SPACE_AS,
@@ -44,7 +45,8 @@ struct expr_symbol {
 /* What names mean where this expression stands. `resolve` answers false for an unknown name; `nearest` suggests. */
 struct expr_scope {
     void *self;
-    bool (*resolve)(void *self, enum expr_space space, uint32_t within /* event type of a property */,
+    bool (*resolve)(void *self, enum expr_space space,
+                    uint32_t within /* event type of a property, id of a field's collection */,
                     struct slice name, struct expr_symbol *out);
     struct slice (*nearest)(void *self, enum expr_space space, uint32_t within,
                             struct slice name); /* empty: none */

@@ -144,12 +144,45 @@ static const struct node *check_rfm(struct checker *c, const struct tree *t)
                       (int)t->name.n, (const char *)t->name.p);
 }
 
+/* ---- items of collections: i.price, and since when it is so: i.since.price -------------------------------- */
+
+uint32_t check_collection(struct checker *c, const struct tree *t)
+{
+    struct expr_symbol s;
+    if (t->kind == TREE_CALL && t->target && slice_is(t->name, "filter"))
+        return check_collection(c, t->target);
+    bool named = t->kind == TREE_NAME && !is_local(c, t->name) && !c->scope->conformance;
+    return named && resolve(c, SPACE_COLLECTION, 0, t->name, &s) ? s.id + 1u : 0;
+}
+
+/* The collection of the variable that this name is; the innermost of that name counts. */
+static uint32_t item_of(const struct checker *c, const struct tree *t)
+{
+    for (uint32_t i = c->local_count; t->kind == TREE_NAME && i-- > 0;)
+        if (slice_eq(c->locals[i].name, t->name)) return c->locals[i].collection;
+    return 0;
+}
+
+static const struct node *check_item_field(struct checker *c, const struct tree *t)
+{
+    const struct tree *of = t->target;
+    bool since = of->kind == TREE_SELECT && slice_is(of->name, "since");
+    uint32_t collection = item_of(c, since ? of->target : of);
+    struct expr_symbol s;
+    if (!collection || (!since && slice_is(t->name, "since"))) return NULL;
+    if (!resolve(c, SPACE_FIELD, collection - 1, t->name, &s))
+        return check_undeclared(c, t, SPACE_FIELD, collection - 1, t->name);
+    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("not yet")},
+                      since ? type_basic(TYPE_TIME) : type_declared(s.type));
+}
+
 const struct node *check_field(struct checker *c, const struct tree *t, bool probe)
 {
     const struct tree *of = t->target, *root = leftmost(t);
     struct expr_symbol s;
     if (c->scope->conformance) return check_variable(c, t, probe);
-    if (root->kind != TREE_NAME || is_local(c, root->name)) return NULL;
+    if (root->kind == TREE_NAME && is_local(c, root->name)) return check_item_field(c, t);
+    if (root->kind != TREE_NAME) return NULL;
     if (is_name(root, "context")) return check_context(c, t, probe);
     if (of != root) return NULL;
     if (is_name(of, "profile")) return check_profile(c, t, probe);

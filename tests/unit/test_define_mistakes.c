@@ -241,6 +241,45 @@ static const struct {
      "not yet: 'when'"},
 };
 
+#define CART                                                                                                 \
+    "events: {Product Added: {properties: {product_id: string}}}\n"                                          \
+    "collections:\n  cart: {put: Product Added, key: product_id, fields: {price: number, name: string}}\n"   \
+    "segments:\n  s: "
+
+static const struct {
+    const char *text, *reason, *fix; /* reason NULL: good */
+} items[] = {
+    {CART "cart.exists(i, i.price > 100 && i.name.contains('x') && i.product_id == 'p')\n", NULL, NULL},
+    {CART "cart.exists(i, i.since.price <= now - days(14))\n", NULL, NULL},
+    {CART "cart.filter(i, i.price > 1).exists(k, has(k.name))\n", NULL, NULL},
+    {CART "cart.exists(i, i.prise > 100)\n", "undeclared reference to 'prise'", "did you mean 'price'?"},
+    {CART "cart.exists(i, has(i.colour))\n", "undeclared reference to 'colour'",
+     "declare it under the `fields:` of its collection"},
+    {CART "cart.exists(i, i.since.prise <= now)\n", "undeclared reference to 'prise'",
+     "did you mean 'price'?"},
+    {CART "cart.filter(i, i.price > 1).exists(k, k.prise > 1)\n", "undeclared reference to 'prise'", NULL},
+    {CART "cart.exists(i, i.name > 100)\n", "no matching overload", NULL},
+    {CART "cart.exists(i, [1].exists(i, i.prise > 1))\n", "does not support field selection", NULL},
+};
+
+Test(define_mistakes, fields_of_items_are_checked_against_their_collection)
+{
+    for (uint32_t i = 0; i < sizeof items / sizeof *items; i++) {
+        struct source_file files[] = {{SLICE("x.yaml"), slice_str(items[i].text)}};
+        struct diagnostics d;
+        bool found = false;
+        diagnostics_init(&d);
+        struct defset *set = defset_check(files, 1, NULL, NULL, &d);
+        cr_expect_eq(set != NULL, items[i].reason == NULL, "%s", items[i].text);
+        for (uint32_t k = 0; items[i].reason && k < d.count; k++)
+            found |= holds(d.list[k].reason, items[i].reason) &&
+                     (!items[i].fix || (d.list[k].fix && holds(d.list[k].fix, items[i].fix)));
+        cr_expect(found || !items[i].reason, "%s", items[i].text);
+        defset_free(set);
+        diagnostics_free(&d);
+    }
+}
+
 Test(define_mistakes, not_yet_is_refused_for_running_and_accepted_by_check)
 {
     for (uint32_t i = 0; i < sizeof later / sizeof *later; i++) {

@@ -26,8 +26,10 @@ static void set_up(void)
     person.attribute[PLAN] = value_double(3);
     person.attribute[VIP] = value_bool(true);
     person.attribute[EXPIRES] = value_time(NOW + 86400);
-    person.at_hand[0] = value_double(99);
-    person.event_at = NOW - 5;
+    for (uint32_t scope = 0; scope < SCOPES; scope++) {
+        person.at_hand[scope][0] = value_double(99);
+        person.event_at[scope] = NOW - 5;
+    }
     person.member = person.listed = person.consents = person.reachable = person.inside = true;
     person.entered = NOW - 1000;
     person_seal(&person, 3);

@@ -5,7 +5,8 @@ usage: tests/mutate/figures.py BUILD [FILE...]      e.g. build/release abandoned
 
 A duration becomes one second longer and one second shorter, a count, sum or score one larger and one smaller, a clock time
 a minute later. A mutant runs against the tests of its own file (the shared files: against all). Left alone, because no test
-in virtual time can see them: `keep` (memory), `cost` (reports), shares of people (hashes), durations of `late`.
+in virtual time can see them: `keep` (memory), `cost` (reports), shares of people (hashes), durations of `late`, and the
+`after` of an exit that no walk can reach, because every step is over before, whatever holds a message until it expires.
 """
 import concurrent.futures
 import os
@@ -17,8 +18,11 @@ import sys
 import tempfile
 import threading
 
+import yaml
+
 PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / 'tools' / 'playbooks'
 SHARED = ('events.yaml', 'channels.yaml')
+NEVER = 1 << 40
 UNITS = {'d': 86400, 'h': 3600, 'm': 60, 's': 1}
 UNSEEN = (r'#.*', r'\b(keep|cost|late|cap|anonymous_ttl|known_ttl|holdout|global|priority|holidays):\s*[^,}]*',
           r'\bdescription:\s*("[^"]*"|[^,}\n]*)')
@@ -56,12 +60,56 @@ def others(match):
     return [shown(float(text) + step, step)] + ([shown(float(text) - step, step)] if float(text) > step else [])
 
 
+def wait_ends(wait, t):
+    if isinstance(wait, str):
+        return t + seconds(wait)
+    if wait.get('from') == 'entry':
+        return max(t, seconds(wait['for']))
+    return t + 86400 if 'until' in wait else NEVER  # a silence, a date or a workday may be far away
+
+
+def latest(steps, t):
+    """The second after entry at which the last of these steps is over at the latest, begun at t."""
+    for step in steps:
+        if not isinstance(step, dict):
+            continue
+        if 'wait' in step:
+            t = wait_ends(step['wait'], t)
+        if 'send' in step:
+            t += seconds(step['send'].get('expires', '1d'))
+        if 'wait_for' in step:
+            t += seconds(step['wait_for']['timeout']) if 'timeout' in step['wait_for'] else NEVER
+        t = max([t, *(latest(way, t) for way in ways(step))])
+        t = NEVER if 'goto' in step else t
+    return t
+
+
+def ways(step):
+    """The lists of steps inside of a step."""
+    if isinstance(step, dict):
+        for key, value in step.items():
+            if isinstance(value, list) and key != 'any':
+                yield value
+            elif isinstance(value, dict):
+                yield from ways(value)
+            elif key == 'any':
+                for branch in value:
+                    yield from ways(branch)
+
+
+def unreachable(text):
+    """Where exits stand that come when every step is over."""
+    for m in re.finditer(r'^    exit: .*\{after: (\S+)\}', text, re.M):
+        name = re.findall(r'^  (\w+):', text[:m.start()], re.M)[-1]
+        if latest(yaml.safe_load(text)['journeys'][name]['steps'], 0) < seconds(m[1]) - 1:
+            yield m.span(1)
+
+
 def figures(text):
     """(place, what it becomes) of every figure that a test could see."""
     hidden = [False] * len(text)
-    for pattern in UNSEEN:
-        for m in re.finditer(pattern, text):
-            hidden[m.start():m.end()] = [True] * (m.end() - m.start())
+    for start, end in [m.span() for pattern in UNSEEN for m in re.finditer(pattern, text)] + list(unreachable(text)):
+        hidden[start:end] = [True] * (end - start)
     for m in FIGURE.finditer(text):
         if not hidden[m.start()]:
             for other in others(m):

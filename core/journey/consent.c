@@ -152,6 +152,11 @@ static uint16_t outcome_bit(uint16_t type)
     }
 }
 
+bool event_reports(const struct event *e)
+{
+    return e->type < TYPE_DECLARED_BASE || e->consent.kind == V_RAW || slice_is(e->name, "Push Disabled");
+}
+
 void outcome_record(struct walk *w)
 {
     uint16_t bit = w->event ? outcome_bit(w->event->type) : 0;

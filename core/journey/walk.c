@@ -136,16 +136,23 @@ static bool has_instances(const struct walk *w)
     return store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes) != NULL && bytes > 0;
 }
 
-static bool somebody_hears(const struct walk *w)
+static bool somebody_hears(const struct journey_set *set, const struct store *s, row_t row, uint16_t type)
 {
     uint32_t bytes;
-    uint16_t type = w->event ? w->event->type : ID_NONE;
-    const uint8_t *at = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
+    const uint8_t *at = store_block(s, row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
     for (; at < end; at += ((const struct instance *)at)->bytes) {
         const struct instance *i = (const void *)at;
-        if (journey_hears(w->set, i->journey, i->version, type)) return true;
+        if (journey_hears(set, i->journey, i->version, type)) return true;
     }
     return false;
+}
+
+bool walk_hears(const struct journey_set *set, const struct store *s, row_t row, const struct event *e)
+{
+    uint32_t listeners, dates;
+    journey_listeners(set, LISTEN_EVENT, e->type, &listeners);
+    journey_listeners(set, LISTEN_DATE, 0, &dates);
+    return listeners || dates || event_reports(e) || somebody_hears(set, s, row, e->type);
 }
 
 /* Most events find nobody who waits for them: not opening and closing the person's seats saves 270 of the 6,300
@@ -155,7 +162,7 @@ static bool concerns_nobody(const struct walk *w)
     uint32_t listeners = 0;
     if (w->flip_count || w->change_count) return false;
     if (w->event) journey_listeners(w->set, LISTEN_EVENT, w->event->type, &listeners);
-    return listeners == 0 && !somebody_hears(w);
+    return listeners == 0 && !somebody_hears(w->set, w->store, w->row, w->event ? w->event->type : ID_NONE);
 }
 
 /* Flips and changes are used up: a further call with the same walk does not see them again. */

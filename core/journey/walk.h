@@ -142,6 +142,12 @@ static inline void touch_attribute(struct touched *t, const struct journey_set *
 void consent_record(struct walk *w);
 void outcome_record(struct walk *w);
 
+/* False: as long as no segment flips and no attribute changes, this event means nothing for the person's consent,
+ * sends and journeys, and brings no wake-up nearer. */
+bool walk_hears(const struct journey_set *set, const struct store *s, row_t row, const struct event *e);
+/* The event may be about consent or about a send. */
+bool event_reports(const struct event *e);
+
 /* Returns true when something it changed (touched) makes another round of segments and walk necessary. */
 bool walk_record(struct walk *w); /* event and flips */
 bool walk_due(struct walk *w);    /* everything of this person that is due at now */

@@ -7,7 +7,7 @@
 #include "core/segment/leaves.h"
 #include "core/base/check.h"
 
-enum { FEATURES = FEATURE_PROFILE + 1, RANK_WORDS = 1024 /* ids are 16 bits */ };
+enum { FEATURES = FEATURE_PROFILE + 1 };
 
 struct runs { /* by feature id: ranks[first[id] .. first[id + 1]) */
     uint32_t ids;
@@ -174,6 +174,73 @@ bool segment_set_index(struct segment_set *set, struct arena *a, uint16_t *cycle
     return true;
 }
 
+/* ---- marking ------------------------------------------------------------------------------------------- */
+
+static uint32_t words_of(const struct segment_set *set) { return (set->order_count + 63) / 64; }
+
+static void mark_rank(uint64_t *ranks, uint16_t rank) { ranks[rank / 64] |= 1ull << rank % 64; }
+
+static void mark_run(uint64_t *ranks, const struct runs *r, uint32_t id)
+{
+    if (id >= r->ids) return;
+    for (uint32_t i = r->first[id]; i < r->first[id + 1]; i++) mark_rank(ranks, r->ranks[i]);
+}
+
+static void mark_feature(const struct segment_index *index, uint64_t *ranks, uint8_t feature, uint16_t id)
+{
+    mark_run(ranks, &index->runs[feature], id);
+    mark_run(ranks, &index->any, feature);
+    if (feature == FEATURE_HISTORY) leaf_mark_all(index->leaves, id, ranks);
+}
+
+static void mark_list(uint64_t *ranks, const uint16_t *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) mark_rank(ranks, list[i]);
+}
+
+static void marks_clear(const struct segment_set *set, struct segment_marks *m)
+{
+    m->view.count = 0;
+    memset(m->ranks, 0, words_of(set) * sizeof m->ranks[0]);
+}
+
+static bool marks_any(const struct segment_set *set, const struct segment_marks *m)
+{
+    uint64_t any = 0;
+    for (uint32_t w = 0; w < words_of(set); w++) any |= m->ranks[w];
+    return any != 0;
+}
+
+bool segments_mark(const struct segment_set *set, const struct store *s, row_t row,
+                   const struct touched *touched, uint32_t now, struct segment_marks *out)
+{
+    const struct segment_index *index = set->index;
+    if (set->order_count == 0) return false;
+    marks_clear(set, out);
+    if (touched->everything) {
+        for (uint32_t rank = 0; rank < set->order_count; rank++) mark_rank(out->ranks, (uint16_t)rank);
+        return true;
+    }
+    if (touched->event) {
+        out->type = touched->event->type;
+        mark_run(out->ranks, &index->runs[FEATURE_HISTORY], out->type);
+        mark_run(out->ranks, &index->any, FEATURE_HISTORY);
+        leaf_mark_flips(index->leaves, touched->event, s, row, now, out->ranks, &out->view);
+    }
+    if (touched->fresh) mark_list(out->ranks, index->fresh, index->fresh_count);
+    for (uint32_t i = 0; i < touched->count; i++)
+        mark_feature(index, out->ranks, touched->list[i].feature, touched->list[i].id);
+    return marks_any(set, out);
+}
+
+bool segments_mark_timed(const struct segment_set *set, struct segment_marks *out)
+{
+    if (set->order_count == 0) return false;
+    marks_clear(set, out);
+    mark_list(out->ranks, set->index->timed, set->index->timed_count);
+    return set->index->timed_count != 0;
+}
+
 /* ---- evaluation ---------------------------------------------------------------------------------------- */
 
 struct update {
@@ -183,33 +250,8 @@ struct update {
     struct expr_context *ctx;
     struct flip *flips;
     uint32_t flip_count, flip_max;
-    struct history_view view;   /* of the event's type; count 0: not looked at */
-    uint64_t marks[RANK_WORDS]; /* only the words of existing ranks are ever looked at */
+    uint64_t *marks;
 };
-
-static void mark_rank(struct update *u, uint16_t rank) { u->marks[rank / 64] |= 1ull << rank % 64; }
-
-static void mark_run(struct update *u, const struct runs *r, uint32_t id)
-{
-    if (id >= r->ids) return;
-    for (uint32_t i = r->first[id]; i < r->first[id + 1]; i++) mark_rank(u, r->ranks[i]);
-}
-
-static void mark_feature(struct update *u, uint8_t feature, uint16_t id)
-{
-    mark_run(u, &u->set->index->runs[feature], id);
-    mark_run(u, &u->set->index->any, feature);
-    if (feature == FEATURE_HISTORY) leaf_mark_all(u->set->index->leaves, id, u->marks);
-}
-
-static void mark_event(struct update *u, const struct history_change *c)
-{
-    mark_run(u, &u->set->index->runs[FEATURE_HISTORY], c->type);
-    mark_run(u, &u->set->index->any, FEATURE_HISTORY);
-    leaf_mark_flips(u->set->index->leaves, c, u->store, u->row, u->ctx->now, u->marks, &u->view);
-    u->ctx->at_hand = u->view.count ? &u->view : NULL;
-    u->ctx->at_hand_type = c->type;
-}
 
 static void evaluate(struct update *u, uint32_t rank)
 {
@@ -217,7 +259,7 @@ static void evaluate(struct update *u, uint32_t rank)
     bool is = program_true(u->set->list[id].when, u->ctx);
     if (!member_set(u->store, u->row, id, is, u->ctx->now)) return;
     if (u->flip_count < u->flip_max) u->flips[u->flip_count++] = (struct flip){id, is};
-    mark_feature(u, FEATURE_SEGMENT, id);
+    mark_feature(u->set->index, u->marks, FEATURE_SEGMENT, id);
 }
 
 /* Flips by segment id: insertion sort, there are few. */
@@ -240,62 +282,25 @@ static void prefetch_marked(const struct update *u, uint32_t words)
             member_prefetch(u->store, u->row, u->set->order[w * 64 + (uint32_t)__builtin_ctzll(left)]);
 }
 
-static uint32_t evaluate_marked(struct update *u)
+static void evaluate_marked(struct update *u, uint32_t words)
 {
-    uint32_t words = (u->set->order_count + 63) / 64;
-    prefetch_marked(u, words);
     for (uint32_t w = 0; w < words; w++)
         while (u->marks[w]) { /* a flip may add marks further up, in this word too */
             uint32_t bit = (uint32_t)__builtin_ctzll(u->marks[w]);
             u->marks[w] &= u->marks[w] - 1;
             evaluate(u, w * 64 + bit);
         }
-    u->ctx->at_hand = NULL;
-    return sort_flips(u);
-}
-
-static void begin(struct update *u, const struct segment_set *set, struct store *s, row_t row,
-                  struct expr_context *ctx, struct flip *flips, uint32_t max)
-{
-    u->set = set;
-    u->store = s;
-    u->row = row;
-    u->ctx = ctx;
-    u->flips = flips;
-    u->flip_count = 0;
-    u->flip_max = max;
-    memset(u->marks, 0, (set->order_count + 63) / 64 * sizeof u->marks[0]);
-}
-
-static void mark_all(struct update *u)
-{
-    for (uint32_t rank = 0; rank < u->set->order_count; rank++) u->marks[rank / 64] |= 1ull << rank % 64;
 }
 
 uint32_t segments_update(const struct segment_set *set, struct store *s, row_t row,
-                         const struct touched *touched, struct expr_context *ctx, struct flip *flips,
+                         struct segment_marks *marks, struct expr_context *ctx, struct flip *flips,
                          uint32_t max)
 {
-    struct update u;
-    if (set->order_count == 0) return 0;
-    begin(&u, set, s, row, ctx, flips, max);
-    if (touched->everything)
-        mark_all(&u);
-    else if (touched->event)
-        mark_event(&u, touched->event);
-    for (uint32_t i = 0; i < set->index->fresh_count && touched->fresh; i++)
-        mark_rank(&u, set->index->fresh[i]);
-    for (uint32_t i = 0; i < touched->count && !touched->everything; i++)
-        mark_feature(&u, touched->list[i].feature, touched->list[i].id);
-    return evaluate_marked(&u);
-}
-
-uint32_t segments_update_timed(const struct segment_set *set, struct store *s, row_t row,
-                               struct expr_context *ctx, struct flip *flips, uint32_t max)
-{
-    struct update u;
-    if (set->order_count == 0) return 0;
-    begin(&u, set, s, row, ctx, flips, max);
-    for (uint32_t i = 0; i < set->index->timed_count; i++) mark_rank(&u, set->index->timed[i]);
-    return evaluate_marked(&u);
+    struct update u = {set, s, row, ctx, flips, 0, max, marks->ranks};
+    ctx->at_hand = marks->view.count ? &marks->view : NULL;
+    ctx->at_hand_type = marks->type;
+    prefetch_marked(&u, words_of(set));
+    evaluate_marked(&u, words_of(set));
+    ctx->at_hand = NULL;
+    return sort_flips(&u);
 }

@@ -53,13 +53,22 @@ struct flip {
     uint16_t segment;
     bool entered;
 };
-/* Re-evaluates what may have changed, writes memberships, lists the flips; ctx->next_change is lowered to the earliest
+/* What must be evaluated anew: a bit per rank, and the history of the event's type where it was looked at. */
+enum { SEGMENT_MARK_WORDS = 1024 /* ids are 16 bits */ };
+struct segment_marks {
+    struct history_view view; /* count 0: not looked at */
+    uint16_t type;
+    uint64_t ranks[SEGMENT_MARK_WORDS]; /* only the words of existing ranks are ever looked at */
+};
+/* What may have changed by what was touched; false: nothing, there is nothing to update. */
+bool segments_mark(const struct segment_set *set, const struct store *s, row_t row,
+                   const struct touched *touched, uint32_t now, struct segment_marks *out);
+/* Only those whose value depends on time: at a wake-up. */
+bool segments_mark_timed(const struct segment_set *set, struct segment_marks *out);
+/* Re-evaluates what is marked (the marks are used up), writes memberships, lists the flips; ctx->next_change is lowered to the earliest
  * second a membership of this person may flip by time alone. Returns the number of flips (at most max). */
 uint32_t segments_update(const struct segment_set *set, struct store *s, row_t row,
-                         const struct touched *touched, struct expr_context *ctx, struct flip *flips,
+                         struct segment_marks *marks, struct expr_context *ctx, struct flip *flips,
                          uint32_t max);
-/* Only those whose value depends on time: at a wake-up. */
-uint32_t segments_update_timed(const struct segment_set *set, struct store *s, row_t row,
-                               struct expr_context *ctx, struct flip *flips, uint32_t max);
 
 #endif

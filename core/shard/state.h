@@ -106,6 +106,7 @@ struct turn {
     bool silent;  /* import, backfill: no journey starts, nothing is sent */
     bool merged;  /* two halves were just joined */
     bool due;     /* a wake-up, armed for `armed` */
+    bool marked;  /* its segments are marked already */
     bool command; /* an operator's, about `command_journey` */
     uint16_t command_kind, command_journey;
     const struct test_send *test; /* an operator's message: nothing else happens */

@@ -471,14 +471,16 @@ static void settle(struct turn *t)
                         .armed = t->armed,
                         .outbox_full = W->outbox_full};
     struct attribute_change changes[STEP_CHANGES_MAX];
+    struct segment_marks marks;
     consent_record(&walk);
     outcome_record(&walk);
     if (t->merged) walk_merged(&walk);
     for (uint32_t round = 0, again = 1; again && round < 16; round++) {
+        bool marked = round == 0 && t->due
+                          ? segments_mark_timed(&W->segments, &marks)
+                          : segments_mark(&W->segments, &W->store, t->row, &touched, W->now, &marks);
         walk.flip_count =
-            round == 0 && t->due
-                ? segments_update_timed(&W->segments, &W->store, t->row, &ctx, flips, SEGMENTS_MAX)
-                : segments_update(&W->segments, &W->store, t->row, &touched, &ctx, flips, SEGMENTS_MAX);
+            marked ? segments_update(&W->segments, &W->store, t->row, &marks, &ctx, flips, SEGMENTS_MAX) : 0;
         touched = (struct touched){0};
         if (round == 0 && t->due)
             again = walk_due(&walk);

@@ -127,16 +127,19 @@ Test(segment, an_event_evaluates_only_the_segments_that_read_what_it_touched)
                                .scratch = &W->scratch,
                                .next_change = UINT32_MAX};
     struct flip flips[8];
+    struct segment_marks marks;
     struct touched touched = {0};
     member_set(&W->store, row, bought, true,
                W->now); /* wrong on purpose: only who is evaluated is put right */
     member_set(&W->store, row, 7, true, W->now);
     touch(&touched, FEATURE_HISTORY, ORDERED);
-    cr_assert_eq(segments_update(&W->segments, &W->store, row, &touched, &ctx, flips, 8), 1);
+    cr_assert(segments_mark(&W->segments, &W->store, row, &touched, W->now, &marks));
+    cr_assert_eq(segments_update(&W->segments, &W->store, row, &marks, &ctx, flips, 8), 1);
     cr_assert_eq(flips[0].segment, bought);
     cr_assert(member_get(&W->store, row, 7));
     touched.everything = true;
-    cr_assert_eq(segments_update(&W->segments, &W->store, row, &touched, &ctx, flips, 8), 1);
+    cr_assert(segments_mark(&W->segments, &W->store, row, &touched, W->now, &marks));
+    cr_assert_eq(segments_update(&W->segments, &W->store, row, &marks, &ctx, flips, 8), 1);
     cr_assert_not(member_get(&W->store, row, 7));
 }
 

@@ -75,7 +75,7 @@ def latest(steps, t):
             continue
         if 'wait' in step:
             t = wait_ends(step['wait'], t)
-        if 'send' in step:
+        if 'send' in step and step['send'].get('type') != 'transactional':  # held by nothing
             t += seconds(step['send'].get('expires', '1d'))
         if 'wait_for' in step:
             t += seconds(step['wait_for']['timeout']) if 'timeout' in step['wait_for'] else NEVER

@@ -92,7 +92,6 @@ static void add_slowly(struct store *s, struct type_record *r, const struct type
     struct loss before = r->n >= rules->cap ? loss_before(r, &s->heap) : (struct loss){.n = r->n};
     type_add(r, rules, &s->heap, entry, now);
     if (unlikely(r->n <= before.n)) remember_loss(s, r, before, entry, now);
-    note_entries(s, r);
     s->folded += (uint64_t)(r->days != 0) - folded;
 }
 
@@ -110,6 +109,7 @@ void behaviour_add(struct store *s, row_t row, uint16_t type, uint32_t at, uint3
     }
     uint32_t entries = r->n;
     if (!type_append(r, &rules, &s->heap, &entry, now)) add_slowly(s, r, &rules, &entry, now);
+    note_entries(s, r);
     change.new_count = r->count;
     change.new_last = r->last;
     change.new_first = r->first;

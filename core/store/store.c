@@ -221,11 +221,23 @@ void store_prefetch_types(const struct store *s, row_t row)
     __builtin_prefetch(heap_at(&s->heap, r->block[BLOCK_JSTATS]), 1);
 }
 
+/* The first event of a type: its record and its first entry want room. */
+static void prefetch_first(const struct store *s, row_t row, uint16_t type)
+{
+    const struct block *types = heap_at(&s->heap, s->rows[row.v].block[BLOCK_TYPES]);
+    heap_prefetch(&s->heap, 8 + 8u * type_rules(s->schema, type).stride);
+    uint32_t bytes = types->bytes + (uint32_t)sizeof(struct type_record);
+    if (bytes > types->room) heap_prefetch(&s->heap, (uint32_t)sizeof *types + bytes);
+}
+
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
 {
     if (!(s->rows[row.v].flags & ROW_USED)) return; /* a record in between has merged it away */
     const struct type_record *r = type_find(s, row, type);
-    if (!r || !r->entries) return;
+    if (!r || !r->entries) {
+        prefetch_first(s, row, type);
+        return;
+    }
     const uint8_t *block = heap_at(&s->heap, r->entries);
     uint32_t cap = 1u << (r->shape & TYPE_LOG2), at = (uint32_t)(r->head + r->n) & (cap - 1);
     __builtin_prefetch(block + 4 * at, 1);

@@ -236,18 +236,26 @@ static uint32_t kept_from(const struct type_rules *rules, uint32_t now)
     return rules->keep_s && now > rules->keep_s ? now - rules->keep_s : 0;
 }
 
+static bool is_newest(const struct type_record *r, const struct type_rules *rules, const struct heap *heap,
+                      const struct entry *e, uint32_t from)
+{
+    if (e->at < r->last || e->own_s != e->at || (r->shape & TYPE_OWN) || r->count == UINT32_MAX) return false;
+    if (r->n >= rules->cap || (r->entries ? r->stride != rules->stride || !r->n : r->count)) return false;
+    return !from || (!r->days && e->at >= from && (!r->n || entry_oldest(r, heap) >= from));
+}
+
 bool type_append(struct type_record *r, const struct type_rules *rules, struct heap *heap,
                  const struct entry *e, uint32_t now)
 {
-    uint32_t from = kept_from(rules, now), cap = cap_of(r);
-    bool newest = r->n && e->at >= r->last && e->own_s == e->at && r->count < UINT32_MAX;
-    if (!newest || r->n == cap || r->n >= rules->cap || (r->shape & TYPE_OWN) || r->stride != rules->stride)
-        return false;
+    if (!is_newest(r, rules, heap, e, kept_from(rules, now))) return false;
+    if (!r->entries)
+        reshape(r, heap, r->shape, rules->stride);
+    else if (r->n == cap_of(r))
+        reshape(r, heap, r->shape + 1, r->stride);
     struct ring ring = ring_of(r, heap);
-    if (from && (r->days || ring.times[r->head] < from)) return false;
     write_entry(r, &ring, place(r, &ring, r->n), rules, heap, e);
     r->n++;
-    r->count++;
+    if (!r->count++) r->first = e->at;
     r->last = e->at;
     return true;
 }

@@ -272,6 +272,7 @@ static void settle_all(struct shard *s, struct turn *turn, struct segment_marks 
         walk.change_count = walk.step_change_count;
     }
     s->counters.expression_errors += context.errors;
+    if (PLANTED(next_change_late) && context.next_change != UINT32_MAX) context.next_change++;
     arm_next(s, turn->row, earlier(walk_next_due(&walk), context.next_change));
 }
 

@@ -196,6 +196,7 @@ static void group_done(struct disk_op *op, int64_t result)
     if (PLANTED(retry_failed_sync) && result < 0 &&
         w->config.dir->disk->ops->sync(w->config.dir->disk, w->files.file) == 0)
         result = (int64_t)g->write_bytes;
+    if (PLANTED(short_write_accepted) && result >= 0) result = (int64_t)g->write_bytes;
     if (result != (int64_t)g->write_bytes) {
         fail(w, result < 0 ? (int)-result : EIO);
         return;

@@ -37,7 +37,8 @@ void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slic
     struct out_message *m = heap_at(heap, handle);
     *m = (struct out_message){.sequence = ++s->sent[to], .bytes = body.n, .kind = (uint16_t)kind, .to = to};
     if (body.n) memcpy(m + 1, body.p, body.n);
-    shard_queue_message(s, to, handle);
+    if (!PLANTED(sender_does_not_regenerate) || s->effects->stop_at_message)
+        shard_queue_message(s, to, handle);
 
     s->effects->message_sent = true;
     struct effect *e = shard_effect(s, EFFECT_MESSAGE);
@@ -48,7 +49,10 @@ void shard_send(struct shard *s, uint8_t to, enum message_kind kind, struct slic
 }
 
 uint64_t shard_message_acked(const struct shard *s, uint8_t to) { return s->acked[to]; }
-uint64_t shard_last_received(const struct shard *s, uint8_t from) { return s->received[from]; }
+uint64_t shard_last_received(const struct shard *s, uint8_t from)
+{
+    return PLANTED(merge_applied_twice) ? 0 : s->received[from];
+}
 
 void shard_ack_messages(struct shard *s, uint8_t to, uint64_t up_to)
 {
@@ -168,12 +172,21 @@ static uint8_t take_half(struct shard *s, struct key user, struct key other, str
 
 static void join_half(struct shard *s, row_t row, uint8_t status, struct slice half, struct turn *turn)
 {
-    store_touch(&s->store, row);
+    struct row *r = store_row(&s->store, row);
+    uint8_t epoch = r->epoch;
+    if (PLANTED(merge_preimage_late))
+        r->epoch = s->store.epoch;
+    else
+        store_touch(&s->store, row);
     if (status == HALF_CONFLICT) s->counters.conflicts++;
     if (status == HALF_DATA) {
         CHECK(profile_merge(&s->store, row, half));
         s->counters.merged++;
         turn->merged = true;
+    }
+    if (PLANTED(merge_preimage_late)) {
+        r->epoch = epoch;
+        store_touch(&s->store, row);
     }
     turn->touched.everything = true;
 }
@@ -394,7 +407,8 @@ bool shard_receive(struct shard *s, const struct record *r)
     uint16_t from = read_le16(&in), kind = read_le16(&in);
     uint64_t sequence = read_le64(&in);
     if (in.bad || from >= LOGICAL_SHARDS) return false;
-    if (sequence <= s->received[from]) return true; /* a repeat after a crash */
+    if (sequence <= s->received[from] && !PLANTED(merge_applied_twice))
+        return true; /* a repeat after a crash */
     s->received[from] = sequence;
     struct slice body = slice_of(in.p, (size_t)(in.end - in.p));
     struct key a, b;

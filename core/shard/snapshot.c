@@ -32,9 +32,9 @@ static void count_message(void *self, uint8_t to, uint16_t kind, uint64_t sequen
 static void put_message_queue(const struct shard *s, struct buf *out)
 {
     uint32_t count = 0;
-    shard_pending_messages(s, count_message, &count);
+    if (!PLANTED(queue_not_in_snapshot)) shard_pending_messages(s, count_message, &count);
     buf_put_le32(out, count);
-    shard_pending_messages(s, put_message, out);
+    if (count) shard_pending_messages(s, put_message, out);
 }
 
 static void put_merges(const struct shard *s, struct buf *out)
@@ -47,7 +47,7 @@ static void put_merges(const struct shard *s, struct buf *out)
         uint32_t count = 0;
         size_t count_at = out->n;
         buf_put_le32(out, 0);
-        for (uint32_t at = list[i].first; at; count++) {
+        for (uint32_t at = list[i].first; at && !PLANTED(parked_not_in_snapshot); count++) {
             const struct parked *p = heap_at(&s->store.heap, at);
             buf_put_u8(out, p->kind);
             buf_put_le64(out, p->lsn);

@@ -57,7 +57,8 @@ static bool decode_free(struct store *s, struct reader *r)
     struct slice slots = count <= s->row_limit ? read_slice(r, (size_t)count * 4) : (struct slice){0};
     if (r->bad || slots.n != (size_t)count * 4) return false;
     for (uint32_t i = count; i-- > 0;) {
-        uint32_t slot = load_le32(slots.p + 4 * (size_t)i);
+        uint32_t slot =
+            load_le32(slots.p + 4 * (size_t)(PLANTED(free_list_not_in_snapshot) ? count - 1 - i : i));
         if (slot >= s->row_limit || s->rows[slot].first_seen)
             return false; /* first_seen marks what was listed already */
         s->rows[slot] = (struct row){.first_seen = 1, .block = {s->parts->free_row}};

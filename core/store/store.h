@@ -9,6 +9,7 @@
 #ifndef HG_STORE_STORE_H
 #define HG_STORE_STORE_H
 
+#include "core/base/planted.h"
 #include "core/model/event.h"
 #include "core/model/history.h"
 #include "core/model/state.h"
@@ -92,8 +93,10 @@ static inline struct row *store_touch(struct store *s, row_t r)
 {
     struct row *row = &s->rows[r.v];
     if (__builtin_expect(row->epoch != s->epoch, 0)) {
-        if (s->before_change) s->before_change(s->before_change_self, r);
-        row->epoch = s->epoch;
+        if (s->before_change && !PLANTED(snapshot_misses_changed_row) &&
+            !PLANTED(snapshot_takes_row_too_late))
+            s->before_change(s->before_change_self, r);
+        if (!PLANTED(snapshot_takes_row_too_late)) row->epoch = s->epoch;
     }
     return row;
 }

@@ -299,7 +299,9 @@ bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t
     for (uint32_t i = r->n; i-- > 0;) {
         uint32_t at = place(r, &ring, i);
         if (!ring.own && ring.times[at] < own_s) return false;
-        if (ring.hashes[at] == hash && (ring.own ? ring.own : ring.times)[at] == own_s) return true;
+        if (ring.hashes[at] == hash &&
+            ((ring.own ? ring.own : ring.times)[at] == own_s || PLANTED(dedup_by_id_only)))
+            return true;
     }
     return false;
 }

@@ -59,7 +59,8 @@ struct fake {
     struct flight *flights;
     uint32_t flight_count;
     enum disk_fault fault;
-    uint32_t fault_in; /* operations; 0: none is due */
+    uint32_t fault_in;  /* operations; 0: none is due */
+    bool fault_of_logs; /* only asynchronous writes count */
     bool full, is_copy;
 };
 
@@ -299,7 +300,7 @@ static void lose_names(struct fake *f)
 
 /* ---- faults and time ------------------------------------------------------------------------------ */
 
-static enum disk_fault take_fault(struct fake *f)
+static enum disk_fault count_down(struct fake *f)
 {
     if (f->is_copy || !f->fault_in || --f->fault_in) return DISK_FAULT_NONE;
     enum disk_fault fault = f->fault;
@@ -307,6 +308,11 @@ static enum disk_fault take_fault(struct fake *f)
     static const char *const texts[] = {"", "EIO", "ENOSPC", "a short count"};
     story("disk: this operation fails with %s", texts[fault]);
     return fault;
+}
+
+static enum disk_fault take_fault(struct fake *f)
+{
+    return f->fault_of_logs ? DISK_FAULT_NONE : count_down(f);
 }
 
 static int error_of(enum disk_fault fault) { return fault == DISK_FAULT_ENOSPC ? -ENOSPC : -EIO; }
@@ -565,7 +571,7 @@ static void land(void *self, uint64_t number)
     (void)number;
     if (!f->inode) return; /* the power went meanwhile */
     if (the_disk->full && f->offset + f->n > f->inode->size) f->fault = DISK_FAULT_ENOSPC;
-    if (f->fault == DISK_FAULT_SHORT) result = (int64_t)(f->n / 2 & ~(size_t)(SECTOR - 1));
+    if (f->fault == DISK_FAULT_SHORT) result = (int64_t)(SECTOR * chance_below((uint32_t)(f->n / SECTOR)));
     if (f->fault == DISK_FAULT_EIO) {
         decide_sectors(f->inode, f->offset, f->p, f->n);
         for (uint32_t k = 0; k < f->n / PAGE_BYTES; k++)
@@ -589,7 +595,7 @@ void sim_disk_write(int file, uint64_t offset, const void *p, size_t n,
     CHECK(f != NULL && offset % 4096 == 0 && n % 4096 == 0 && (uintptr_t)p % 4096 == 0);
     sim_disk();
     *f = (struct flight){
-        inode_of(&the_disk->disk, file), offset, p, n, take_fault(the_disk), done, owner, the_disk->flights};
+        inode_of(&the_disk->disk, file), offset, p, n, count_down(the_disk), done, owner, the_disk->flights};
     if (f->fault == DISK_FAULT_ENOSPC && offset + n <= f->inode->size) f->fault = DISK_FAULT_NONE;
     the_disk->flights = f;
     the_disk->flight_count++;
@@ -644,11 +650,12 @@ void sim_disk_process_died(void)
     f->fault_in = 0;
 }
 
-void sim_disk_fail(enum disk_fault fault, uint32_t nth)
+void sim_disk_fail(enum disk_fault fault, uint32_t nth, bool of_logs)
 {
     sim_disk();
     the_disk->fault = fault;
     the_disk->fault_in = nth;
+    the_disk->fault_of_logs = of_logs;
 }
 
 bool sim_disk_fault_pending(void) { return the_disk->fault_in > 0; }

@@ -18,8 +18,8 @@ enum disk_fault { DISK_FAULT_NONE, DISK_FAULT_EIO, DISK_FAULT_ENOSPC, DISK_FAULT
 struct disk *sim_disk(void); /* there is one */
 void sim_disk_power_cut(void);
 void sim_disk_process_died(void); /* handles are closed; what was in flight still arrives */
-/* The n-th operation from now that changes something fails. */
-void sim_disk_fail(enum disk_fault fault, uint32_t nth);
+/* The n-th operation from now that changes something fails; or the n-th durable write of the logs. */
+void sim_disk_fail(enum disk_fault fault, uint32_t nth, bool of_logs);
 void sim_disk_full(bool full);
 bool sim_disk_fault_pending(void);
 /* A copy for looking at it without changing anything; its operations take no time. */

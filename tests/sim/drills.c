@@ -117,10 +117,25 @@ static void find_groups(void)
     }
 }
 
-enum damage { FLIPPED_PAYLOAD, FLIPPED_HEADER, FLIPPED_END, FORGED, ZEROED, FILE_GONE, DAMAGE_COUNT };
-static const char *const damage_names[DAMAGE_COUNT] = {
-    "a flipped bit of its payload",      "a flipped bit of its header", "its end flag set",
-    "another mark with a good checksum", "zeros in its place",          "the names behind its log gone"};
+enum damage {
+    FLIPPED_PAYLOAD,
+    FLIPPED_HEADER,
+    FLIPPED_END,
+    FORGED,
+    ZEROED,
+    FILE_GONE,
+    RENAMED,
+    OTHER_CORE,
+    DAMAGE_COUNT
+};
+static const char *const damage_names[DAMAGE_COUNT] = {"a flipped bit of its payload",
+                                                       "a flipped bit of its header",
+                                                       "its end flag set",
+                                                       "another mark with a good checksum",
+                                                       "zeros in its place",
+                                                       "the names behind its log gone",
+                                                       "its log under the next numbers",
+                                                       "its log of another core version"};
 
 static void flip(struct disk *d, const struct place *p, uint64_t offset, uint8_t bits)
 {
@@ -171,6 +186,46 @@ static void remove_names_behind(struct disk *d, const struct place *p)
     }
 }
 
+/* All files of its log, the last one first. */
+static void rename_up(struct disk *d, const struct place *p)
+{
+    for (uint32_t i = laid.names.count; i-- > 0;) {
+        char from[LOG_NAME_BYTES], to[LOG_NAME_BYTES];
+        const struct log_name *n = &laid.names.list[i];
+        if (!same_log(p, n)) continue;
+        log_name_print(from, n->epoch, n->thread, n->sequence);
+        log_name_print(to, n->epoch, n->thread, n->sequence + 1);
+        CHECK(d->ops->rename(d, from, to) == 0);
+    }
+}
+
+/* Its log as a newer program would have written it: headers and the chain through them are in order. */
+static void change_core(struct disk *d, const struct place *p)
+{
+    struct log_header file = {0};
+    uint32_t chain = 0;
+    for (uint32_t i = 0; i < laid.count; i++) {
+        struct place g = laid.groups[i];
+        uint8_t block[LOG_HEADER_BYTES], head[GROUP_HEADER_BYTES];
+        if (g.header.thread != p->header.thread || g.header.epoch != p->header.epoch) continue;
+        if (g.header.sequence != file.sequence) {
+            struct place start = g;
+            start.at = 0;
+            read_at(d, &start, 0, block, sizeof block);
+            CHECK(log_header_decode(block, &file) == FORMAT_OK);
+            file.core_version++;
+            if (chain) file.chain = chain;
+            log_header_encode(block, &file);
+            write_at(d, &start, 0, block, sizeof block);
+            chain = file.crc;
+        }
+        g.header.chain = chain;
+        group_header_encode(head, &g.header);
+        write_at(d, &g, 0, head, sizeof head);
+        chain = g.header.crc;
+    }
+}
+
 static void damage(struct disk *d, const struct place *p, enum damage kind)
 {
     switch (kind) {
@@ -184,6 +239,8 @@ static void damage(struct disk *d, const struct place *p, enum damage kind)
     case FLIPPED_END: flip(d, p, 9, GROUP_END); return;
     case FORGED: forge(d, p); return;
     case ZEROED: zero(d, p); return;
+    case RENAMED: rename_up(d, p); return;
+    case OTHER_CORE: change_core(d, p); return;
     default: remove_names_behind(d, p);
     }
 }

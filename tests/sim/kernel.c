@@ -1,5 +1,7 @@
 #include "tests/sim/kernel.h"
 #include "io/address.h"
+#include "io/mailbox.h"
+#include "io/snapshotter.h"
 #include "io/log.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net.h"
@@ -31,6 +33,7 @@ static struct {
     uint32_t signals; /* bits */
     struct fiber *signalled;
     char last_log[300];
+    uint64_t mail_held_until_us;
 } node;
 
 enum node_state node_state(void) { return node.state; }
@@ -116,6 +119,7 @@ static void gone(void)
 {
     fibers_abandon();
     net_machine_died();
+    node.mail_held_until_us = 0;
     give_back_memory();
     node.state = NODE_OFF;
     node.engine = NULL;
@@ -231,6 +235,38 @@ int __wrap_sched_getaffinity(pid_t pid, size_t n, cpu_set_t *set)
     (void)pid, (void)n, (void)set;
     errno = ENOSYS;
     return -1;
+}
+
+/* ---- between the workers -------------------------------------------------------------------------------------- */
+
+bool node_slow_snapshots;
+
+static void wake_all(void *self, uint64_t number)
+{
+    (void)self, (void)number;
+    for (uint32_t i = 0; node.state == NODE_SERVING && i < node.engine->threads; i++)
+        loop_wake(node.engine->workers[i].loop);
+}
+
+void node_hold_mail(uint64_t us)
+{
+    node.mail_held_until_us = world_us + us;
+    world_after(us, wake_all, NULL, 0);
+}
+
+bool __real_mailbox_empty(struct mailbox *m);
+bool __wrap_mailbox_empty(struct mailbox *m);
+bool __wrap_mailbox_empty(struct mailbox *m)
+{
+    return world_us < node.mail_held_until_us || __real_mailbox_empty(m);
+}
+
+void __real_snapshotter_step(struct worker *w);
+void __wrap_snapshotter_step(struct worker *w);
+void __wrap_snapshotter_step(struct worker *w)
+{
+    __real_snapshotter_step(w);
+    if (node_slow_snapshots) fiber_sleep(chance_between(50, 1000));
 }
 
 /* ---- files and sockets ------------------------------------------------------------------------------------------ */

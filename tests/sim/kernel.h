@@ -17,6 +17,9 @@ enum node_state node_state(void);
 int node_exit_code(void);         /* NODE_ENDED */
 struct engine *node_engine(void); /* from NODE_RECOVERED on */
 const char *node_last_log(void);
+/* Notes between the workers lie still for so long; what they are about goes on. */
+void node_hold_mail(uint64_t us);
+extern bool node_slow_snapshots; /* events come between two slices */
 /* The definitions directory: texts of files, NULL-terminated pairs. */
 extern const char *node_definitions;
 /* Called when recovery is over and nothing runs yet. */

@@ -86,14 +86,16 @@ static void encode(struct sent *e, uint32_t index)
 {
     uint8_t bytes[600], *p = bytes;
     char text[64];
-    bool timed = e->time_kind == TIME_OWN, with_id = !chance(10) || e->time_kind == TIME_NONE;
+    bool timed = e->time_kind == TIME_OWN, with_id = e->named;
     p = mpw_map(p, 3u + (e->user >= 0) + (e->anonymous >= 0) + timed + with_id);
     p = put_text(p, "type", "track");
     p = put_text(p, "event", names[e->kind]);
     if (e->user >= 0) snprintf(text, sizeof text, "u%d", e->user), p = put_text(p, "userId", text);
     if (e->anonymous >= 0)
         snprintf(text, sizeof text, "a%d", e->anonymous), p = put_text(p, "anonymousId", text);
-    if (with_id) snprintf(text, sizeof text, "m-%u", index), p = put_text(p, "messageId", text);
+    if (with_id)
+        snprintf(text, sizeof text, "m-%u", e->twin >= 0 ? (uint32_t)e->twin : index),
+            p = put_text(p, "messageId", text);
     if (timed) {
         struct tm t;
         time_t s = (time_t)(e->own_ms / 1000);
@@ -126,6 +128,42 @@ static int64_t choose_time(int64_t now_ms)
     return now_ms + 1000ll * chance_between(24 * 3600 - 2, 26 * 3600);
 }
 
+/* New faces come all the time: merges begin, slots are given back and taken again until the end. */
+static int8_t some_anonymous(void)
+{
+    static uint32_t known = 4;
+    return (int8_t)(known < ANONYMOUS && chance(25) ? known++ : chance_below(known));
+}
+
+/* Mostly the owner of the anonymous id. Once they surely belong together now and then somebody else uses the same device:
+ * the event is theirs, the id stays where it is. */
+static int8_t user_beside(int anonymous)
+{
+    bool conflict = chance(15) && model_paired(anonymous, true);
+    return (int8_t)(conflict ? (int)chance_below(USERS) : model_owner(anonymous));
+}
+
+static bool time_is_believed(const struct sent *e)
+{
+    return e->time_kind == TIME_OWN && e->own_ms / 1000 <= (int64_t)e->made_at + 20 * 3600;
+}
+
+/* A client that counts its messages anew uses an id twice: another time makes it another message. */
+static void take_used_id(struct sent *e)
+{
+    struct sent *old = sent_count ? &sent_events[chance_below(sent_count)] : NULL;
+    if (!old || !old->named || old->twin >= 0 || old->kind == KIND_PING || !time_is_believed(old)) return;
+    *e = (struct sent){.kind = old->kind,
+                       .time_kind = TIME_OWN,
+                       .user = old->user,
+                       .anonymous = old->anonymous,
+                       .own_ms =
+                           old->own_ms - 1000 * (int64_t)(1 + sent_count - (uint32_t)(old - sent_events)),
+                       .made_at = e->made_at,
+                       .twin = (int)(old - sent_events),
+                       .named = true};
+}
+
 uint32_t model_make_event(void)
 {
     CHECK(sent_count < EVENTS_MAX);
@@ -136,15 +174,18 @@ uint32_t model_make_event(void)
                                                       : KIND_PING),
                        .user = -1,
                        .anonymous = -1,
+                       .twin = -1,
                        .made_at = world_second()};
     uint32_t who = chance_below(100);
-    if (who >= 60) e->anonymous = (int8_t)chance_below(ANONYMOUS);
+    if (who >= 60) e->anonymous = some_anonymous();
     if (who < 60) e->user = (int8_t)chance_below(USERS);
-    if (who >= 82) e->user = (int8_t)model_owner(e->anonymous);
+    if (who >= 82) e->user = user_beside(e->anonymous);
     uint32_t how = chance_below(100);
     e->time_kind = how < 80 ? TIME_OWN : how < 92 ? TIME_ENTRY : TIME_NONE;
     e->own_ms = e->time_kind == TIME_NONE ? 0 : choose_time(now_ms);
     if (e->time_kind == TIME_ENTRY) e->own_ms -= e->own_ms % 1000; /* sent as whole seconds */
+    e->named = !chance(10) || e->time_kind == TIME_NONE;
+    if (chance(4)) take_used_id(e);
     encode(e, sent_count);
     return sent_count++;
 }

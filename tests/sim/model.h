@@ -6,7 +6,7 @@
 
 #include "core/base/hash.h"
 
-enum { USERS = 10, ANONYMOUS = 14, EVENTS_MAX = 4096, ACTIONS_MAX = 8192 };
+enum { USERS = 10, ANONYMOUS = 60, EVENTS_MAX = 4096, ACTIONS_MAX = 8192 };
 enum event_kind { KIND_VIEWED, KIND_ORDERED, KIND_PING, KIND_COUNT };
 enum time_kind { TIME_OWN, TIME_ENTRY, TIME_NONE };
 
@@ -19,6 +19,8 @@ struct sent {
     uint32_t acked_at;
     uint8_t *bytes;
     uint32_t n;
+    int twin;   /* index of an older event whose message id it has, under another time; -1: none */
+    bool named; /* has a message id */
     /* filled by the oracle */
     bool hashed;
     uint32_t hash, found;

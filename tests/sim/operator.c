@@ -107,13 +107,13 @@ static void on_action(struct slice content)
     delivered_read(content, &now);
     struct taken *t = model_action(now.id);
     unsigned long long id = (unsigned long long)now.id.hi;
-    EXPECT(!t->deliveries || t->content == now.content, "action %016llx has two contents", id);
-    EXPECT(!t->confirmed || t->confirmed_on == op.connection,
-           "action %016llx came again after its confirmation was durable", id);
+    PROMISE(P19, !t->deliveries || t->content == now.content, "action %016llx has two contents", id);
+    PROMISE(P20, !t->confirmed || t->confirmed_on == op.connection,
+            "action %016llx came again after its confirmation was durable", id);
     if (t->deliveries++) return;
     shared->actions++;
-    EXPECT(t->recovered || now.created_at + CLOCK_SLACK_S >= op.life_began,
-           "action %016llx is new and says it was made at %u, before this life began", id, now.created_at);
+    PROMISE(P13, t->recovered || now.created_at + CLOCK_SLACK_S >= op.life_began,
+            "action %016llx is new and says it was made at %u, before this life began", id, now.created_at);
     now.deliveries = 1;
     now.recovered = t->recovered;
     *t = now;

@@ -85,11 +85,11 @@ enum persist_status oracle_start_on(struct engine *e, struct disk *disk)
 static void same_slots(struct shard *a, struct shard *b)
 {
     const struct store *x = shard_store(a), *y = shard_store(b);
-    EXPECT(x->row_limit == y->row_limit, "shard %u: %u slots from the snapshot, %u from zero", shard_index(a),
-           x->row_limit, y->row_limit);
+    PROMISE(P6, x->row_limit == y->row_limit, "shard %u: %u slots from the snapshot, %u from zero",
+            shard_index(a), x->row_limit, y->row_limit);
     for (uint32_t r = 0; r < x->row_limit; r++)
-        EXPECT(x->rows[r].flags == y->rows[r].flags && key_eq(x->rows[r].key, y->rows[r].key),
-               "shard %u: somebody else lies in slot %u from zero", shard_index(a), r);
+        PROMISE(P6, x->rows[r].flags == y->rows[r].flags && key_eq(x->rows[r].key, y->rows[r].key),
+                "shard %u: somebody else lies in slot %u from zero", shard_index(a), r);
 }
 
 static void replay_from_zero(struct engine *e)
@@ -98,14 +98,14 @@ static void replay_from_zero(struct engine *e)
     struct disk *copy = sim_disk_copy(sim_disk());
     struct buf why = {0};
     enum persist_status status = start_twin(&t, copy, &why);
-    EXPECT(status == PERSIST_OK, "replay from zero: %.*s", (int)why.n, (char *)why.p);
+    PROMISE(P6, status == PERSIST_OK, "replay from zero: %.*s", (int)why.n, (char *)why.p);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        EXPECT(shard_lsn(t.shards[i]) == shard_lsn(e->shards[i]),
-               "shard %u: recovered to LSN %llu, from zero to %llu", i,
-               (unsigned long long)shard_lsn(e->shards[i]), (unsigned long long)shard_lsn(t.shards[i]));
-        EXPECT(key_eq(shard_hash(t.shards[i]), shard_hash(e->shards[i])),
-               "shard %u: another state from zero than from the snapshot (LSN %llu)", i,
-               (unsigned long long)shard_lsn(e->shards[i]));
+        PROMISE(P6, shard_lsn(t.shards[i]) == shard_lsn(e->shards[i]),
+                "shard %u: recovered to LSN %llu, from zero to %llu", i,
+                (unsigned long long)shard_lsn(e->shards[i]), (unsigned long long)shard_lsn(t.shards[i]));
+        PROMISE(P6, key_eq(shard_hash(t.shards[i]), shard_hash(e->shards[i])),
+                "shard %u: another state from zero than from the snapshot (LSN %llu)", i,
+                (unsigned long long)shard_lsn(e->shards[i]));
         same_slots(e->shards[i], t.shards[i]);
     }
     destroy_twin(&t);
@@ -126,14 +126,14 @@ void oracle_recovered(struct engine *e, bool log_is_whole)
 {
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
         if (!live[i].known || shard_lsn(e->shards[i]) != live[i].lsn) continue;
-        EXPECT(key_eq(shard_hash(e->shards[i]), live[i].hash),
-               "shard %u: recovered another state than it had at LSN %llu", i,
-               (unsigned long long)live[i].lsn);
+        PROMISE(P5, key_eq(shard_hash(e->shards[i]), live[i].hash),
+                "shard %u: recovered another state than it had at LSN %llu", i,
+                (unsigned long long)live[i].lsn);
     }
     oracle_forget();
     remember_outboxes(e);
-    EXPECT(!e->recovered.damaged_snapshot, "snapshot %llu is damaged, and nothing damaged it",
-           (unsigned long long)e->recovered.damaged_snapshot);
+    PROMISE(P6, !e->recovered.damaged_snapshot, "snapshot %llu is damaged, and nothing damaged it",
+            (unsigned long long)e->recovered.damaged_snapshot);
     if (log_is_whole) replay_from_zero(e);
 }
 
@@ -171,7 +171,7 @@ static int id_number(struct slice id)
 
 struct holder {         /* a person of the node */
     int user;           /* -1: none */
-    uint32_t anonymous; /* bits */
+    uint64_t anonymous; /* bits */
     struct shard *shard;
     row_t row;
 };
@@ -201,7 +201,7 @@ static struct holder holder_of(struct shard *shard, row_t row)
     struct slice user = ids_user(store, row), anonymous[ALIASES_MAX];
     if (user.n) h.user = id_number(user);
     uint32_t n = ids_anonymous(store, row, anonymous, ALIASES_MAX);
-    for (uint32_t i = 0; i < n; i++) h.anonymous |= 1u << id_number(anonymous[i]);
+    for (uint32_t i = 0; i < n; i++) h.anonymous |= 1ull << id_number(anonymous[i]);
     return h;
 }
 
@@ -219,11 +219,11 @@ static void count_history(const struct holder *h)
         for (uint32_t k = 0; k < v.n; k++) {
             uint32_t hash = v.hashes[(v.head + k) & v.mask], at = history_time(&v, k);
             struct sent *s = find_sent(h, types[i], hash, at);
-            detail("u%d/%x shard %u: event %d of type %u at %u", h->user, h->anonymous, shard_index(h->shard),
-                   s ? (int)(s - sent_events) : -1, types[i], at);
-            EXPECT(s != NULL,
-                   "person u%d/%x of shard %u has an event that nobody sent: type %u, %u s, hash %08x",
-                   h->user, h->anonymous, shard_index(h->shard), types[i], at, hash);
+            detail("u%d/%llx shard %u: event %d of type %u at %u", h->user, (unsigned long long)h->anonymous,
+                   shard_index(h->shard), s ? (int)(s - sent_events) : -1, types[i], at);
+            PROMISE(P3, s != NULL,
+                    "person u%d/%llx of shard %u has an event that nobody sent: type %u, %u s, hash %08x",
+                    h->user, (unsigned long long)h->anonymous, shard_index(h->shard), types[i], at, hash);
             s->found++;
         }
     }
@@ -249,8 +249,8 @@ static void check_lifetimes(struct engine *e)
         uint64_t applied = 0;
         if (!s->hashed) continue;
         for (uint32_t k = 0; k < LOGICAL_SHARDS; k++) applied += shard_event_count(e->shards[k], s->type);
-        EXPECT(applied == lifetime[s->type], "%llu events of type %u were applied, people have %llu",
-               (unsigned long long)applied, s->type, (unsigned long long)lifetime[s->type]);
+        PROMISE(P3, applied == lifetime[s->type], "%llu events of type %u were applied, people have %llu",
+                (unsigned long long)applied, s->type, (unsigned long long)lifetime[s->type]);
     }
 }
 
@@ -258,8 +258,8 @@ static void check_lifetimes(struct engine *e)
 static void check_links(const struct holder *h)
 {
     for (int a = 0; a < ANONYMOUS && h->user < 0; a++)
-        EXPECT(!(h->anonymous >> a & 1) || !model_paired(a, true),
-               "a%d belongs to u%d and still stands alone", a, model_owner(a));
+        PROMISE(P23, !(h->anonymous >> a & 1) || !model_paired(a, true),
+                "a%d belongs to u%d and still stands alone", a, model_owner(a));
 }
 
 void oracle_events(struct engine *e, bool all)
@@ -273,11 +273,12 @@ void oracle_events(struct engine *e, bool all)
     uint64_t applied = 0, counted = 0;
     for (uint32_t i = 0; i < sent_count; i++) {
         const struct sent *s = &sent_events[i];
-        EXPECT(s->found <= 1, "event %u was counted %u times (u%d a%d, time kind %u, own time %lld ms)", i,
-               s->found, s->user, s->anonymous, s->time_kind, (long long)s->own_ms);
+        PROMISE(P2, s->found <= 1, "event %u was counted %u times (u%d a%d, time kind %u, own time %lld ms)",
+                i, s->found, s->user, s->anonymous, s->time_kind, (long long)s->own_ms);
         if (s->kind == KIND_PING) continue; /* its history is short: the counters below speak for it */
-        EXPECT(s->found || !s->acked, "event %u was acknowledged and is lost (u%d a%d, own time %lld ms)", i,
-               s->user, s->anonymous, (long long)s->own_ms);
+        PROMISE(P1, s->found || !s->acked,
+                "event %u was acknowledged and is lost (u%d a%d, own time %lld ms)", i, s->user, s->anonymous,
+                (long long)s->own_ms);
         counted += s->found;
     }
     uint16_t viewed = ID_NONE, ordered = ID_NONE;
@@ -289,8 +290,8 @@ void oracle_events(struct engine *e, bool all)
         if (viewed != ID_NONE) applied += shard_event_count(e->shards[i], viewed);
         if (ordered != ID_NONE) applied += shard_event_count(e->shards[i], ordered);
     }
-    EXPECT(!all || applied == counted, "%llu events are counted, %llu lie in histories",
-           (unsigned long long)applied, (unsigned long long)counted);
+    PROMISE(P3, !all || applied == counted, "%llu events are counted, %llu lie in histories",
+            (unsigned long long)applied, (unsigned long long)counted);
 }
 
 bool oracle_merges_done(struct engine *e)
@@ -315,7 +316,7 @@ static void check_segments(const struct holder *h)
 {
     const struct defset *set = shard_definitions(h->shard);
     const struct store *store = shard_store(h->shard);
-    uint32_t now = shard_now(h->shard), unsure = 0, orders = 0, views = 0, recent = 0, lately = 0;
+    uint32_t now = world_second(), unsure = 0, orders = 0, views = 0, recent = 0, lately = 0;
     for (uint32_t i = 0; i < sent_count; i++) {
         const struct sent *s = &sent_events[i];
         if (!s->found || !belongs(h, s)) continue;
@@ -328,20 +329,43 @@ static void check_segments(const struct holder *h)
     uint16_t buyers = defset_segment(set, SLICE("buyers")), keen = defset_segment(set, SLICE("keen")),
              gone = defset_segment(set, SLICE("gone")), fans = defset_segment(set, SLICE("fans"));
     if (buyers == ID_NONE) return;
-    EXPECT(member_get(store, h->row, buyers) == (orders > 0), "u%d/%x: buyers is %d, %u orders", h->user,
-           h->anonymous, member_get(store, h->row, buyers), orders);
-    EXPECT(fans == ID_NONE || member_get(store, h->row, fans) == (views >= 2), "u%d/%x: fans is %d, %u views",
-           h->user, h->anonymous, member_get(store, h->row, fans), views);
+    EXPECT(member_get(store, h->row, buyers) == (orders > 0), "u%d/%llx: buyers is %d, %u orders", h->user,
+           (unsigned long long)h->anonymous, member_get(store, h->row, buyers), orders);
+    EXPECT(fans == ID_NONE || member_get(store, h->row, fans) == (views >= 2),
+           "u%d/%llx: fans is %d, %u views", h->user, (unsigned long long)h->anonymous,
+           member_get(store, h->row, fans), views);
     if (unsure) return;
-    EXPECT(member_get(store, h->row, keen) == (recent >= 3),
-           "u%d/%x: keen is %d, %u views in 20 minutes before %u", h->user, h->anonymous,
-           member_get(store, h->row, keen), recent, now);
-    EXPECT(member_get(store, h->row, gone) == (views > 0 && lately == 0),
-           "u%d/%x: gone is %d, %u views, %u of them in 2 hours before %u", h->user, h->anonymous,
-           member_get(store, h->row, gone), views, lately, now);
+    PROMISE(P13, member_get(store, h->row, keen) == (recent >= 3),
+            "u%d/%llx: keen is %d, %u views in 20 minutes before %u", h->user,
+            (unsigned long long)h->anonymous, member_get(store, h->row, keen), recent, now);
+    PROMISE(P13, member_get(store, h->row, gone) == (views > 0 && lately == 0),
+            "u%d/%llx: gone is %d, %u views, %u of them in 2 hours before %u", h->user,
+            (unsigned long long)h->anonymous, member_get(store, h->row, gone), views, lately, now);
 }
 
 void oracle_segments(struct engine *e) { each_person(e, check_segments); }
+
+uint32_t oracle_next_flip(void)
+{
+    static const uint32_t windows[] = {0, 20 * 60, 2 * 3600}; /* an event that lay ahead joins; windows end */
+    uint32_t now = world_second(), next = 0;
+    for (uint32_t i = 0; i < sent_count; i++) {
+        const struct sent *s = &sent_events[i];
+        if (s->kind != KIND_VIEWED || !s->found || s->time_kind == TIME_NONE) continue;
+        for (uint32_t k = 0; k < 3; k++) {
+            uint32_t at = (uint32_t)(s->own_ms / 1000) + windows[k];
+            if (at > now + 1 && (!next || at < next)) next = at;
+        }
+    }
+    return next;
+}
+
+uint64_t oracle_merged(struct engine *e)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) n += shard_counters(e->shards[i])->merged;
+    return n;
+}
 
 /* ---- time ----------------------------------------------------------------------------------------------------- */
 
@@ -349,6 +373,6 @@ void oracle_wakes(struct engine *e, uint32_t slack_s)
 {
     uint32_t now = world_second();
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        EXPECT(!shard_overdue(e->shards[i], now - slack_s), "shard %u: a wake-up is more than %u s late", i,
-               slack_s);
+        PROMISE(P13, !shard_overdue(e->shards[i], now - slack_s),
+                "shard %u: a wake-up is more than %u s late", i, slack_s);
 }

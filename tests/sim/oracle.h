@@ -17,8 +17,12 @@ void oracle_forget(void);
  * was acknowledged and every merge is done: the counts are exact. Returns how many were wrong; tells with fault() only if
  * `final`, as a merge on its way explains much. */
 void oracle_events(struct engine *e, bool all);
+/* As of this very second: nothing may be on its way, and the wake-ups of the second must have had time to run. */
 void oracle_segments(struct engine *e);
-void oracle_actions(void); /* of what was delivered */
+uint32_t
+oracle_next_flip(void); /* the next second at which somebody may enter or leave a segment; 0: never */
+uint64_t oracle_merged(struct engine *e); /* halves that found each other, of all lives */
+void oracle_actions(void);                /* of what was delivered */
 void oracle_wakes(struct engine *e, uint32_t slack_s);
 bool oracle_merges_done(struct engine *e);
 

@@ -15,9 +15,9 @@ static void check_receipts(void)
     for (uint32_t i = 0; i < taken_count; i++) {
         const struct taken *t = &taken_actions[i];
         if (t->order < 0) continue;
-        EXPECT((uint32_t)t->order < sent_count && sent_events[t->order].kind == KIND_ORDERED,
-               "a receipt for no order");
-        EXPECT(receipts[t->order]++ == 0, "order %d got two receipts", t->order);
+        PROMISE(P3, (uint32_t)t->order < sent_count && sent_events[t->order].kind == KIND_ORDERED,
+                "a receipt for no order");
+        PROMISE(P19, receipts[t->order]++ == 0, "order %d got two receipts", t->order);
     }
     for (uint32_t i = 0; i < sent_count; i++) {
         const struct sent *s = &sent_events[i];
@@ -25,7 +25,7 @@ static void check_receipts(void)
         bool stale = s->time_kind != TIME_NONE && s->own_ms / 1000 + HOUR_S < s->made_at;
         bool slow = s->time_kind != TIME_NONE && s->own_ms / 1000 + HOUR_S < s->acked_at;
         EXPECT(!stale || !receipts[i], "order %u came too late and got a receipt", i);
-        EXPECT(stale || slow || receipts[i], "order %u got no receipt", i);
+        PROMISE(P18, stale || slow || receipts[i], "order %u got no receipt", i);
     }
 }
 
@@ -51,8 +51,8 @@ static void check_nudge(const struct taken *t)
             continue; /* late: it exits nobody */
         bool inside = s->made_at > t->created_at - MODEL_NUDGE_S + SLACK_S;
         if (!inside || !stood_alone(t->user, s->made_at, t->created_at)) continue;
-        EXPECT(s->acked_at + SLACK_S > t->created_at, "u%d ordered (event %u) and was nudged at %u", t->user,
-               i, t->created_at);
+        PROMISE(P14, s->acked_at + SLACK_S > t->created_at, "u%d ordered (event %u) and was nudged at %u",
+                t->user, i, t->created_at);
     }
 }
 
@@ -74,8 +74,8 @@ static void check_caps(bool users, int number)
     }
     qsort(at, n, sizeof *at, by_second);
     for (uint32_t i = MODEL_CAP; i < n; i++)
-        EXPECT(at[i] - at[i - MODEL_CAP] >= HOUR_S, "%c%d got more than %d news within an hour, at %u",
-               users ? 'u' : 'a', number, MODEL_CAP, at[i]);
+        PROMISE(P18, at[i] - at[i - MODEL_CAP] >= HOUR_S, "%c%d got more than %d news within an hour, at %u",
+                users ? 'u' : 'a', number, MODEL_CAP, at[i]);
 }
 
 /* Held out under every id that the person may have entered with. */
@@ -91,9 +91,9 @@ static bool surely_held_out(const struct taken *t)
 static void check_news(const struct taken *t)
 {
     uint32_t of_day = t->created_at % DAY_S;
-    EXPECT(of_day >= MODEL_LOUD_FROM_S && of_day < MODEL_LOUD_TO_S,
-           "news at second %u of the day, in quiet hours", of_day);
-    EXPECT(!surely_held_out(t), "u%d/a%d is held out and got news", t->user, t->anonymous);
+    PROMISE(P18, of_day >= MODEL_LOUD_FROM_S && of_day < MODEL_LOUD_TO_S,
+            "news at second %u of the day, in quiet hours", of_day);
+    PROMISE(P19, !surely_held_out(t), "u%d/a%d is held out and got news", t->user, t->anonymous);
 }
 
 void oracle_actions(void)

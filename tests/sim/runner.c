@@ -86,11 +86,40 @@ static void add_figures(struct totals *t)
     memcpy(t->covered, shared->covered, sizeof t->covered);
 }
 
-static void tell_story(uint64_t seed)
+/* The tree this was built from, as it is now. */
+static void find_commit(char out[64])
 {
-    printf("---- seed %llu\n%.*s---- again: sim --seed %llu --loud\n", (unsigned long long)seed,
-           (int)shared->length, shared->text, (unsigned long long)seed);
-    fflush(stdout);
+    FILE *f = popen("git -C '" SIM_SOURCE_DIR "' describe --always --dirty 2>/dev/null", "r");
+    if (!f || !fgets(out, 64, f)) strcpy(out, "unknown");
+    out[strcspn(out, "\n")] = 0;
+    if (f) pclose(f);
+}
+
+/* The last line of the story that has this mark, from behind it. */
+static struct slice last_of(const char *mark)
+{
+    struct slice story = slice_of(shared->text, shared->length), found = SLICE("none");
+    size_t n = strlen(mark);
+    for (uint32_t at = 0; at + n <= story.n; at++) {
+        if (memcmp(story.p + at, mark, n)) continue;
+        const uint8_t *from = story.p + at + n, *end = memchr(from, '\n', story.n - at - n);
+        found = slice_of(from, end ? (size_t)(end - from) : story.n - at - n);
+    }
+    return found;
+}
+
+void runner_tell(FILE *out, uint64_t seed)
+{
+    char commit[64];
+    struct slice fault = last_of("  -- "), wrong = last_of("WRONG: ");
+    find_commit(commit);
+    fprintf(out, "---- seed %llu\n%.*s", (unsigned long long)seed, (int)shared->length, shared->text);
+    fprintf(
+        out,
+        "---- seed %llu of commit %s, behind the fault \"%.*s\": %.*s\n---- again: sim --seed %llu --loud\n",
+        (unsigned long long)seed, commit, (int)fault.n, (const char *)fault.p, (int)wrong.n,
+        (const char *)wrong.p, (unsigned long long)seed);
+    fflush(out);
 }
 
 static bool run_seed(const struct run_options *o, uint64_t seed)
@@ -101,7 +130,7 @@ static bool run_seed(const struct run_options *o, uint64_t seed)
         good = runner_attempt(o->loud, seed, run_scenario, &o->scenario) && shared->hash == hash;
         if (!good) printf("---- seed %llu went another way the second time\n", (unsigned long long)seed);
     }
-    if (!good) tell_story(seed);
+    if (!good) runner_tell(stdout, seed);
     if (o->from == o->to)
         printf("seed %llu: hash %016llx\n", (unsigned long long)seed, (unsigned long long)hash);
     return good;

@@ -25,7 +25,7 @@ const char *const state_names[STATE_COUNT] = {
 _Static_assert((int)FAULT_COUNT <= (int)FAULT_KINDS && (int)STATE_COUNT <= (int)FAULT_STATES,
                "what is shared has room");
 
-enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600 };
+enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600, FLIPS = 4, PATIENCE_S = 600 };
 
 static struct {
     uint32_t lives, definitions;
@@ -108,6 +108,7 @@ static void begin_life(void)
     add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
     if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
     sc.arguments[sc.count] = NULL;
+    node_slow_snapshots = chance(50);
     shared->lives++;
     operator_life_begins();
     story("== life %u, %s threads", ++sc.lives, sc.shards);
@@ -147,7 +148,7 @@ static void bury(void)
 {
     int code = node_exit_code();
     bool allowed = (code == 0 && sc.stopping) || (sc.was_faulty && code == PERSIST_IO);
-    EXPECT(allowed, "the node exited with %d: %s", code, node_last_log());
+    PROMISE(P8, allowed, "the node exited with %d: %s", code, node_last_log());
     node_kill();
     clients_see_it_die();
     sim_disk_full(false);
@@ -174,7 +175,7 @@ static void fail_disk(void)
     uint32_t i = chance_below(3);
     covered((enum fault_kind)(FAULT_EIO + i));
     sc.was_faulty = true;
-    sim_disk_fail(faults[i], chance_between(1, chance(50) ? 8 : 120));
+    sim_disk_fail(faults[i], chance_between(1, chance(50) ? 8 : 120), chance(70));
 }
 
 static bool fill_disk(void)
@@ -208,6 +209,7 @@ static bool hunt(void)
                                             STATE_DEFINING, STATE_MERGING, STATE_WRITING};
     enum fault_state prey = rare[chance_below(sizeof rare / sizeof *rare)];
     uint64_t until = world_us + 400 * (uint64_t)MS;
+    if (chance(30)) node_hold_mail(chance_between(20, 1500) * (uint64_t)MS);
     if (prey == STATE_SNAPSHOT || prey == STATE_COMMIT) operator_snapshot();
     if (prey == STATE_DEFINING) new_definitions();
     while (node_up() && world_us < until && state_now() != prey) CHECK(world_step());
@@ -215,12 +217,25 @@ static bool hunt(void)
     return node_up() && pass(chance_below(chance(50) ? 30 : 3000));
 }
 
+/* Merges that wait for an answer, what is parked behind them and what is on its way, while a snapshot is taken. */
+static bool merges_stand_still(void)
+{
+    node_hold_mail(chance_between(300, 4000) * (uint64_t)MS);
+    if (!pass(chance_between(5, 150) * (uint64_t)MS)) return false;
+    operator_snapshot();
+    uint32_t before = shared->snapshots;
+    uint64_t until = world_us + 800 * (uint64_t)MS;
+    while (node_up() && world_us < until && shared->snapshots == before) CHECK(world_step());
+    return node_up();
+}
+
 static bool something_happens(void)
 {
     if (chance(40) && !hunt()) return false;
-    switch (chance_below(9)) {
+    switch (chance_below(11)) {
     case 0: new_definitions(); return true;
-    case 1: fail_disk(); return true;
+    case 1:
+    case 9: fail_disk(); return true;
     case 2: return chance(50) ? fill_disk() : true;
     case 3: return hours_pass();
     case 4:
@@ -229,6 +244,8 @@ static bool something_happens(void)
         covered(FAULT_STEP);
         world_wall_ms += (int64_t)chance_below(40000) - 20000;
         return true;
+    case 7:
+    case 8: return merges_stand_still();
     default: return true;
     }
 }
@@ -281,13 +298,21 @@ static void live(void)
 
 static void settle_down(void)
 {
-    uint64_t until = world_us + 1200 * (uint64_t)S;
+    uint64_t until = world_us + PATIENCE_S * (uint64_t)S;
     while (node_up() && !(senders_finished() && operator_finished())) {
-        EXPECT(world_us < until, "clients still wait after 20 minutes: %u chunks or events are open",
-               senders_open());
+        PROMISE(P1, world_us < until, "clients still wait after %d minutes: %u chunks or events are open",
+                PATIENCE_S / 60, senders_open());
         CHECK(world_step());
     }
     EXPECT(node_up(), "the node ended by itself: %s", node_last_log());
+}
+
+/* Half a second into a second, so that its wake-ups have run. */
+static void check_segments_at(uint32_t second)
+{
+    EXPECT(pass(((uint64_t)second * 1000 + 500 - (uint64_t)world_wall_ms) * MS - world_us),
+           "the node ended by itself: %s", node_last_log());
+    oracle_segments(node_engine());
 }
 
 static void calm_hours(void)
@@ -299,10 +324,15 @@ static void calm_hours(void)
         EXPECT(pass(3 * (uint64_t)S), "the node ended by itself: %s", node_last_log());
         struct engine *e = node_engine();
         oracle_wakes(e, 2);
-        EXPECT(oracle_merges_done(e), "a merge never ends");
+        PROMISE(P21, oracle_merges_done(e), "a merge never ends");
         oracle_events(e, true);
-        oracle_segments(e);
+        check_segments_at(world_second() + 1);
+        for (uint32_t flip, n = 0; n < FLIPS && (flip = oracle_next_flip()) != 0; n++) {
+            if (flip > world_second() + 3 * HOUR_S) break;
+            check_segments_at(flip);
+        }
     }
+    shared->merges += (uint32_t)oracle_merged(node_engine());
     oracle_actions();
 }
 

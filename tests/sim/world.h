@@ -48,6 +48,9 @@ _Noreturn void fault(const char *format, ...) __attribute__((format(printf, 1, 2
         if (!(condition)) fault(__VA_ARGS__);                                                                \
     } while (0)
 
+/* The same for what the product promises (P1 .. P31), so that a story names what was broken. */
+#define PROMISE(promise, condition, ...) EXPECT(condition, #promise ": " __VA_ARGS__)
+
 /* What is shared with the process that started this one: it tells the end when this one can not. */
 enum { STORY_BYTES = 64 << 10, FAULT_STATES = 12, FAULT_KINDS = 16 };
 struct shared {

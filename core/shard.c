@@ -277,7 +277,7 @@ static void settle_all(struct shard *s, struct turn *turn, struct segment_marks 
 }
 
 /* Half of all events come to nothing: no journey hears them and no segment can flip. They need no person to ask about
- * and nothing to walk (400 instructions). */
+ * and nothing to walk (240 instructions). */
 void shard_settle(struct shard *s, struct turn *turn)
 {
     struct segment_marks marks;

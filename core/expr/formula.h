@@ -1,6 +1,6 @@
 /* formula.h - the common form of a segment: comparisons of history with constants and memberships, joined by &&, || and !.
- * Such a program is also kept as a short row of terms, and program_true decides it from them: 60 instructions instead of
- * the stack machine's 500 for `count("Product Viewed", hours(24)) >= 3`.
+ * Such a program is also kept as a short row of terms, and program_true decides it from them: 240 instructions a
+ * segment instead of the stack machine's 730 (definitions shop20).
  * Owner: the pool's arena, as the program. Memory: none at run time. Value and next flip are exactly the machine's
  * (test_expr_random.c). */
 #ifndef HG_EXPR_FORMULA_H

@@ -2,7 +2,7 @@
 #include "core/store/parts.h"
 
 /* The first record whose type is not below the wanted one. Steps without a branch on the types: which one an event has
- * nobody can guess, and a wrong guess costs more than the whole search. */
+ * no predictor can guess. */
 static uint32_t lower_bound(const struct type_record *list, uint32_t count, uint16_t type)
 {
     uint32_t low = 0;

@@ -1,6 +1,6 @@
 /* bits.h - who is in which segment: one bit per row, in pages of BLOCK_ROWS bits, and a count per segment.
  * A block of rows has one table with the pages of all segments: what a person enters and leaves is found in the same
- * line or two, which a batch fetches ahead. A table per segment was a chain of two misses for each flip (60 ns).
+ * line or two, which a batch fetches ahead. A table per segment was a chain of two misses for each flip (80 ns an event).
  * Owner: the store. Memory: pages and tables are heap blocks, a page is taken with its first member and kept.
  * Fails: bits_create only; the caller reserves bits_heap_bound bytes of heap. */
 #ifndef HG_STORE_BITS_H

@@ -48,8 +48,8 @@ bool entry_exists(const struct type_record *r, const struct heap *heap, uint32_t
 /* Sorts one entry in, folding what is over cap and dropping what is over keep; counts and first/last too. */
 void type_add(struct type_record *r, const struct type_rules *rules, struct heap *heap, const struct entry *e,
               uint32_t now);
-/* The same for the entry that nearly all are: newer than the others, nothing to fold or drop. 400 instructions instead
- * of 700. False: it is not such a one, nothing was done. */
+/* The same for the entry that nearly all are: newer than the others, nothing to fold or drop. 560 instructions with
+ * the blocks that grow, instead of 690 (definitions shop20). False: it is not such a one, nothing was done. */
 bool type_append(struct type_record *r, const struct type_rules *rules, struct heap *heap,
                  const struct entry *e, uint32_t now);
 /* The same without lifetime figures: a merged half brings its own. */

@@ -112,7 +112,9 @@ void conn_chunk_complete(struct worker *w, uint16_t slot)
     struct chunk *k = &credit->chunks[slot];
     struct conn *c = k->conn;
     if (!c) {
+        uint64_t parent = k->parent;
         chunk_release(credit, slot);
+        if (parent) release_done(w, parent);
         return;
     }
     k->complete = true;

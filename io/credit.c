@@ -37,6 +37,7 @@ uint16_t chunk_open(struct credit *c, struct conn *conn)
     struct chunk *k = &c->chunks[slot];
     uint32_t generation = k->generation + 1;
     k->conn = conn;
+    k->parent = 0;
     k->home = 0;
     k->generation = generation;
     k->next = NO_CHUNK;
@@ -78,19 +79,35 @@ void credit_enter(struct credit *c, uint64_t cookie, uint64_t share)
     a->share += share;
 }
 
-uint64_t credit_take(struct credit *c, uint64_t cookie)
+static uint64_t take_share(struct account *a)
 {
-    struct account *a = account_of(c, cookie);
-    if (a->generation != cookie_generation(cookie)) return 0;
     uint64_t share = a->share >> (a->share >= CREDIT_WIDE ? WIDE_SHIFT : NARROW_SHIFT);
     if (share == 0 && a->share > 1) share = 1;
-    if (share ==
-        0) { /* never an ack that nobody can vouch for: this chunk stays open, its sender sends again */
-        c->exhausted++;
-        a->owed++;
-    }
     a->share -= share;
     return share;
+}
+
+/* Done when what leaves now is done; `cookie`'s account owes it until then. */
+static uint64_t take_of_own(struct credit *c, uint32_t self, uint64_t *cookie)
+{
+    account_of(c, *cookie)->owed++;
+    uint16_t slot = chunk_open(c, NULL);
+    if (slot == NO_CHUNK) { /* never an ack that nobody can vouch for */
+        c->exhausted++;
+        return 0;
+    }
+    c->chunks[slot].parent = *cookie;
+    *cookie = chunk_cookie(c, self, slot);
+    c->chunks[slot].home = CREDIT_WHOLE / 2; /* nothing else is ever taken of it here */
+    return CREDIT_WHOLE / 2;
+}
+
+uint64_t credit_take(struct credit *c, uint32_t self, uint64_t *cookie)
+{
+    struct account *a = account_of(c, *cookie);
+    if (a->generation != cookie_generation(*cookie)) return 0;
+    uint64_t share = take_share(a);
+    return share ? share : take_of_own(c, self, cookie);
 }
 
 uint64_t credit_leave(struct credit *c, uint64_t cookie)

@@ -6,7 +6,9 @@
  * owes. When it owes none and what it did is durable, the share goes home. The chunk is complete exactly when the whole
  * weight is back: no message can be on its way without a share.
  * Every taking gives a 65,536th of what is there (a 64th once little is left), so a million records of one chunk and five
- * hops fit into 62 bits. Should a share ever be gone, the chunk is never acknowledged and the sender sends it again.
+ * hops fit into 62 bits. Merges that wait for each other make longer ways: where no share is left, the worker opens a
+ * chunk of its own, with a whole weight, for what leaves now, and owes that one to the first. Should no slot be free for it,
+ * the first is never acknowledged and its sender sends it again.
  *
  * Owner: a worker. Memory: chunk slots made on demand; per origin one array of accounts, touched as used.
  * A cookie names (origin worker, slot, generation); a stale one - its connection is long gone - is ignored.
@@ -29,7 +31,8 @@ struct account {
 };
 
 struct chunk {         /* one that waits for its ack, on the worker of its connection */
-    struct conn *conn; /* NULL: gone meanwhile */
+    struct conn *conn; /* NULL: gone meanwhile, or there never was one */
+    uint64_t parent;   /* cookie of the chunk that this one is owed to; 0: a connection's */
     uint64_t home;     /* weight that came back */
     uint64_t begun_us;
     uint32_t generation;
@@ -62,8 +65,8 @@ static inline uint32_t cookie_generation(uint64_t cookie) { return (uint32_t)coo
 
 /* One more record of this chunk is here, with the share that came along (0: from this very worker). */
 void credit_enter(struct credit *c, uint64_t cookie, uint64_t share);
-/* A share for something that leaves for another worker; 0: none left. */
-uint64_t credit_take(struct credit *c, uint64_t cookie);
+/* A share for something that leaves worker `self` for another one, and the cookie it travels under; 0: none, and no slot. */
+uint64_t credit_take(struct credit *c, uint32_t self, uint64_t *cookie);
 /* One record is done. Returns the share to send home when none is owed any more, else 0. */
 uint64_t credit_leave(struct credit *c, uint64_t cookie);
 /* A share is home; true: the chunk is complete. */

@@ -252,8 +252,9 @@ static void send_record(struct worker *w, uint32_t owner, const struct record *r
         .kind = NOTE_RECORD, .to = r->shard, .record_kind = r->kind, .head_bytes = r->head_bytes};
     memcpy(n.head, r->head, sizeof n.head);
     if (r->cookie && !PLANTED(ack_before_the_other_shard)) {
-        n.share = credit_take(&w->credit, r->cookie);
-        n.cookie = n.share ? r->cookie : 0;
+        n.cookie = r->cookie;
+        n.share = credit_take(&w->credit, w->index, &n.cookie);
+        if (!n.share) n.cookie = 0;
     }
     outbound_send(w, owner, &n, r->payload);
     if (r->cookie) release_done(w, r->cookie);

@@ -61,7 +61,7 @@ static void hold_message(struct worker *w, uint64_t ticket, const struct effect 
     bool local = engine_owner(w->engine, n.to) == w->index;
     if (n.cookie && local) credit_enter(&w->credit, n.cookie, 0);
     if (n.cookie && !local) {
-        n.share = credit_take(&w->credit, n.cookie);
+        n.share = credit_take(&w->credit, w->index, &n.cookie);
         if (!n.share) n.cookie = 0;
     }
     size_t prefix = local ? 0 : 8;

@@ -59,7 +59,7 @@ static uint32_t apply(struct credit *c, uint64_t cookie, struct thing t)
             caused++;
             continue;
         }
-        uint64_t share = credit_take(&c[t.worker], cookie);
+        uint64_t share = credit_take(&c[t.worker], t.worker, &cookie);
         cr_assert(share > 0);
         add((struct thing){.worker = to, .hops = t.hops + 1, .share = share});
         caused++;
@@ -78,7 +78,7 @@ static void run_chunk(struct credit *c, uint32_t records)
     for (uint32_t i = 0; i < records; i++) {
         uint32_t to = (uint32_t)(rng() % WORKERS);
         credit_enter(&c[0], cookie, 0);
-        uint64_t share = to ? credit_take(&c[0], cookie) : 0;
+        uint64_t share = to ? credit_take(&c[0], 0, &cookie) : 0;
         add((struct thing){.worker = to, .share = share, .arrived = !to});
         if (to) leave(c, 0, cookie);
     }
@@ -129,7 +129,7 @@ Test(credit, a_stale_cookie_changes_nothing)
     uint64_t fresh = chunk_cookie(&c, 0, slot);
     credit_enter(&c, fresh, CREDIT_WHOLE);
     cr_assert_eq(credit_leave(&c, old), 0);
-    cr_assert_eq(credit_take(&c, old), 0);
+    cr_assert_eq(credit_take(&c, 0, &old), 0);
     cr_assert_not(chunk_repay(&c, old, CREDIT_WHOLE));
     cr_assert_eq(credit_leave(&c, fresh), CREDIT_WHOLE);
     cr_assert(chunk_repay(&c, fresh, CREDIT_WHOLE));
@@ -156,14 +156,14 @@ Test(credit, a_chunk_of_a_million_records_for_other_workers_keeps_a_share_for_ea
     uint64_t cookie = chunk_cookie(&c[0], 0, slot), home = 0, last = 0;
     credit_enter(&c[0], cookie, CREDIT_WHOLE);
     for (int i = 0; i < RECORDS; i++) {
-        uint64_t share = credit_take(&c[0], cookie);
+        uint64_t share = credit_take(&c[0], 0, &cookie);
         cr_assert(share > 0, "record %d", i);
         credit_enter(&c[1], cookie, share);
         if (i % 10) continue; /* every tenth causes a message, each of those an answer */
-        uint64_t message = credit_take(&c[1], cookie);
+        uint64_t message = credit_take(&c[1], 1, &cookie);
         cr_assert(message > 0);
         credit_enter(&c[2], cookie, message);
-        uint64_t answer = credit_take(&c[2], cookie);
+        uint64_t answer = credit_take(&c[2], 2, &cookie);
         cr_assert(answer > 0);
         credit_enter(&c[1], cookie, answer);
         home += credit_leave(&c[2], cookie);
@@ -177,14 +177,49 @@ Test(credit, a_chunk_of_a_million_records_for_other_workers_keeps_a_share_for_ea
     for (int i = 0; i < 3; i++) credit_destroy(&c[i]);
 }
 
-Test(credit, without_a_share_left_there_is_no_ack)
+/* True: the first chunk of all is complete. */
+static bool go_home(struct credit *c, uint64_t cookie, uint64_t share)
+{
+    struct credit *origin = &c[cookie_origin(cookie)];
+    if (!share || !chunk_repay(origin, cookie, share)) return false;
+    uint64_t parent = origin->chunks[cookie_slot(cookie)].parent;
+    if (!parent) return true;
+    chunk_release(origin, cookie_slot(cookie));
+    return go_home(c, parent, credit_leave(origin, parent));
+}
+
+Test(credit, a_way_of_any_length_is_acknowledged_at_its_end_and_not_before)
+{
+    enum { HOPS = 200 };
+    static struct credit c[2];
+    for (int i = 0; i < 2; i++) cr_assert(credit_create(&c[i]));
+    uint64_t cookie = chunk_cookie(&c[0], 0, chunk_open(&c[0], NULL));
+    credit_enter(&c[0], cookie, CREDIT_WHOLE);
+    for (uint32_t hop = 0; hop < HOPS; hop++) {
+        uint64_t next = cookie, share = credit_take(&c[hop % 2], hop % 2, &next);
+        cr_assert(share > 0);
+        cr_assert_not(go_home(c, cookie, credit_leave(&c[hop % 2], cookie)), "on its way, hop %u", hop);
+        credit_enter(&c[(hop + 1) % 2], next, share);
+        cookie = next;
+    }
+    cr_assert(go_home(c, cookie, credit_leave(&c[HOPS % 2], cookie)));
+    cr_assert_eq(c[0].chunks_used + c[1].chunks_used, 1,
+                 "the first one, whose ack is the connection's affair");
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(c[i].exhausted, 0);
+        credit_destroy(&c[i]);
+    }
+}
+
+Test(credit, without_a_share_and_a_slot_there_is_no_ack)
 {
     static struct credit c;
     cr_assert(credit_create(&c));
-    uint16_t slot = chunk_open(&c, NULL);
-    uint64_t cookie = chunk_cookie(&c, 0, slot);
+    uint64_t cookie = chunk_cookie(&c, 0, chunk_open(&c, NULL));
+    while (chunk_open(&c, NULL) != NO_CHUNK) {
+    }
     credit_enter(&c, cookie, 1);
-    cr_assert_eq(credit_take(&c, cookie), 0);
+    cr_assert_eq(credit_take(&c, 0, &cookie), 0);
     cr_assert_eq(credit_leave(&c, cookie), 0, "it stays open");
     cr_assert_eq(c.exhausted, 1);
     credit_destroy(&c);

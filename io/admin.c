@@ -206,8 +206,7 @@ static void automatic_snapshot(struct engine *e)
     for (uint32_t i = 0; i < e->threads; i++)
         bytes += atomic_load_explicit(&e->workers[i].wal_bytes, memory_order_relaxed);
     if (bytes - e->admin->wal_bytes_at_snapshot < e->options->snapshot_every) return;
-    e->admin->wal_bytes_at_snapshot = bytes;
-    snapshot_start(e, NULL, NULL);
+    if (snapshot_start(e, NULL, NULL)) e->admin->wal_bytes_at_snapshot = bytes;
 }
 
 void admin_turn(struct engine *e)
@@ -255,7 +254,8 @@ static void drained(void *owner, uint32_t next_due, uint64_t events)
     (void)next_due;
     admin_conns_close(e);
     atomic_store(&e->frozen, true); /* what is cut now is all there is: no log tail is left */
-    if (!snapshot_start(e, stop_all, e)) quiet_wait(e, true, drained, e); /* one is being written: after it */
+    if (!snapshot_start(e, stop_all, e))
+        quiet_wait(e, true, drained, e); /* one, or a backup, is being written: after it */
 }
 
 void admin_shutdown(struct engine *e)

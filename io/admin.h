@@ -78,6 +78,7 @@ struct admin {
     struct request *tails;
     struct advance *advance; /* a clock.advance that runs */
     struct snapshot_run *snapshot;
+    bool backing_up; /* no snapshot begins: it would take away what is being copied */
     uint64_t snapshot_at_us, snapshot_lsn, snapshot_bytes, snapshots_failed, wal_bytes_at_snapshot;
     struct emits *emits;
     bool shutting_down;
@@ -140,6 +141,7 @@ void method_actions_queue(struct request *r);
 void method_actions_test(struct request *r);
 void method_events_tail(struct request *r);
 void method_snapshot_start(struct request *r);
+void method_backup_start(struct request *r); /* backup.c */
 void method_clock_advance(struct request *r);
 void method_clock_accept(struct request *r);
 

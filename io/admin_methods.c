@@ -48,6 +48,7 @@ const struct method admin_methods[] = {
     {"events.tail", method_events_tail, "kinds: [events|transitions|actions|rejects]",
      "{}; then notifications [2, \"tail\", [line]]", false},
     {"snapshot.start", method_snapshot_start, "", "{number}", true},
+    {"backup.start", method_backup_start, "dir", "{snapshot, files, copied_bytes}", true},
     {"clock.advance", method_clock_advance, "to: TIME | by: DURATION, after?: events received",
      "{now, stops}", true},
     {"clock.accept", method_clock_accept, "", "{moved_s}", true},
@@ -160,5 +161,5 @@ static void snapshot_done(void *owner, uint64_t number, const char *error)
 void method_snapshot_start(struct request *r)
 {
     if (!snapshot_start(r->engine, snapshot_done, r))
-        request_fail(r, ERROR_BUSY, "busy", "a snapshot is being written");
+        request_fail(r, ERROR_BUSY, "busy", "a snapshot or a backup is being written");
 }

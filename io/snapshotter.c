@@ -147,7 +147,7 @@ static void written(struct scatter *s)
 bool snapshot_start(struct engine *e, void (*done)(void *owner, uint64_t number, const char *error),
                     void *owner)
 {
-    if (e->admin->snapshot) return false;
+    if (e->admin->snapshot || e->admin->backing_up) return false;
     struct snapshot_run *run = calloc(1, sizeof *run);
     CHECK(run != NULL);
     run->engine = e;

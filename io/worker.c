@@ -32,6 +32,7 @@ static void read_clock(struct worker *w)
 
 static bool mail_waits(struct worker *w)
 {
+    if (w->deaf) return false;
     for (uint32_t from = 0; from < w->engine->threads; from++)
         if (from != w->index && !mailbox_empty(engine_mailbox(w->engine, from, w->index))) return true;
     return false;
@@ -82,7 +83,7 @@ static void worker_turn(struct worker *w)
 {
     read_clock(w);
     watch_memory(w);                              /* is there room for people nobody knows? */
-    intake_inbound(w);                            /* records, messages, credits of the other workers */
+    if (!w->deaf) intake_inbound(w);              /* records, messages, credits of the other workers */
     calls_run(w);                                 /* questions and commands */
     worker_wake_due(w);                           /* people whose time has come, at most WAKES_PER_TURN */
     intake_settle(w);                             /* the batch the sockets left behind */

@@ -118,6 +118,7 @@ struct worker {
     _Atomic(struct call *) inbox;    /* (any) newest first */
     struct call *calls, **calls_end; /* being run, oldest first */
     bool calls_busy;
+    bool deaf;       /* takes nothing from the other workers: backup.c makes its cut */
     bool memory_low; /* new anonymous people are refused */
     bool tailing;    /* somebody reads events.tail */
     bool stop;

@@ -30,7 +30,7 @@ enum {
 };
 enum { BUNDLE_BYTES_MAX = 256 << 20 };
 
-static const char *const folders[] = {"definitions", "zones", "log", "snapshot", "broken"};
+const char *const datadir_folders[DATADIR_FOLDERS] = {"definitions", "zones", "log", "snapshot", "broken"};
 
 enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *why)
 {
@@ -142,9 +142,9 @@ static enum persist_status make(struct datadir *dir, struct slice seed, const ui
     if (holds_data(dir->disk))
         return datadir_refuse(dir, "hourglass.id",
                               "missing, although there are logs or snapshots; restore it from a backup");
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        int r = dir->disk->ops->mkdir(dir->disk, folders[i]);
-        if (r < 0 && r != -EEXIST) return datadir_failed(dir, folders[i], r);
+    for (size_t i = 0; i < DATADIR_FOLDERS; i++) {
+        int r = dir->disk->ops->mkdir(dir->disk, datadir_folders[i]);
+        if (r < 0 && r != -EEXIST) return datadir_failed(dir, datadir_folders[i], r);
     }
     dir->fresh = true;
     dir->core_version = CORE_VERSION;

@@ -33,6 +33,8 @@ struct datadir {
 enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed,
                                  const uint8_t random[32]);
 void datadir_close(struct datadir *dir);
+enum { DATADIR_FOLDERS = 5 };
+extern const char *const datadir_folders[DATADIR_FOLDERS];
 
 /* For the rooms of persist: a status with its line in dir->error; whole small files, put under another name first,
  * synced, renamed, and the folder synced. */

@@ -36,6 +36,7 @@ struct group { /* one buffer */
     bool in_flight, done;
     uint64_t number, last_ticket;
     size_t write_bytes;
+    struct log_end end; /* where the log stands once it is durable */
     uint64_t submitted_us;
     struct disk_op op;
 };
@@ -49,6 +50,7 @@ struct wal {
     uint32_t group_max; /* bytes, header and padding included */
     uint32_t chain;
     uint64_t number; /* of the last group started */
+    struct log_end durable_end;
     uint64_t durable_group, ticket, durable_ticket;
     uint64_t last_lsn[LOGICAL_SHARDS], group_lsn[LOGICAL_SHARDS]; /* appended; as of the last group started */
     uint64_t now_us, filling_since_us, idle_since_us;             /* 0: empty, not idle */
@@ -88,6 +90,18 @@ static void write_header(struct wal *w, uint8_t *p)
     w->chain = h.crc;
 }
 
+/* Behind the group that was closed last. */
+static struct log_end log_end_here(const struct wal *w)
+{
+    return (struct log_end){.epoch = w->config.epoch,
+                            .sequence = w->files.sequence,
+                            .thread = (uint16_t)w->config.thread,
+                            .chain = w->chain,
+                            .offset = w->files.at,
+                            .number = w->number,
+                            .ticket = w->ticket};
+}
+
 /* The first file's header is durable before any record: an idle thread's log exists, too. */
 static int write_first_header(struct wal *w)
 {
@@ -96,6 +110,7 @@ static int write_first_header(struct wal *w)
     int64_t r = ops->write_now(w->config.dir->disk, w->files.file, 0, w->groups[0].base, LOG_HEADER_BYTES);
     if (r != LOG_HEADER_BYTES) return r < 0 ? (int)-r : EIO;
     w->files.at = LOG_HEADER_BYTES;
+    w->durable_end = log_end_here(w);
     return -ops->sync(w->config.dir->disk, w->files.file);
 }
 
@@ -174,6 +189,8 @@ uint64_t wal_append(struct wal *w, const struct record *r)
 
 uint64_t wal_durable(const struct wal *w) { return w->durable_ticket; }
 uint64_t wal_last(const struct wal *w) { return w->ticket; }
+void wal_durable_end(const struct wal *w, struct log_end *out) { *out = w->durable_end; }
+bool wal_recycling(const struct wal *w) { return wal_files_busy(&w->files); }
 
 /* ---- groups -------------------------------------------------------------------------------------- */
 
@@ -181,6 +198,7 @@ static void release(struct wal *w, struct group *g)
 {
     w->durable_group = g->number;
     w->durable_ticket = g->last_ticket;
+    w->durable_end = g->end;
     w->synced_us[w->synced++] = g->submitted_us;
     w->in_flight--;
     g->in_flight = g->done = false;
@@ -244,6 +262,7 @@ static void submit(struct wal *w, struct group *g, bool with_header)
     g->op = (struct disk_op){.done = group_done, .owner = w};
     uint64_t at = w->files.at;
     w->files.at += g->write_bytes;
+    g->end = log_end_here(w);
     w->in_flight++;
     w->filling ^= 1;
     w->filling_since_us = 0;

@@ -38,6 +38,8 @@ bool wal_room(const struct wal *w, uint32_t count, size_t bytes);
 uint64_t wal_append(struct wal *w, const struct record *r);
 uint64_t wal_durable(const struct wal *w);
 uint64_t wal_last(const struct wal *w); /* ticket of the last appended record */
+struct log_end;
+void wal_durable_end(const struct wal *w, struct log_end *out); /* where wal_durable stands on disk */
 /* Once per loop turn: starts a group if one is due, makes files ahead, retries after ENOSPC. Completions arrive by
  * disk ops. Returns the microseconds after which it wants to be called again (UINT32_MAX: only with news). */
 uint32_t wal_pump(struct wal *w, uint64_t now_us);
@@ -50,6 +52,7 @@ struct wal_stats {
 void wal_stats(const struct wal *w, struct wal_stats *out);
 /* Files whose every record is in two snapshots may be recycled: lsn[shard] of the older of the two. */
 void wal_recycle(struct wal *w, const uint64_t lsn[], bool keep_all);
+bool wal_recycling(const struct wal *w); /* some of them are being deleted */
 void wal_close(struct wal *w); /* after wal_idle: the log is ended, so that the next start finds no tail */
 void wal_drop(struct wal *w);  /* as a crash would: memory is given back, nothing is written any more */
 

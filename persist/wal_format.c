@@ -70,6 +70,23 @@ void group_header_encode(uint8_t p[GROUP_HEADER_BYTES], struct group_header *h)
     store_le32(p + 4, h->crc);
 }
 
+void log_end_encode(uint8_t block[LOG_BLOCK], const struct log_end *end, struct key directory)
+{
+    memset(block, 0, LOG_BLOCK);
+    struct group_header h = {.directory = (uint32_t)directory.lo,
+                             .epoch = end->epoch,
+                             .sequence = end->sequence,
+                             .thread = end->thread,
+                             .flags = GROUP_END,
+                             .payload_crc =
+                                 crc32c(0, block + GROUP_HEADER_BYTES, LOG_BLOCK - GROUP_HEADER_BYTES),
+                             .number = end->number + 1,
+                             .first_ticket = end->ticket + 1,
+                             .chain = end->chain,
+                             .durable_group = end->number};
+    group_header_encode(block, &h);
+}
+
 enum format_status group_header_decode(const uint8_t p[GROUP_HEADER_BYTES], struct group_header *out)
 {
     *out = (struct group_header){.crc = load_le32(p + 4)};

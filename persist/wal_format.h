@@ -74,6 +74,17 @@ static inline uint8_t *record_encode(uint8_t *p, const struct record *r)
 /* Takes the next record off `rest`; false when it is none (rest is then not empty, or was empty before). */
 bool record_decode(struct slice *rest, struct record *out);
 
+/* Where the log of one thread stands: behind its group `number`, in file `sequence`. */
+struct log_end {
+    uint32_t epoch, sequence;
+    uint16_t thread;
+    uint32_t chain; /* header CRC of that group; of the file when it has none */
+    uint64_t offset;
+    uint64_t number, ticket; /* of that group and of its last record; 0: none so far */
+};
+/* The end group that may stand there: no start looks for a tail behind it. */
+void log_end_encode(uint8_t block[LOG_BLOCK], const struct log_end *end, struct key directory);
+
 static inline uint64_t block_round(uint64_t n) { return (n + LOG_BLOCK - 1) & ~(uint64_t)(LOG_BLOCK - 1); }
 static inline uint64_t group_bytes(const struct group_header *h)
 {

@@ -385,19 +385,14 @@ static bool keep_torn(struct log_reader *r)
 static bool write_end(struct log_reader *r)
 {
     const struct disk_ops *ops = r->dir->disk->ops;
-    uint8_t block[LOG_BLOCK] = {0};
-    struct group_header h = {.directory = (uint32_t)r->dir->id.lo,
-                             .epoch = r->header.epoch,
-                             .sequence = r->header.sequence,
-                             .thread = r->header.thread,
-                             .flags = GROUP_END,
-                             .payload_crc =
-                                 crc32c(0, block + GROUP_HEADER_BYTES, LOG_BLOCK - GROUP_HEADER_BYTES),
-                             .number = r->number,
-                             .first_ticket = r->ticket,
-                             .chain = r->chain,
-                             .durable_group = r->number - 1};
-    group_header_encode(block, &h);
+    uint8_t block[LOG_BLOCK];
+    struct log_end end = {.epoch = r->header.epoch,
+                          .sequence = r->header.sequence,
+                          .thread = r->header.thread,
+                          .chain = r->chain,
+                          .number = r->number - 1,
+                          .ticket = r->ticket - 1};
+    log_end_encode(block, &end, r->dir->id);
     char name[LOG_NAME_BYTES];
     name_of(r, r->index, name);
     int file = ops->open(r->dir->disk, name, DISK_WRITE);

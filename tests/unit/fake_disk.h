@@ -187,6 +187,22 @@ static int fake_truncate(struct disk *d, int handle, uint64_t bytes)
     return 0;
 }
 
+static bool fake_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+static void fake_move_below(struct fake_disk *f, const char *from, const char *to)
+{
+    char path[sizeof f->names[0].path];
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (!fake_below(f->names[i].path, from)) continue;
+        CHECK(snprintf(path, sizeof path, "%s%s", to, f->names[i].path + strlen(from)) < (int)sizeof path);
+        memcpy(f->names[i].path, path, sizeof path);
+    }
+}
+
 static int fake_rename(struct disk *d, const char *from, const char *to)
 {
     int r = fake_maybe(d);
@@ -194,6 +210,7 @@ static int fake_rename(struct disk *d, const char *from, const char *to)
     if (!fake_find(fake(d), from)) return -ENOENT;
     if (fake_find(fake(d), to)) fake_drop(fake(d), fake_find(fake(d), to));
     snprintf(fake_find(fake(d), from)->path, sizeof fake(d)->names[0].path, "%s", to);
+    fake_move_below(fake(d), from, to);
     return 0;
 }
 
@@ -201,6 +218,8 @@ static int fake_unlink(struct disk *d, const char *path)
 {
     struct fake_name *n = fake_find(fake(d), path);
     if (!n) return -ENOENT;
+    for (uint32_t i = 0; i < fake(d)->count; i++)
+        if (fake_below(fake(d)->names[i].path, path)) return -ENOTEMPTY;
     int r = fake_maybe(d);
     if (r < 0) return r;
     fake_drop(fake(d), n);
@@ -211,6 +230,8 @@ static int fake_link(struct disk *d, const char *from, const char *to)
 {
     struct fake_file *file = fake_file(fake(d), from);
     if (!file) return -ENOENT;
+    int r = fake_maybe(d);
+    if (r < 0) return r;
     struct fake_name *n = &fake(d)->names[fake(d)->count++];
     snprintf(n->path, sizeof n->path, "%s", to);
     n->file = file;

@@ -32,9 +32,12 @@ int run_send_test(struct cli *c);
 /* control.c */
 int run_call(struct cli *c);
 int run_snapshot(struct cli *c);
+int run_backup(struct cli *c);
 int run_apply(struct cli *c);
 /* versions.c */
 int run_definitions(struct cli *c);
+/* restore.c - no server */
+int run_restore(struct cli *c);
 /* completion.c */
 int run_completion(struct cli *c);
 /* main.c */

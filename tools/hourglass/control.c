@@ -1,7 +1,10 @@
 /* control.c - commands that change something, and the raw call. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "core/define/define.h"
 #include "tools/hourglass/commands.h"
@@ -52,6 +55,28 @@ int run_snapshot(struct cli *c)
 {
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
     int code = print_reply(c, rpc_call_or_die(rpc, "snapshot.start", NULL), 0);
+    rpc_close(rpc);
+    return code;
+}
+
+/* The server may stand in another directory than we do. */
+static const char *absolute(const char *path)
+{
+    static char out[PATH_MAX];
+    char here[PATH_MAX];
+    if (*path == '/') return path;
+    if (!getcwd(here, sizeof here)) die(EXIT_FAILED, "%s: %s", path, strerror(errno));
+    if (snprintf(out, sizeof out, "%s/%s", here, path) >= (int)sizeof out)
+        die(EXIT_USAGE, "%s: the path is too long", path);
+    return out;
+}
+
+int run_backup(struct cli *c)
+{
+    struct request r = {0};
+    request_text(&r, "dir", absolute(c->argv[0]));
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    int code = print_reply(c, rpc_call_or_die(rpc, "backup.start", &r), 0);
     rpc_close(rpc);
     return code;
 }

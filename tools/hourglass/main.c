@@ -87,6 +87,11 @@ const struct command COMMANDS[] = {
     {"health", "", "One line and a Nagios exit code: 0 ok, 1 warning, 2 critical, 3 unknown", run_health,
      NULL, 0, 0, NULL},
     {"snapshot", "", "Writes a snapshot now", run_snapshot, NULL, 0, 0, NULL},
+    {"backup", "DIR", "Makes a backup of the running server", run_backup, NULL, 1, 1,
+     "DIR is new, or empty; on the file system of the data directory it costs hard links and little else. "
+     "What was\nacknowledged before is in. `hourglass restore` brings it back."},
+    {"restore", "DIR DATA", "Makes a data directory of a backup, once all of it is verified", run_restore,
+     NULL, 2, 2, "DATA is new, or empty. The backup stays as it is."},
     {"apply", "DIR", "Puts definitions to work, all or nothing", run_apply, APPLY_OPTIONS, 1, 1, NULL},
     {"definitions", "history | diff N [M] | revert N", "Versions that were applied", run_definitions, NULL, 1,
      3, "diff compares version N with M, else with what runs; revert applies the text of version N again."},

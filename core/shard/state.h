@@ -123,10 +123,11 @@ void shard_apply_record(struct shard *s, struct batch_item *item);
 /* True: it is done; false: it was parked, its cookie is kept. */
 bool shard_apply_event(struct shard *s, const struct event *event, const struct record *record);
 void shard_done(struct shard *s, uint64_t cookie);
-struct effect *shard_effect(struct shard *s, enum effect_kind kind);
 void shard_count_reject(struct shard *s, enum reject reason, struct slice raw);
 enum reject shard_decode(struct shard *s, const struct record *r, struct arena *scratch, struct event *out);
 
+/* batch.c */
+struct effect *shard_effect(struct shard *s, enum effect_kind kind);
 bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes);
 
 /* time.c */

@@ -137,6 +137,13 @@ static bool holds_data(struct disk *disk)
     return count != 0;
 }
 
+static enum persist_status sync_names(struct datadir *dir)
+{
+    int r = dir->disk->ops->sync_dir(dir->disk, ".");
+    return r < 0 ? datadir_failed(dir, ".", r) : PERSIST_OK;
+}
+
+/* The identity comes last: where it is, the folders are, whatever a power cut took. */
 static enum persist_status make(struct datadir *dir, struct slice seed, const uint8_t random[32])
 {
     if (holds_data(dir->disk))
@@ -146,6 +153,8 @@ static enum persist_status make(struct datadir *dir, struct slice seed, const ui
         int r = dir->disk->ops->mkdir(dir->disk, datadir_folders[i]);
         if (r < 0 && r != -EEXIST) return datadir_failed(dir, datadir_folders[i], r);
     }
+    enum persist_status status = sync_names(dir);
+    if (status != PERSIST_OK) return status;
     dir->fresh = true;
     dir->core_version = CORE_VERSION;
     dir->id = (struct key){load_le64(random), load_le64(random + 8)};
@@ -157,15 +166,6 @@ static enum persist_status make(struct datadir *dir, struct slice seed, const ui
     return datadir_put_file(dir, ".", "hourglass.id", slice_of(file, sizeof file));
 }
 
-/* The start that made the directory may have been killed before its names were on the disk, and then only a cache showed
- * them to us: nothing may stand on them before they are. */
-static enum persist_status keep_names(struct datadir *dir)
-{
-    if (PLANTED(identity_not_synced)) return PERSIST_OK;
-    int r = dir->disk->ops->sync_dir(dir->disk, ".");
-    return r < 0 ? datadir_failed(dir, ".", r) : PERSIST_OK;
-}
-
 static enum persist_status load(struct datadir *dir, struct slice seed)
 {
     struct buf file = {0};
@@ -175,7 +175,9 @@ static enum persist_status load(struct datadir *dir, struct slice seed)
     if (status == PERSIST_OK && seed.n && !slice_eq(seed, slice_of(dir->seed, dir->seed_bytes)))
         return datadir_refuse(dir, "hourglass.id",
                               "has another hash secret; it is fixed when the directory is made");
-    return status == PERSIST_OK ? keep_names(dir) : status;
+    /* The start that made the directory may have been killed before its names were on the disk, and then only a cache
+     * shows them to us: nothing may stand on them before they are. */
+    return status == PERSIST_OK && !PLANTED(identity_not_synced) ? sync_names(dir) : status;
 }
 
 enum persist_status datadir_open(struct datadir *dir, struct disk *disk, struct slice seed,

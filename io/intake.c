@@ -452,6 +452,7 @@ static void take_early(struct worker *w)
         struct note n;
         memcpy(&n, entry.p, sizeof n);
         if (n.version > shard_definitions(w->engine->shards[n.to])->version || !intake_flush(w)) return;
+        CHECK(queue_front(&in->early, &entry)); /* the flush may have put more behind it, and moved it */
         struct slice payload = arena_slice(&in->decode, slice_of(entry.p + sizeof n, entry.n - sizeof n));
         queue_pop(&in->early);
         take_message(w, &n, payload, false);

@@ -178,7 +178,7 @@ void admin_destroy(struct engine *e)
     if (!e->admin) return;
     actions_destroy(e);
     remember_close(e);
-    free(e->admin->emits);
+    emit_free(e);
     scatter_free(e->admin->last);
     buf_free(&e->admin->ready_line);
     free(e->admin);

@@ -185,6 +185,7 @@ void emit_start(struct engine *e);
 void emit_turn(struct engine *e);
 void emit_destroy(struct engine *e); /* closes; gone when emit_closed */
 bool emit_closed(const struct engine *e);
+void emit_free(struct engine *e); /* once closed, or never started */
 uint32_t emit_patience_us(const struct engine *e);
 
 /* tail.c */

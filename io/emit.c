@@ -365,3 +365,11 @@ bool emit_closed(const struct engine *e)
         if (all->list[i].state == EMIT_CLOSING) return false;
     return true;
 }
+
+void emit_free(struct engine *e)
+{
+    struct emits *all = e->admin->emits;
+    for (uint32_t i = 0; all && i < all->count; i++) release(&all->list[i].reader);
+    free(all);
+    e->admin->emits = NULL;
+}

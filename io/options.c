@@ -172,13 +172,14 @@ static void complain(struct reading *r, int code, const char *format, ...)
     r->code = code;
 }
 
-static void set(struct reading *r, uint32_t i, const char *text, const char *origin, int code)
+/* True: the options point to the text from now on. */
+static bool set(struct reading *r, uint32_t i, const char *text, const char *origin, int code)
 {
-    if (r->origin[i] && r->origin[i] != origin) return; /* a stronger place has said it */
+    if (r->origin[i] && r->origin[i] != origin) return false; /* a stronger place has said it */
     r->origin[i] = origin;
-    if (!set_value(r->o, &table[i], text))
-        complain(r, code, "%s: '%s' is not %s (from %s)", table[i].name, text, expected[table[i].kind],
-                 origin);
+    if (set_value(r->o, &table[i], text)) return table[i].kind == TEXT || table[i].kind == TEXTS;
+    complain(r, code, "%s: '%s' is not %s (from %s)", table[i].name, text, expected[table[i].kind], origin);
+    return false;
 }
 
 /* ---- places --------------------------------------------------------------------------------------------- */
@@ -288,7 +289,8 @@ static void read_file(struct reading *r, const char *path)
             row = find_row(text);
             if (row < 0) did_you_mean(r, "name in the config file:", text, 78);
         } else if (text) {
-            set(r, (uint32_t)row, strdup(text), "file", 78);
+            char *copy = strdup(text);
+            if (!copy || !set(r, (uint32_t)row, copy, "file", 78)) free(copy);
             if (!in_list) row = -1;
         }
         done = event.type == YAML_STREAM_END_EVENT;

@@ -17,6 +17,9 @@ static void keep_log(struct options *o) { o->log_keep_all = true; }
 static int admin, in;
 static void open_two(void)
 {
+    /* Tiny limits: thousands of messages of one second are more than the window of seen ones holds; they count as late. */
+    if ((int)DEDUP_ENTRIES_MAX < (int)MANY)
+        cr_skip_test("the tiny window of seen messages forgets what is counted here");
     adjust = keep_log;
     begin();
     admin = dial(admin_path);
@@ -25,6 +28,7 @@ static void open_two(void)
 }
 static void close_two(void)
 {
+    if ((int)DEDUP_ENTRIES_MAX < (int)MANY) return;
     close(admin);
     close(in);
     end();

@@ -84,6 +84,7 @@ static void suppress(struct run *r, struct seat *seat, const struct step *s, con
     if (next_visit(r, seat)) after_message(r, seat, s, false);
 }
 
+/* The last second at which it may leave: `1 per 1d` makes room for what it held right then, a day later. */
 static uint32_t expires_at(const struct seat *seat, const struct step *s)
 {
     uint32_t span = s->send.expires_s ? s->send.expires_s : 86400;
@@ -216,14 +217,15 @@ static void try_send(struct run *r, struct seat *seat)
     seat->sending = false;
     if (run_leave_if_over(r, seat)) return;
     uint32_t expires = expires_at(seat, s);
-    if (seat->head.flags & INSTANCE_DEFERRED && r->w->now >= expires) return expire(r, seat, s);
+    bool deferred = seat->head.flags & INSTANCE_DEFERRED;
+    if (deferred && r->w->now > expires) return expire(r, seat, s);
     enum decision why = choose(r, seat, s, &c, &to);
     if (why != DECISION_NONE) return suppress(r, seat, s, c, why);
     if (s->send.once && sent_before(r, seat)) return suppress(r, seat, s, c, DECISION_CAP);
     uint32_t free = free_at(r, c, s->send.type, &why);
-    if (PLANTED(quiet_ignored_at_retry) && why == DECISION_QUIET && seat->head.flags & INSTANCE_DEFERRED)
-        free = r->w->now;
+    if (PLANTED(quiet_ignored_at_retry) && why == DECISION_QUIET && deferred) free = r->w->now;
     if (free <= r->w->now && r->w->outbox_full) free = outbox_retry(r->w), why = DECISION_OUTBOX_FULL;
+    if (free > r->w->now && deferred && r->w->now == expires) return expire(r, seat, s);
     if (free > r->w->now) return defer(r, seat, why, free < expires ? free : expires);
     out(r, seat, s, c, to);
 }

@@ -121,6 +121,22 @@ Test(policy, a_capped_message_waits_to_the_very_second_the_cap_has_room)
     cr_assert_eq(W->actions.expired, 0);
 }
 
+Test(policy, a_message_that_is_due_in_its_last_second_leaves)
+{
+    mail_on("a", ADDED);
+    mail_on("b", ADDED);
+    mail_on("c", ADDED);
+    cap(EMAIL, 1, DAYS(1)); /* and all of them expire after a day, which is the default */
+    reachable_person("u");
+    track("u", "Product Added", "{}");
+    cr_assert_eq(W->actions.deferred, 2);
+    pass(DAYS(1) - 1);
+    cr_sent("a@0");
+    pass(1);
+    cr_sent("a@0 b@86400");
+    cr_assert_eq(W->actions.expired, 1, "c found the cap full in its last second");
+}
+
 Test(policy, what_does_not_get_through_expires_and_is_counted)
 {
     struct journey *j = mail_on("m", ADDED), *x = mail_on("x", VIEWED);

@@ -16,7 +16,9 @@ const struct method admin_methods[] = {
      "{people: [{user_id, anonymous_ids, key, attributes, consent, events, lists, ...}], as_of, next}",
      false},
     {"profile.why", method_profile_why, "id, journey?",
-     "[{journey, state, decision, at, only_if, reentry, inside, channels, in_the_way, ...}]", false},
+     "[{journey, state, decision, at, triggers, only_if, reentry, inside, finished, channels, held_out, "
+     "in_the_way, ...}]",
+     false},
     {"segment.list", method_segment_list, "", "[{name, description, members, when}]", false},
     {"segment.overlap", method_segment_overlap, "a, b", "{both, only_a, only_b}", false},
     {"segment.count", method_segment_count, "name", "{name, members}", false},

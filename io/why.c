@@ -1,5 +1,6 @@
 /* why.c - profile.why: for each journey, what was decided last, and what would be decided now: whether it takes anybody,
- * only_if part by part, re-entry, holdout, where the person waits and until when, and what holds back each channel. */
+ * its triggers, only_if part by part, re-entry, holdout, where the person waits and until when, and what holds back each
+ * channel. */
 #include "core/define/yaml.h"
 #include "core/journey/parts.h"
 #include "io/introspect.h"
@@ -9,7 +10,7 @@ struct why {
     struct looking l;
     const struct journey *j;
     const struct journey_memory *memory; /* NULL: never decided */
-    struct instance inside;              /* state 0: not inside */
+    struct instance inside, finished;    /* state 0: none; inside is active, else held out */
 };
 
 static void pack_key_text(pk_t *pk, const char *key, const char *text)
@@ -18,16 +19,20 @@ static void pack_key_text(pk_t *pk, const char *key, const char *text)
     pk_text(pk, text);
 }
 
-static void find_instance(struct why *w)
+static void find_instances(struct why *w)
 {
     uint32_t bytes, at = 0;
     const uint8_t *p = store_block(w->l.person.store, w->l.person.row, BLOCK_JOURNEYS, &bytes);
     struct instance head;
-    w->inside = (struct instance){0};
+    w->inside = w->finished = (struct instance){0};
     for (; at + sizeof head <= bytes; at += head.bytes) {
         memcpy(&head, p + at, sizeof head);
         if (head.bytes < sizeof head) return;
-        if (head.journey == w->j->id && (!w->inside.state || head.state == INSTANCE_ACTIVE)) w->inside = head;
+        if (head.journey != w->j->id) continue;
+        if (head.state == INSTANCE_FINISHED)
+            w->finished = head;
+        else if (!w->inside.state || head.state == INSTANCE_ACTIVE)
+            w->inside = head;
     }
 }
 
@@ -71,13 +76,6 @@ static void pack_memory(struct why *w)
 
 /* ---- what would be decided now ------------------------------------------------------------------------------ */
 
-static bool takes(const struct why *w)
-{
-    const struct journey *j = w->j;
-    uint32_t now = w->l.person.now;
-    return j->state == JOURNEY_LIVE && now >= j->active_from && (!j->active_until || now < j->active_until);
-}
-
 /* The second from which re-entry is allowed; 0: now, UINT32_MAX: never. Keyed ones depend on the event's key. */
 static uint32_t reentry_from(const struct why *w)
 {
@@ -109,7 +107,6 @@ static void pack_inside(struct why *w)
         STEP_KINDS(X)
 #undef X
     };
-    static const char *const STATES[] = {"", "active", "held_out", "finished"};
     const struct instance *i = &w->inside;
     const struct journey *j = journey_version(w->l.person.set, i->journey, i->version);
     pk_text(w->pk, "inside");
@@ -119,7 +116,7 @@ static void pack_inside(struct why *w)
     }
     bool here = j && i->step < j->step_count;
     pk_map(w->pk, 8);
-    pack_key_text(w->pk, "state", i->state <= INSTANCE_FINISHED ? STATES[i->state] : "");
+    pack_key_text(w->pk, "state", i->state == INSTANCE_HELD_OUT ? "held_out" : "active");
     pk_key_uint(w->pk, "version", i->version);
     pk_text(w->pk, "step");
     here ? pk_slice(w->pk, j->steps[i->step].id) : pk_nil(w->pk);
@@ -132,6 +129,103 @@ static void pack_inside(struct why *w)
     pk_second(w->pk, i->due);
     pk_text(w->pk, "ends");
     pk_second(w->pk, i->deadline);
+}
+
+/* One that is over is kept as long as its goal may still be reached, and to keep its key closed. */
+static void pack_finished(struct why *w)
+{
+    const struct instance *i = &w->finished;
+    const struct journey *j = journey_version(w->l.person.set, i->journey, i->version);
+    uint64_t within = j && j->has_goal && !i->converted_at ? (uint64_t)i->entered_at + j->goal_within_s : 0;
+    pk_text(w->pk, "finished");
+    if (!i->state) {
+        pk_nil(w->pk);
+        return;
+    }
+    pk_map(w->pk, 5);
+    pk_key_uint(w->pk, "version", i->version);
+    pk_key_uint(w->pk, "entered_at", i->entered_at);
+    pk_text(w->pk, "converted_at");
+    pk_second(w->pk, i->converted_at);
+    pk_text(w->pk, "goal_until"); /* nil: it cannot be reached any more */
+    pk_second(w->pk, within > w->l.person.now && within <= i->deadline ? (uint32_t)within : 0);
+    pk_text(w->pk, "forgotten_at");
+    pk_second(w->pk, i->deadline);
+}
+
+/* ---- triggers ------------------------------------------------------------------------------------------------ */
+
+static const char *trigger_kind(const struct match *m)
+{
+    switch (m->kind) {
+    case MATCH_EVENT: return "event";
+    case MATCH_SEGMENT_ENTERED: return "segment_entered";
+    case MATCH_SEGMENT_LEFT: return "segment_left";
+    case MATCH_ATTRIBUTE: return "attribute_changed";
+    case MATCH_DATE: return "date";
+    default: return "manual";
+    }
+}
+
+static bool is_flip(const struct match *m)
+{
+    return m->kind == MATCH_SEGMENT_ENTERED || m->kind == MATCH_SEGMENT_LEFT;
+}
+
+static struct slice trigger_name(const struct why *w, const struct match *m)
+{
+    const struct defset *set = w->l.set;
+    const struct schema_event *e = m->kind == MATCH_EVENT ? schema_event(&set->schema, m->id) : NULL;
+    if (e) return e->name;
+    if (is_flip(m) && m->id < set->segments.count) return set->segments.list[m->id].name;
+    if (m->kind == MATCH_ATTRIBUTE && m->id < set->schema.attribute_count)
+        return set->schema.attributes[m->id].name;
+    return (struct slice){0};
+}
+
+static bool is_member(const struct why *w, const struct match *m)
+{
+    return member_get(w->l.person.store, w->l.person.row, m->id);
+}
+
+static uint32_t next_date(struct why *w, const struct match *m)
+{
+    if (m->kind != MATCH_DATE) return UINT32_MAX;
+    return date_next(w->l.context.zone, m, program_run(m->date, &w->l.context), w->l.person.now);
+}
+
+static void pack_triggers(struct why *w)
+{
+    pk_text(w->pk, "triggers");
+    pk_list(w->pk, w->j->trigger_count);
+    for (uint32_t i = 0; i < w->j->trigger_count; i++) {
+        const struct match *m = &w->j->triggers[i];
+        uint32_t entered = 0, left = 0;
+        if (is_flip(m)) member_times(w->l.person.store, w->l.person.row, m->id, &entered, &left);
+        pk_map(w->pk, 5);
+        pack_key_text(w->pk, "kind", trigger_kind(m));
+        pk_text(w->pk, "name");
+        pk_text_or_nil(w->pk, trigger_name(w, m));
+        pk_text(w->pk, "member");
+        is_flip(m) ? pk_bool(w->pk, is_member(w, m)) : pk_nil(w->pk);
+        pk_text(w->pk, "since"); /* inside, or outside since it left; nil: never inside */
+        pk_second(w->pk, is_flip(m) && is_member(w, m) ? entered : left);
+        pk_text(w->pk, "next");
+        pk_second(w->pk, next_date(w, m));
+    }
+}
+
+/* Why no trigger of the journey can come as things stand; NULL: one may. */
+static const char *no_trigger(struct why *w)
+{
+    const char *why = NULL;
+    for (uint32_t i = 0; i < w->j->trigger_count; i++) {
+        const struct match *m = &w->j->triggers[i];
+        bool dateless = m->kind == MATCH_DATE && next_date(w, m) == UINT32_MAX;
+        if (!is_flip(m) && !dateless) return NULL;
+        if (!why) why = dateless ? "no_date" : is_member(w, m) ? "in_segment" : "not_in_segment";
+    }
+    return why;
 }
 
 /* ---- channels ------------------------------------------------------------------------------------------------ */
@@ -216,16 +310,43 @@ static void pack_channels(struct why *w)
 
 /* ---- together ----------------------------------------------------------------------------------------------- */
 
-/* The first thing that stands in the way now, in the order in which the walk asks. */
-static const char *in_the_way(const struct why *w, int only_if)
+static uint32_t paused_until(const struct why *w)
 {
-    bool inside = w->inside.state == INSTANCE_ACTIVE || w->inside.state == INSTANCE_HELD_OUT;
-    if (!takes(w)) return "not_live";
-    if (inside && w->j->while_active == ACTIVE_IGNORE && w->j->reentry != REENTRY_KEYED)
-        return w->inside.state == INSTANCE_HELD_OUT ? "held_out" : "already_inside";
-    if (reentry_from(w)) return "reentry";
+    uint32_t until = pause_until(w->l.person.store, w->l.person.row, w->j->id);
+    return until > w->l.person.now ? until : 0;
+}
+
+static uint32_t muted_until(const struct why *w)
+{
+    struct slice part = extra_get(w->l.person.store, w->l.person.row, EXTRA_MUTE);
+    struct mute mute = {0};
+    if (part.n == sizeof mute) memcpy(&mute, part.p, sizeof mute);
+    return mute.until > w->l.person.now ? mute.until : 0;
+}
+
+/* The first thing that stands in the way now, in the order in which the walk asks; the trigger's own state comes before
+ * only_if, because only_if is asked once it has come. */
+static const char *in_the_way(struct why *w, int only_if, bool held_out)
+{
+    const struct journey *j = w->j;
+    bool inside = w->inside.state && j->reentry != REENTRY_KEYED;
+    if (!journey_takes(j, w->l.person.now)) return "not_live";
+    if (paused_until(w)) return "paused";
+    if (inside && w->inside.state == INSTANCE_HELD_OUT) return "held_out";
+    if (inside && j->while_active == ACTIVE_IGNORE) return "already_inside";
+    if (!(inside && j->while_active == ACTIVE_RESTART) && reentry_from(w)) return "reentry";
+    if (no_trigger(w)) return no_trigger(w);
     if (only_if == 0) return "not_eligible";
+    if (held_out) return "held_out";
     return only_if < 0 ? "depends on the event" : "none";
+}
+
+static void pack_holdout(struct why *w, bool held_out)
+{
+    pk_key_uint(w->pk, "holdout_ppm", w->j->holdout_ppm);
+    pk_key_uint(w->pk, "holdout_global_ppm", journey_global_holdout(w->l.person.set, w->j));
+    pk_text(w->pk, "held_out"); /* whether this person is among them */
+    pk_bool(w->pk, held_out);
 }
 
 static void pack_journey(struct why *w)
@@ -233,14 +354,16 @@ static void pack_journey(struct why *w)
     static const char *const STATES[] = {"draft", "live", "paused", "closing"};
     struct slice text = journey_text(w->l.set, w->j->name, "only_if", &w->l.scratch);
     int only_if = 1;
-    find_instance(w);
-    pk_map(w->pk, 18);
+    bool held_out = person_held_out(&w->l.person, w->j);
+    find_instances(w);
+    pk_map(w->pk, 24);
     pk_text(w->pk, "journey");
     pk_slice(w->pk, w->j->name);
     pack_key_text(w->pk, "state", STATES[w->j->state]);
     pk_text(w->pk, "takes");
-    pk_bool(w->pk, takes(w));
+    pk_bool(w->pk, journey_takes(w->j, w->l.person.now));
     pack_memory(w);
+    pack_triggers(w);
     pk_text(w->pk, "only_if");
     if (text.n)
         only_if = pack_parts(w->pk, &w->l, text);
@@ -248,9 +371,14 @@ static void pack_journey(struct why *w)
         pk_nil(w->pk);
     pack_reentry(w);
     pack_inside(w);
+    pack_finished(w);
+    pk_text(w->pk, "paused_until");
+    pk_second(w->pk, paused_until(w));
+    pk_text(w->pk, "muted_until");
+    pk_second(w->pk, muted_until(w));
     pack_channels(w);
-    pk_key_uint(w->pk, "holdout_ppm", w->j->holdout_ppm);
-    pack_key_text(w->pk, "in_the_way", in_the_way(w, only_if));
+    pack_holdout(w, held_out);
+    pack_key_text(w->pk, "in_the_way", in_the_way(w, only_if, held_out));
 }
 
 static const struct journey_memory *memory_of(const struct why *w, uint16_t journey)

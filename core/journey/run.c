@@ -387,14 +387,28 @@ static struct seat *free_seat(struct run *r)
                                 : NULL; /* a seat that is gone may still be looked at */
 }
 
+uint32_t journey_global_holdout(const struct journey_set *set, const struct journey *j)
+{
+    return set->transactional_exempt && journey_transactional(j) ? 0 : set->global_holdout_ppm;
+}
+
+static bool hash_holds_out(const struct run *r, const struct journey *j)
+{
+    uint32_t global = journey_global_holdout(r->w->set, j);
+    if (j->holdout_ppm && run_ppm(r, SLICE("holdout"), j->name) < j->holdout_ppm) return true;
+    return global && run_ppm(r, SLICE("holdout"), SLICE("")) < global;
+}
+
 static bool is_held_out(const struct run *r, const struct journey *j)
 {
-    const struct journey_set *set = r->w->set;
-    if (r->w->no_holdout) return false;
-    if (j->holdout_ppm && run_ppm(r, SLICE("holdout"), j->name) < j->holdout_ppm) return true;
-    bool spared = set->transactional_exempt && journey_transactional(j);
-    return !spared && set->global_holdout_ppm &&
-           run_ppm(r, SLICE("holdout"), SLICE("")) < set->global_holdout_ppm;
+    return !r->w->no_holdout && hash_holds_out(r, j);
+}
+
+bool person_held_out(const struct person *p, const struct journey *j)
+{
+    struct walk w = {.set = p->set, .store = p->store, .row = p->row, .scratch = p->scratch};
+    struct run r = {.w = &w};
+    return hash_holds_out(&r, j);
 }
 
 static uint32_t exit_by_time(const struct journey *j, uint32_t now)

@@ -96,7 +96,6 @@ void trigger_dates(struct run *r, uint32_t from); /* occurrences in [from, now] 
 uint32_t trigger_next_date(struct run *r);
 /* The second of a date or timestamp under offset, clock and, for every_year, that year. */
 int64_t date_occurrence(const struct zone *zone, const struct match *m, struct value date, int32_t year);
-bool journey_takes(const struct journey *j, uint32_t now); /* live and inside `active` */
 
 /* steps.c: until the instance blocks or ends */
 void seat_run(struct run *r, struct seat *seat);

@@ -138,11 +138,10 @@ int64_t date_occurrence(const struct zone *zone, const struct match *m, struct v
     return zone_to_utc(zone, civil_days(c.year, c.month, c.day) * DAY + m->offset_s + m->clock_s);
 }
 
-/* The first occurrence later than `after`; NEVER if there is none. */
-static uint32_t next_occurrence(const struct zone *zone, const struct match *m, struct value date,
-                                uint32_t after)
+uint32_t date_next(const struct zone *zone, const struct match *m, struct value date, uint32_t after)
 {
     struct civil c;
+    if (date.kind != V_TIME) return NEVER;
     zone_civil(zone, after, &c);
     int32_t first = c.year - 1 - m->offset_s / (365 * DAY), last = m->every_year ? first + 4 : first;
     for (int32_t year = first; year <= last; year++) {
@@ -155,8 +154,7 @@ static uint32_t next_occurrence(const struct zone *zone, const struct match *m, 
 static uint32_t next_of(struct run *r, const struct journey *j, const struct match *m, uint32_t after)
 {
     if (j->state != JOURNEY_LIVE) return NEVER;
-    struct value date = run_value(r, NULL, m->date);
-    return date.kind == V_TIME ? next_occurrence(r->w->context->zone, m, date, after) : NEVER;
+    return date_next(r->w->context->zone, m, run_value(r, NULL, m->date), after);
 }
 
 void trigger_dates(struct run *r, uint32_t from)

@@ -14,7 +14,7 @@
 #define DECISIONS(X)                                                                                         \
     X(NONE, "none")                                                                                          \
     X(ENTERED, "entered")                                                                                    \
-    X(HELD_OUT, "held_out")                                                                                  \
+    X(HELD_OUT, "held out")                                                                                  \
     X(NOT_ELIGIBLE, "only_if was false")                                                                     \
     X(ALREADY_INSIDE, "already inside")                                                                      \
     X(REENTRY, "re-entry not yet allowed")                                                                   \
@@ -189,5 +189,12 @@ struct person {
 };
 extern const struct expr_source person_source;
 const struct zone *person_zone(const struct person *p); /* profile.timezone, else the set's */
+
+/* For explanations; nothing is changed. The holdout's answer stays the same as long as the person's id does. */
+bool person_held_out(const struct person *p, const struct journey *j);
+uint32_t journey_global_holdout(const struct journey_set *set, const struct journey *j); /* ppm; 0: spared */
+bool journey_takes(const struct journey *j, uint32_t now); /* live and inside `active` */
+/* Of a date trigger, the first occurrence later than `after`; UINT32_MAX: none. */
+uint32_t date_next(const struct zone *zone, const struct match *m, struct value date, uint32_t after);
 
 #endif

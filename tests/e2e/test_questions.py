@@ -124,6 +124,70 @@ def test_why_says_where_somebody_waits(build):
         s.stop()
 
 
+TRIGGERS = """
+events:
+  Order Completed: {keep: 365d, properties: {order_id: string, total: number}}
+attributes: {email: {type: string, identifies: true}, birthday: {type: date}}
+channels: {crm: {consent: not_needed}}
+segments:
+  buyers: count("Order Completed") > 0
+  recent: ago("Order Completed") < days(2)
+journeys:
+  came:    {state: live, trigger: {segment_entered: buyers}, goal: {event: Order Completed, within: 9d}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  went:    {state: live, trigger: {segment_left: recent}, goal: {event: Order Completed, within: 9d}, exit: [{after: 9d}], steps: [{wait: 5d}]}
+  birth:   {state: live, trigger: {date: profile.birthday, every: year, at: "10:00"}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  half:    {state: live, trigger: {event: Order Completed}, holdout: 50%, reentry: always, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1h}]}
+  stopper: {state: live, trigger: {event: Order Completed}, goal: {event: page}, exit: [{after: 9d}],
+            steps: [{mute: {for: 5d, types: [mass]}}, {pause: {journey: went, for: 4d}}]}
+"""
+
+
+def test_why_knows_what_a_trigger_waits_for(build):
+    def now(journey, user='u1'):
+        line = next(x for x in s.cli('why', user, journey).stdout.splitlines() if x.startswith('  now'))
+        return asked(s, 'why', user, journey)[0], line[12:]
+
+    with Server(build, TRIGGERS, CLOCK) as s:
+        person = dict(known('u2'), traits={'email': 'u2@example.org', 'birthday': '1990-05-06'})
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [person]))
+        before, said = now('came', 'u2')
+        expect((before['in_the_way'], said), ('not_in_segment', 'not in segment buyers; entering it starts the journey'), 'never bought')
+        expect(before['triggers'], [{'kind': 'segment_entered', 'name': 'buyers', 'member': False, 'since': None, 'next': None}], 'its trigger')
+        expect(now('birth', 'u2')[0]['triggers'][0]['next'], 1778061600, 'the birthday')  # 2026-05-06T10:00:00Z
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [message('u1', 12, 10)]))
+        expect((now('birth')[0]['in_the_way'], now('birth')[1]), ('no_date', 'no date to start at'), 'without a birthday')
+        inside = now('came')[0]
+        expect((inside['in_the_way'], inside['inside']['state'], inside['finished']), ('already_inside', 'active', None), 'inside')
+        expect(now('went')[0]['in_the_way'], 'paused', 'a step of another journey holds it')
+        expect(now('went')[0]['paused_until'], 1772366400 + 4 * 86400, 'until then')
+        expect(now('went')[0]['muted_until'], 1772366400 + 5 * 86400, 'and messages, too')
+        s.call('clock.advance', {'by': '5d'})
+        text = s.cli('why', 'u1', 'came').stdout
+        expect(('finished  entered 2026-03-01 12:00:00; its goal still counts until 2026-03-10 12:00:00' in text, 'trace' in text), (True, False), text)
+        expect((now('came')[0]['inside'], now('came')[0]['in_the_way']), (None, 'reentry'), 'finished')
+        s.call('clock.advance', {'by': '5d'})
+        expect(now('came')[0]['finished'], None, 'forgotten')
+        expect(now('went')[0]['in_the_way'], 'not_in_segment', 'it left while the journey was paused')
+        expect(now('went')[1], 'not in segment recent; leaving it starts the journey, so it has to be entered first', 'and has to come back')
+        s.stop()
+
+
+def test_why_says_who_is_in_the_holdout(build):
+    with Server(build, TRIGGERS, CLOCK) as s:
+        users = ['u%d' % i for i in range(40)]
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [known(u) for u in users]))
+        foreseen = {u: asked(s, 'why', u, 'half')[0]['held_out'] for u in users}
+        expect(5 < sum(foreseen.values()) < 35, True, 'about a half')
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [message(u, 12, 10) for u in users]))
+        for user in users:
+            found, held_out = asked(s, 'why', user, 'half')[0], foreseen[user]
+            expect((found['decision'], found['held_out'], found['inside']['state'], found['in_the_way']),
+                   ('held_out', True, 'held_out', 'held_out') if held_out else ('entered', False, 'active', 'already_inside'), user)
+            text = s.cli('why', user, 'half').stdout
+            expect('50% of people; ' + ('this one is among them' if held_out else 'not this one') in text, True, text)
+        s.stop()
+
+
 def test_preview_renders_for_one_person(build):
     with shop(build, [known('u1'), message('u1', 12, 10), known('u2')]) as s:
         one, two = (asked(s, 'preview', 'thanks', '--profile', user)[0] for user in ('u1', 'u2'))

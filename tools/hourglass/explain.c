@@ -95,6 +95,13 @@ static void put_when(struct slice map, const char *key, const char *before, stru
     print_time(view(map, key), out);
 }
 
+static void put_counted(struct slice j, struct buf *out)
+{
+    int64_t entries = view_int(j, "entries");
+    buf_printf(out, "; %s %lld time%s", is_true(view(j, "held_out")) ? "held out" : "entered",
+               (long long)entries, entries == 1 ? "" : "s");
+}
+
 static void print_last(struct slice j, struct buf *out)
 {
     struct slice text = view_text(j, "text"), step = view_text(j, "step");
@@ -107,51 +114,102 @@ static void print_last(struct slice j, struct buf *out)
     put_when(j, "until", " until ", out);
     if (step.n) buf_printf(out, " at step %.*s", SHOWN(step));
     put_when(j, "at", ", decided ", out);
-    buf_printf(out, "; entered %lld time%s", (long long)view_int(j, "entries"),
-               view_int(j, "entries") == 1 ? "" : "s");
+    put_counted(j, out);
     put_when(j, "last_entry", ", last ", out);
     put_when(j, "last_end", ", ended ", out);
     buf_put_u8(out, '\n');
 }
 
+/* "segment_entered vip: inside since 2026-03-01 10:02:00" */
+static void print_trigger(struct slice t, struct buf *out)
+{
+    struct slice kind = view_text(t, "kind"), name = view_text(t, "name");
+    put_title("trigger", out);
+    buf_printf(out, "%.*s%s%.*s", SHOWN(kind), name.n ? " " : "", SHOWN(name));
+    if (!is_nil(view(t, "member"))) {
+        bool member = is_true(view(t, "member")), known = !is_nil(view(t, "since"));
+        buf_put_str(out, member ? ": inside" : known ? ": not inside" : ": was never inside");
+        put_when(t, "since", " since ", out);
+    }
+    put_when(t, "next", ": next ", out);
+    buf_put_u8(out, '\n');
+}
+
+/* What has to happen to a membership before a trigger that waits for it can come. */
+static void print_membership(struct slice j, bool member, struct buf *out)
+{
+    struct items triggers = items_of(view(j, "triggers"));
+    items_next(&triggers);
+    struct slice name = view_text(triggers.value, "name");
+    bool entering = slice_is(view_text(triggers.value, "kind"), "segment_entered");
+    buf_printf(out, "%s segment %.*s; %s it starts the journey", member ? "in" : "not in", SHOWN(name),
+               entering ? "entering" : "leaving");
+    if (entering == member) buf_printf(out, ", so it has to be %s first", entering ? "left" : "entered");
+}
+
 static void print_now(struct slice j, struct buf *out)
 {
+    static const char *const TEXTS[][2] = {
+        {"not_live", "takes nobody: not live, or outside `active`"},
+        {"paused", "paused for this person by a step of a journey"},
+        {"already_inside", "already inside; another trigger is ignored"},
+        {"held_out", "in the holdout: counted for comparison, nothing is sent"},
+        {"reentry", "may not enter again"},
+        {"no_date", "no date to start at"},
+        {"not_eligible", "only_if is false"},
+        {"depends on the event", "its trigger would start it, if the event itself passes only_if"}};
     struct slice word = view_text(j, "in_the_way");
+    const char *text =
+        is_nil(view(j, "inside")) ? "its trigger would start it" : "its trigger would start it anew";
     put_title("now", out);
-    if (slice_is(word, "none"))
-        buf_put_str(out, "its trigger would start it");
-    else if (slice_is(word, "not_live"))
-        buf_put_str(out, "takes nobody: not live, or outside `active`");
-    else if (slice_is(word, "already_inside"))
-        buf_put_str(out, "already inside; another trigger is ignored");
-    else if (slice_is(word, "held_out"))
-        buf_put_str(out, "in the holdout: nothing is sent, for comparison");
-    else if (slice_is(word, "reentry"))
-        buf_put_str(out, "may not enter again");
-    else if (slice_is(word, "not_eligible"))
-        buf_put_str(out, "only_if is false");
+    for (uint32_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++)
+        if (slice_is(word, TEXTS[i][0])) text = TEXTS[i][1];
+    if (slice_is(word, "in_segment") || slice_is(word, "not_in_segment"))
+        print_membership(j, slice_is(word, "in_segment"), out);
     else
-        buf_put_str(out, "its trigger would start it, if the event itself passes only_if");
+        buf_put_str(out, text);
     if (slice_is(word, "reentry") && is_nil(view(j, "reentry.from"))) buf_put_str(out, ": once in a life");
     if (slice_is(word, "reentry")) put_when(j, "reentry.from", " before ", out);
+    if (slice_is(word, "paused")) put_when(j, "paused_until", ", until ", out);
     buf_put_u8(out, '\n');
 }
 
 static void print_inside(struct slice inside, struct buf *out)
 {
-    struct slice state = view_text(inside, "state"), step = view_text(inside, "step"),
-                 does = view_text(inside, "does");
+    struct slice step = view_text(inside, "step"), does = view_text(inside, "does");
+    bool held_out = slice_is(view_text(inside, "state"), "held_out");
     if (is_nil(inside)) return;
-    put_title(slice_is(state, "active") ? "inside" : "trace", out);
-    if (slice_is(state, "active"))
-        buf_printf(out, "%.*s at step %.*s", SHOWN(does), SHOWN(step));
-    else
-        buf_put_slice(out, state);
-    put_when(inside, "since", " since ", out);
+    put_title(held_out ? "held out" : "inside", out);
+    if (!held_out) buf_printf(out, "%.*s at step %.*s", SHOWN(does), SHOWN(step));
+    put_when(inside, "since", held_out ? "since " : " since ", out);
     put_when(inside, "until", ", until ", out);
-    put_when(inside, "ends", "; ends at the latest ", out);
-    put_when(inside, "entered_at", "; entered ", out);
+    put_when(inside, "ends", held_out ? ", compared until " : "; ends at the latest ", out);
+    if (!held_out) put_when(inside, "entered_at", "; entered ", out);
     buf_put_u8(out, '\n');
+}
+
+static void print_finished(struct slice finished, struct buf *out)
+{
+    if (is_nil(finished)) return;
+    put_title("finished", out);
+    put_when(finished, "entered_at", "entered ", out);
+    put_when(finished, "converted_at", ", goal reached ", out);
+    if (!is_nil(view(finished, "goal_until")))
+        put_when(finished, "goal_until", "; its goal still counts until ", out);
+    else
+        put_when(finished, "forgotten_at", "; its key may enter again from ", out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_holdout(struct slice j, struct buf *out)
+{
+    double own = (double)view_int(j, "holdout_ppm") / 1e4,
+           global = (double)view_int(j, "holdout_global_ppm") / 1e4;
+    if (own == 0 && global == 0) return;
+    put_title("holdout", out);
+    if (own > 0) buf_printf(out, "%g%% of people", own);
+    if (global > 0) buf_printf(out, "%s%g%% of people in all journeys", own > 0 ? " and " : "", global);
+    buf_put_str(out, is_true(view(j, "held_out")) ? "; this one is among them\n" : "; not this one\n");
 }
 
 static void print_span(int64_t s, struct buf *out)
@@ -190,14 +248,18 @@ static void print_journey(const struct cli *c, struct slice j, struct buf *out)
                SHOWN(state));
     print_last(j, out);
     print_now(j, out);
+    for (struct items i = items_of(view(j, "triggers")); items_next(&i);) print_trigger(i.value, out);
     print_inside(view(j, "inside"), out);
+    print_finished(view(j, "finished"), out);
     if (items_of(view(j, "only_if")).left) {
         buf_put_str(out, "  only_if\n");
         print_parts(c, view(j, "only_if"), out);
     }
     for (struct items i = items_of(view(j, "channels")); items_next(&i);) print_channel(i.value, out);
-    if (view_int(j, "holdout_ppm"))
-        buf_printf(out, "  holdout   %g%% of people\n", (double)view_int(j, "holdout_ppm") / 1e4);
+    if (!is_nil(view(j, "muted_until"))) put_title("muted", out);
+    put_when(j, "muted_until", "until ", out);
+    if (!is_nil(view(j, "muted_until"))) buf_put_u8(out, '\n');
+    print_holdout(j, out);
 }
 
 int run_why(struct cli *c)

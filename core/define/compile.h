@@ -64,13 +64,18 @@ const struct program *expression(struct compile *c, struct place place, struct n
 /* An expression in a part of a scalar's value, from byte `from` on. */
 const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,
                                       struct slice text, enum expr_want want);
-/* A literal, a computed value or a text with {{ }}. */
-struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n);
+/* A literal, a computed value (of the kind wanted) or a text with {{ }}. */
+struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n,
+                      enum expr_want want);
+bool is_computed(const struct node *n); /* a scalar that begins with = */
+/* What an expression must give for a value of this type. */
+enum expr_want want_of(enum declared_type type);
 uint16_t fields_of(struct compile *c, struct place place, struct node *map, const struct field **out);
 enum missing { MISSING_WARNS, MISSING_IS_ERROR, MISSING_FALLS_BACK }; /* {{ x }} without default */
 const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
                                     enum missing missing);
 struct value literal_of(struct compile *c, const struct node *n);
+bool literal_fits(struct value literal, enum declared_type type);
 
 /* ---- a journey while it is read ------------------------------------------------------------ */
 

@@ -260,6 +260,25 @@ struct value literal_of(struct compile *c, const struct node *n)
     return (struct value){.kind = V_MAP, .n = n->count, .map = map};
 }
 
+bool literal_fits(struct value v, enum declared_type type)
+{
+    struct value out;
+    if (v.kind == V_NULL) return true;
+    if (type == T_RAW) return v.kind == V_LIST || v.kind == V_MAP;
+    if (type != T_STRINGS) return value_fit(v, type, false, &out);
+    for (uint32_t i = 0; v.kind == V_LIST && i < v.n; i++)
+        if (v.list[i].kind != V_STRING) return false;
+    return v.kind == V_LIST;
+}
+
+enum expr_want want_of(enum declared_type type)
+{
+    static const uint8_t wants[] = {
+        [T_NUMBER] = WANT_NUMBER, [T_STRING] = WANT_STRING,   [T_BOOL] = WANT_BOOL, [T_TIME] = WANT_TIME,
+        [T_DATE] = WANT_TIME,     [T_STRINGS] = WANT_STRINGS, [T_RAW] = WANT_ANY};
+    return wants[type];
+}
+
 struct text_host {
     struct compile *c;
     struct place place;
@@ -308,18 +327,39 @@ static bool holds(struct slice s, const char *two)
     return false;
 }
 
-struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n)
+static bool is_rendered(const struct node *n)
+{
+    return n->kind == NODE_SCALAR && (holds(n->text, "{{") || holds(n->text, "{%"));
+}
+
+bool is_computed(const struct node *n) { return n->kind == NODE_SCALAR && n->text.n && n->text.p[0] == '='; }
+
+/* Inside of a list or map nothing is computed: the whole is one expression then. */
+static void check_inside(struct compile *c, struct node *n)
+{
+    uint32_t children = n->kind == NODE_MAPPING ? n->count * 2 : n->count;
+    for (uint32_t i = 0; i < children; i++) {
+        struct node *child = n->list[i];
+        if (is_computed(child) || is_rendered(child))
+            report_wrong(c->d, child, "make the whole one expression: '=[trigger.a, trigger.b]'",
+                         "inside of a list or a map nothing is computed");
+        check_inside(c, child);
+    }
+}
+
+struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n,
+                      enum expr_want want)
 {
     struct field f = {.name = arena_slice(c->arena, name)};
     if (n->bad) return f;
-    if (n->kind == NODE_SCALAR && n->text.n && n->text.p[0] == '=') {
+    if (is_computed(n)) {
         uint32_t from = 1;
         while (from < n->text.n && n->text.p[from] == ' ') from++;
-        f.program =
-            expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), WANT_ANY);
-    } else if (n->kind == NODE_SCALAR && (holds(n->text, "{{") || holds(n->text, "{%"))) {
+        f.program = expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), want);
+    } else if (is_rendered(n)) {
         f.text = text_of(c, place, n, false, MISSING_WARNS);
     } else {
+        check_inside(c, n);
         f.literal = literal_of(c, n);
     }
     return f;
@@ -330,7 +370,7 @@ uint16_t fields_of(struct compile *c, struct place place, struct node *map, cons
     if (!map || map->bad || map->kind != NODE_MAPPING || !map->count) return 0;
     struct field *list = ARENA_ARRAY(c->arena, struct field, map->count);
     for (uint32_t i = 0; i < map->count; i++)
-        list[i] = field_of(c, place, node_key(map, i)->text, node_value(map, i));
+        list[i] = field_of(c, place, node_key(map, i)->text, node_value(map, i), WANT_ANY);
     *out = list;
     return (uint16_t)map->count;
 }

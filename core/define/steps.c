@@ -498,7 +498,7 @@ static const struct program *read_due(struct compile *c, struct journey_draft *j
 static void read_title(struct compile *c, struct journey_draft *j, struct node *title, struct step *out)
 {
     if (!title) return;
-    struct field f = field_of(c, here(j), SLICE("title"), title);
+    struct field f = field_of(c, here(j), SLICE("title"), title, WANT_ANY);
     if (!f.text) {
         out->act.title = arena_slice(c->arena, title->text);
         return;
@@ -545,29 +545,38 @@ static void read_audience(struct compile *c, struct node *n, struct step *out)
 
 /* ---- changes ------------------------------------------------------------------------------------------ */
 
-static bool fits_type(struct value v, uint8_t type)
+static const char *type_word(enum declared_type type)
 {
-    struct value out;
-    if (v.kind == V_NULL || type == T_RAW) return true;
-    if (v.kind == V_MAP) return false;
-    if (v.kind == V_LIST) return type == T_STRINGS;
-    return value_fit(v, type, false, &out);
+    static const char *const words[] = {
+        [T_NUMBER] = "number", [T_STRING] = "string", [T_BOOL] = "bool",       [T_TIME] = "time",
+        [T_DATE] = "date",     [T_RAW] = "list",      [T_STRINGS] = "[string]"};
+    return words[type];
+}
+
+/* A rendered text is a string, which may name a date or a time; of a computed value the compiler knows. */
+static bool field_fits(const struct field *f, enum declared_type type)
+{
+    if (f->program) return true;
+    return f->text ? type == T_STRING || type == T_TIME || type == T_DATE : literal_fits(f->literal, type);
 }
 
 static void read_set(struct compile *c, struct journey_draft *j, struct node *map, struct step *out)
 {
     if (!map || map->kind != NODE_MAPPING) return;
     uint16_t *ids = ARENA_ARRAY(c->arena, uint16_t, map->count + 1);
-    for (uint32_t i = 0; i < map->count; i++) ids[i] = name_id(c, REG_ATTRIBUTE, node_key(map, i));
-    out->set.count = fields_of(c, here(j), map, &out->set.fields);
-    out->set.attributes = ids;
-    for (uint32_t i = 0; i < out->set.count; i++) {
-        const struct field *f = &out->set.fields[i];
-        if (ids[i] == ID_NONE || f->program || f->text || node_value(map, i)->bad) continue;
-        if (!fits_type(f->literal, c->set->schema.attributes[ids[i]].type))
-            report_wrong(c->d, node_value(map, i), "write a value of the type that `attributes:` declares",
-                         "the attribute '%.*s' holds another type", SHOWN(f->name));
+    struct field *fields = ARENA_ARRAY(c->arena, struct field, map->count + 1);
+    for (uint32_t i = 0; i < map->count; i++) {
+        struct node *key = node_key(map, i), *value = node_value(map, i);
+        ids[i] = name_id(c, REG_ATTRIBUTE, key);
+        enum declared_type type = ids[i] == ID_NONE ? T_RAW : c->set->schema.attributes[ids[i]].type;
+        fields[i] = field_of(c, here(j), key->text, value, want_of(type));
+        if (ids[i] == ID_NONE || value->bad || field_fits(&fields[i], type)) continue;
+        report_node(c->d, value, "the attribute '%.*s' holds another type", SHOWN(key->text));
+        report_fix(c->d, "write a value of the type that `attributes:` declares: %s", type_word(type));
     }
+    out->set.count = (uint16_t)map->count;
+    out->set.fields = fields;
+    out->set.attributes = ids;
 }
 
 static void read_control(struct compile *c, struct node *n, const char *word, struct step *out)

@@ -9,6 +9,7 @@ static bool wanted(const struct type *t, enum expr_want want)
     case WANT_NUMBER: return type_is_number(t);
     case WANT_STRING: return t->kind == TYPE_STRING;
     case WANT_TIME: return t->kind == TYPE_TIME || t->kind == TYPE_DATE;
+    case WANT_STRINGS: return t->kind == TYPE_LIST && (type_is_open(t->item) || t->item->kind == TYPE_STRING);
     case WANT_ANY: return t->kind != TYPE_WINDOW;
     }
     return false;
@@ -30,10 +31,11 @@ static const struct program *program_of(struct expr_pool *pool, const struct nod
 const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text,
                                    enum expr_want want, struct expr_errors *errors)
 {
-    static const char *const names[] = {"bool", "number", "string", "date or timestamp", "value"};
-    static const char *const fixes[] = {"compare it with something, such as > 0", "int(...) or double(...)",
-                                        "string(...)", "a date attribute, last(...), or timestamp(...)",
-                                        NULL};
+    static const char *const names[] = {"bool", "number", "string", "date or timestamp", "list of strings",
+                                        "value"};
+    static const char *const fixes[] = {
+        "compare it with something, such as > 0",         "int(...) or double(...)",    "string(...)",
+        "a date attribute, last(...), or timestamp(...)", "for example [\"a\", \"b\"]", NULL};
     uint32_t before = count_errors(errors);
     text = arena_slice(pool->arena, text); /* names in nodes point into it */
     struct tree *t = expr_parse(pool->arena, text, errors);

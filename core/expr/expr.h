@@ -59,7 +59,14 @@ struct expr_scope {
     bool unchecked;  /* types, names and overloads are found out at run time only: tests only */
 };
 
-enum expr_want { WANT_BOOL, WANT_NUMBER, WANT_STRING, WANT_TIME /* date or timestamp */, WANT_ANY };
+enum expr_want {
+    WANT_BOOL,
+    WANT_NUMBER,
+    WANT_STRING,
+    WANT_TIME, /* date or timestamp */
+    WANT_STRINGS,
+    WANT_ANY
+};
 
 struct expr_error {
     uint32_t at, length; /* bytes into the text */

@@ -61,6 +61,17 @@ void pack_value(msgpack_packer *pk, struct value v)
     }
 }
 
+struct value value_packed(struct value v, struct arena *scratch)
+{
+    if (v.kind != V_LIST && v.kind != V_MAP) return v;
+    struct pack out = {.arena = scratch};
+    msgpack_packer pk;
+    msgpack_packer_init(&pk, &out, pack_write);
+    pack_value(&pk, v);
+    if (out.full) return (struct value){.kind = V_ERROR};
+    return (struct value){.kind = V_RAW, .n = (uint32_t)out.n, .s = out.p};
+}
+
 /* ---- kept events ------------------------------------------------------------------------ */
 
 static bool kept_next(struct mp *m, struct kept_event *out, struct slice *whole)

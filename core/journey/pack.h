@@ -18,6 +18,9 @@ int pack_write(void *pack, const char *p, size_t n); /* msgpack_packer_init(&pk,
 static inline struct slice pack_slice(const struct pack *b) { return slice_of(b->p, b->n); }
 void pack_text(msgpack_packer *pk, struct slice s);
 void pack_value(msgpack_packer *pk, struct value v); /* as value_write of model/value.h */
+/* A list or map that an expression or a definition holds, as a message would have brought it (V_RAW); other kinds as they
+ * are. V_ERROR when scratch is full. */
+struct value value_packed(struct value v, struct arena *scratch);
 
 struct kept_event {
     struct slice name;

@@ -138,7 +138,8 @@ static bool do_set(struct run *r, struct seat *seat, const struct step *s)
 {
     for (uint32_t i = 0; i < s->set.count; i++) {
         uint16_t id = s->set.attributes[i];
-        struct value v = field_value(r, seat, &s->set.fields[i], NULL), fitted = value_null();
+        struct value v = value_packed(field_value(r, seat, &s->set.fields[i], NULL), r->w->scratch),
+                     fitted = value_null();
         if (v.kind == V_ERROR || id >= r->w->schema->attribute_count) continue;
         if (v.kind <= V_NULL ||
             value_fit(v, (enum declared_type)r->w->schema->attributes[id].type, false, &fitted))

@@ -12,7 +12,18 @@
 #include <stdlib.h>
 
 enum { ADDED = TYPE_DECLARED_BASE, ORDERED, VIEWED, EVENTS_END };
-enum { EMAIL_ADDRESS, PHONE, BIRTHDAY, TIMEZONE, STATUS, BONUS, EXPIRES, LANGUAGE, ATTRIBUTES_END };
+enum {
+    EMAIL_ADDRESS,
+    PHONE,
+    BIRTHDAY,
+    TIMEZONE,
+    STATUS,
+    BONUS,
+    EXPIRES,
+    LANGUAGE,
+    INTERESTS,
+    ATTRIBUTES_END
+};
 enum { EMAIL, SMS, PUSH, CRM, CHANNELS_END };
 enum { STAFF, LISTS_END };
 enum { SEGMENTS_MAX = 128, JOURNEYS_MAX = 16, LOG_MAX = 4096 };
@@ -120,9 +131,9 @@ static const char *const EVENT_NAMES[] = {"Product Added", "Order Completed", "P
 static const struct {
     const char *name;
     uint8_t type;
-} ATTRIBUTE_NAMES[] = {{"email", T_STRING},    {"phone", T_STRING},   {"birthday", T_DATE},
-                       {"timezone", T_STRING}, {"status", T_STRING},  {"bonus", T_NUMBER},
-                       {"expires", T_TIME},    {"language", T_STRING}};
+} ATTRIBUTE_NAMES[] = {{"email", T_STRING},    {"phone", T_STRING},    {"birthday", T_DATE},
+                       {"timezone", T_STRING}, {"status", T_STRING},   {"bonus", T_NUMBER},
+                       {"expires", T_TIME},    {"language", T_STRING}, {"interests", T_STRINGS}};
 static const char *const CHANNEL_NAMES[] = {"email", "sms", "push", "crm"};
 static const struct {
     const char *name;

@@ -234,6 +234,31 @@ Test(steps, set_changes_the_person_and_segments_and_journeys_follow_in_the_same_
     cr_assert(member_get(&W->store, person("u"), vip));
 }
 
+static struct step set_value(uint16_t attribute, struct value literal, uint16_t next)
+{
+    struct step s = set_to(attribute, NULL, next);
+    s.set.fields = field("x", literal, NULL);
+    return s;
+}
+
+Test(steps, set_takes_lists_written_and_computed)
+{
+    struct value texts[] = {value_string(SLICE("tea")), value_string(SLICE("cups"))}, ends[] = {value_int(1)};
+    uint16_t drinker = segment("drinker", "\"tea\" in profile.interests");
+    journey("a", ON(ADDED),
+            STEPS(set_value(INTERESTS, (struct value){.kind = V_LIST, .n = 2, .list = texts}, STEP_END)));
+    journey("b", match((struct match){.kind = MATCH_SEGMENT_ENTERED, .id = drinker}),
+            STEPS(set_to(INTERESTS, "profile.interests + [\"pots\"]", 1),
+                  set_to(BONUS, "size(profile.interests)", 2),
+                  set_value(INTERESTS, (struct value){.kind = V_LIST, .n = 1, .list = ends}, STEP_END)));
+    track("u", "Product Added", "{}");
+    cr_assert(member_get(&W->store, person("u"), drinker));
+    cr_assert_eq(attribute_get(&W->store, person("u"), BONUS).d, 3);
+    struct value list = value_expand(attribute_get(&W->store, person("u"), INTERESTS), &W->arena);
+    cr_assert_eq(list.n, 3, "a list of numbers is not taken");
+    cr_assert(slice_is(value_text(list.list[0]), "tea") && slice_is(value_text(list.list[2]), "pots"));
+}
+
 Test(steps, attribute_changed_looks_at_old_and_new_value)
 {
     struct match m = {.kind = MATCH_ATTRIBUTE,

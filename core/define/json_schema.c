@@ -84,7 +84,9 @@ static void put_scalar(struct buf *out, const struct shape *s)
         buf_put_str(out, "\"type\":\"null\"");
     else if (pattern)
         put_pattern(out, pattern);
-    else if (s->scalar == SCALAR_NAME || s->scalar == SCALAR_EXPRESSION)
+    else if (s->scalar == SCALAR_NAME || s->scalar == SCALAR_EXPRESSION) /* no = before it */
+        buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\"],\"pattern\":\"^[^=]\"");
+    else if (s->scalar == SCALAR_FORMULA)
         buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\"],\"minLength\":1");
     else
         buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\",\"null\"]");

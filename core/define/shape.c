@@ -74,7 +74,7 @@ static bool duration_in_bounds(struct checker *c, struct node *n, int64_t second
 static bool fits(struct checker *c, struct node *n, const struct shape *shape)
 {
     struct slice s = n->text;
-    bool plain = n->style == STYLE_PLAIN, flag;
+    bool plain = n->style == STYLE_PLAIN, computed = s.n && s.p[0] == '=', flag;
     int64_t seconds, integer;
     uint32_t a, b;
     int32_t days;
@@ -84,8 +84,9 @@ static bool fits(struct checker *c, struct node *n, const struct shape *shape)
     case SCALAR_TEXT:
     case SCALAR_VALUE: return true;
     case SCALAR_NOTHING: return plain && text_is_null(s);
-    case SCALAR_NAME: return s.n && s.n <= KEY_BYTES_MAX && !(plain && text_is_null(s));
-    case SCALAR_EXPRESSION: return s.n && !(plain && text_is_null(s));
+    case SCALAR_NAME: return s.n && s.n <= KEY_BYTES_MAX && !(plain && text_is_null(s)) && !computed;
+    case SCALAR_FORMULA: return s.n && !(plain && text_is_null(s));
+    case SCALAR_EXPRESSION: return s.n && !(plain && text_is_null(s)) && !computed;
     case SCALAR_BOOL: return plain && parse_bool(s, &flag);
     case SCALAR_COUNT: return plain && parse_integer(s, &integer) && integer >= 0 && integer <= UINT32_MAX;
     case SCALAR_INTEGER:
@@ -132,6 +133,12 @@ static void fix_scalar(struct checker *c, const struct node *n, const struct sha
         report_fix(c->d, "for example %.*s: %.*s", SHOWN(key), (int)strcspn(shape->words, "|"), shape->words);
     else if (shape->scalar == SCALAR_NOTHING)
         report_fix(c->d, "leave the value away");
+    else if (n->text.n && n->text.p[0] == '=')
+        report_fix(c->d,
+                   shape->scalar == SCALAR_EXPRESSION
+                       ? "leave '=' away: here an expression stands as it is"
+                       : "write it out: here nothing is computed; = is for vars, set, title, to, template, "
+                         "due and the from and to of attribute_changed");
     else
         report_fix(c->d, "for example %.*s: %s", SHOWN(key), scalar_example(shape->scalar));
 }

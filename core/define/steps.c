@@ -449,6 +449,17 @@ static void check_parts(struct compile *c, struct node *name, const struct step 
     }
 }
 
+/* A computed name is known to the receiver only: what `templates:` holds is rendered under fixed names. */
+static const struct program *read_template_name(struct compile *c, struct journey_draft *j, struct node *name)
+{
+    if (!name || !is_computed(name)) return NULL;
+    if (has(c->root, "templates")) {
+        report_warning(c->d, name, "a computed name is none of `templates:`: its receiver must know it");
+        report_fix(c->d, "to choose among `templates:`, write a `switch` with a send in each case");
+    }
+    return field_of(c, here(j), SLICE("template"), name, WANT_STRING).program;
+}
+
 /* n: the braces of `send`, or the step itself for `cascade`, whose keys stand beside it. */
 static void read_send(struct compile *c, struct journey_draft *j, struct node *n, struct step *out)
 {
@@ -465,6 +476,7 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
         report_wrong(c->d, until, "leave it out, or turn 'channel' into 'cascade'",
                      "'until' goes with 'cascade' only");
     out->send.template_name = arena_slice(c->arena, template ? template->text : (struct slice){0});
+    out->send.template_by = read_template_name(c, j, template);
     out->send.template = template_of(c, j, template);
     check_parts(c, template, out);
     out->send.topic = arena_slice(c->arena, get_text(n, "topic"));
@@ -494,29 +506,34 @@ static const struct program *read_due(struct compile *c, struct journey_draft *j
     return expression_part(c, here(j), due, 0, slice_str(text), WANT_TIME);
 }
 
-/* A title with {{ }} in it is rendered like the other values, and travels among them. */
+/* Literal, computed or rendered; what is literal stays a text, be it digits. */
+static struct field read_text(struct compile *c, struct journey_draft *j, const char *name, struct node *n,
+                              enum expr_want want)
+{
+    struct field f = field_of(c, here(j), slice_str(name), n, want);
+    if (!f.program && !f.text) f.literal = value_string(arena_slice(c->arena, n->text));
+    return f;
+}
+
+/* A title travels among the other values. */
 static void read_title(struct compile *c, struct journey_draft *j, struct node *title, struct step *out)
 {
     if (!title) return;
-    struct field f = field_of(c, here(j), SLICE("title"), title, WANT_ANY);
-    if (!f.text) {
-        out->act.title = arena_slice(c->arena, title->text);
-        return;
-    }
     struct field *fields = ARENA_ARRAY(c->arena, struct field, out->act.field_count + 1u);
     if (out->act.field_count) memcpy(fields, out->act.vars, sizeof *fields * out->act.field_count);
-    fields[out->act.field_count++] = f;
+    fields[out->act.field_count++] = read_text(c, j, "title", title, WANT_ANY);
     out->act.vars = fields;
 }
 
 static void read_act(struct compile *c, struct journey_draft *j, struct node *n, struct step *out)
 {
     if (!n) return;
-    struct node *template = get(n, "template");
+    struct node *template = get(n, "template"), *to = get(n, "to");
     out->act.channel = name_id(c, REG_CHANNEL, get(n, "channel"));
     out->act.template_name = arena_slice(c->arena, get_text(n, "template"));
+    out->act.template_by = read_template_name(c, j, template);
     out->act.template = template_of(c, j, template);
-    out->act.to = arena_slice(c->arena, get_text(n, "to"));
+    if (to) out->act.to = read_text(c, j, "to", to, WANT_STRING);
     out->act.field_count = fields_of(c, here(j), get(n, "vars"), &out->act.vars);
     read_title(c, j, get(n, "title"), out);
     out->act.due = read_due(c, j, get(n, "due"));

@@ -322,7 +322,7 @@ static const struct shape cascade_item = {.scalar = SCALAR_NAME, .block = &casca
 
 /* Keys of a send, in its own braces or, for `cascade`, beside it. */
 #define SEND_KEYS                                                                                            \
-    {"template", TAKES(NAME), 0, "what is sent"}, {"vars", NAMED(value), 0, "values for the template"},      \
+    {"template", TAKES(FORMULA), 0, "what is sent"}, {"vars", NAMED(value), 0, "values for the template"},   \
         {"topic", TAKES(NAME), 0, "what it is about: consent and caps"},                                     \
         {"type", WORDS("transactional|trigger|mass"), 0,                                                     \
          "default trigger; transactional skips caps and quiet hours"},                                       \
@@ -343,13 +343,14 @@ BLOCK(send_block, "send", {"id", TAKES(NAME), 0, "name of the step, for opened(.
       {"cascade", LIST(cascade_item), 0, "through one after the other until a reaction"}, SEND_KEYS);
 
 BLOCK(webhook_block, "webhook", {"id", TAKES(NAME), 0, "name of the step"},
-      {"channel", TAKES(NAME), KEY_REQUIRED, "who is called"}, {"template", TAKES(NAME), 0, "what is sent"},
-      {"vars", NAMED(value), 0, "values for the template"});
+      {"channel", TAKES(NAME), KEY_REQUIRED, "who is called"},
+      {"template", TAKES(FORMULA), 0, "what is sent"}, {"vars", NAMED(value), 0, "values for the template"});
 BLOCK(task_block, "task", {"id", TAKES(NAME), 0, "name of the step"},
       {"channel", TAKES(NAME), KEY_REQUIRED, "where the task is made"},
-      {"to", TAKES(TEXT), 0, "who shall do it"}, {"title", TAKES(TEXT), 0, "what shall be done"},
+      {"to", TAKES(FORMULA), 0, "who shall do it"}, {"title", TAKES(FORMULA), 0, "what shall be done"},
       {"due", TAKES(VALUE), 0, "by when: a duration, or = and an expression"},
-      {"template", TAKES(NAME), 0, "text of the task"}, {"vars", NAMED(value), 0, "values for the template"});
+      {"template", TAKES(FORMULA), 0, "text of the task"},
+      {"vars", NAMED(value), 0, "values for the template"});
 BLOCK(audience_step, "the step audience", {"id", TAKES(NAME), 0, "name of the step"},
       {"add", TAKES(NAME), 0, "adds the person to this audience"},
       {"remove", TAKES(NAME), 0, "removes the person from it"},

@@ -27,6 +27,7 @@
     X(RATE, "a rate such as 3 per 7d", "3 per 7d")                                                           \
     X(EXPRESSION, "an expression", "count(\"page\") > 0")                                                    \
     X(VALUE, "a value, or = and an expression", "50")                                                        \
+    X(FORMULA, "a text, or = and an expression", "Hello")                                                    \
     X(WORD, "one of", "")                                                                                    \
     X(NOTHING, "nothing", "")
 

@@ -55,6 +55,9 @@ static struct field text_field(struct compile *c, struct place place, struct sli
                                bool fallback)
 {
     struct field f = {.name = arena_slice(c->arena, name)};
+    if (is_computed(n) && n->text.n > 1 && !strchr("= \n", n->text.p[1]) && !n->bad)
+        report_wrong(c->d, n, "write {{ and }} around a value: {{ profile.city }}",
+                     "a text of `templates:` is written as it is: = computes nothing here");
     struct node *text = n->bad ? NULL : text_node(c, n);
     if (!text) return f;
     bool html = slice_is(name, "html") || ends_with(n->text, ".html");
@@ -121,7 +124,7 @@ static void warn_unknown(struct compile *c, struct node *name)
 
 const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name)
 {
-    if (!name || name->bad) return NULL;
+    if (!name || name->bad || is_computed(name)) return NULL;
     for (uint32_t i = 0; i < j->template_count; i++)
         if (slice_eq(j->templates[i]->name, name->text)) return j->templates[i];
     struct node *n = find_template(c, name->text);

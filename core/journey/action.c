@@ -167,19 +167,25 @@ static struct value vars_map(struct draft *d, const struct vars *v)
     return raw(d, &out);
 }
 
-static void fill_content(struct draft *d, const struct template *t, struct slice name,
-                         const struct field *fields, uint32_t count)
+struct content { /* of a send or an act */
+    const struct template *template;
+    struct slice name;
+    const struct program *named_by;
+    const struct field *fields;
+    uint32_t count;
+};
+
+static void fill_content(struct draft *d, const struct content *c)
 {
+    const struct template *t = c->template;
     struct vars v = {0};
     t = usable(d, t);
     const struct template_part *part = t ? part_of(t, d->order->channel->id) : NULL;
     if (part) put_fields(d, &v, part->fields, part->field_count);
-    put_fields(d, &v, fields, count);
-    if (d->order->kind == ACTION_TASK) {
-        if (d->step->act.title.n) put_var(&v, SLICE("title"), value_string(d->step->act.title));
-        if (d->step->act.due) put_var(&v, SLICE("due"), run_value(d->r, d->seat, d->step->act.due));
-    }
-    d->at[KEY_TEMPLATE] = text(t ? t->name : name);
+    put_fields(d, &v, c->fields, c->count);
+    if (d->order->kind == ACTION_TASK && d->step->act.due)
+        put_var(&v, SLICE("due"), run_value(d->r, d->seat, d->step->act.due));
+    d->at[KEY_TEMPLATE] = text(t ? t->name : c->named_by ? run_text(d->r, d->seat, c->named_by) : c->name);
     d->at[KEY_VARS] = vars_map(d, &v);
     d->at[KEY_LANG] = t && t->lang ? run_value(d->r, d->seat, t->lang)
                                    : person_source.profile(d->r->person, PROFILE_LANGUAGE);
@@ -237,7 +243,8 @@ static void fill_send(struct draft *d)
     d->at[KEY_TYPE] = text(TYPE_TEXT[s->send.type]);
     d->at[KEY_PRIORITY] = value_int(d->seat->priority);
     if (d->order->expires_at != NEVER) d->at[KEY_EXPIRES_AT] = value_time(d->order->expires_at);
-    fill_content(d, s->send.template, s->send.template_name, s->send.vars, s->send.field_count);
+    fill_content(d, &(struct content){s->send.template, s->send.template_name, s->send.template_by,
+                                      s->send.vars, s->send.field_count});
 }
 
 static void fill_act(struct draft *d)
@@ -245,7 +252,8 @@ static void fill_act(struct draft *d)
     const struct step *s = d->step;
     d->at[KEY_OP] = text(s->act.op);
     d->at[KEY_AUDIENCE] = text(s->act.audience);
-    fill_content(d, s->act.template, s->act.template_name, s->act.vars, s->act.field_count);
+    fill_content(d, &(struct content){s->act.template, s->act.template_name, s->act.template_by, s->act.vars,
+                                      s->act.field_count});
 }
 
 static struct slice pack_draft(struct draft *d)

@@ -133,7 +133,8 @@ struct step {
             const struct send_option *options;
             uint8_t cascade_until; /* enum send_state that stops the cascade */
             struct slice template_name, topic;
-            const struct template *template; /* NULL: opaque, the receiver renders */
+            const struct program *template_by; /* computes its name; NULL: template_name is it */
+            const struct template *template;   /* NULL: opaque, the receiver renders */
             uint16_t field_count;
             const struct field *vars;
             uint8_t type; /* enum send_type */
@@ -146,10 +147,12 @@ struct step {
         } send; /* SEND and CASCADE */
         struct {
             uint16_t channel;
-            struct slice template_name, to, title, op, audience;
+            struct slice template_name, op, audience;
+            const struct program *template_by; /* as of a send */
             const struct template *template;
+            struct field to; /* empty: the receiver knows */
             uint16_t field_count;
-            const struct field *vars;
+            const struct field *vars; /* a task's title is the last */
             const struct program *due;
         } act; /* WEBHOOK, TASK, AUDIENCE */
         struct {

@@ -76,7 +76,8 @@ static bool do_send(struct run *r, struct seat *seat, const struct step *s)
 static bool act(struct run *r, struct seat *seat, const struct step *s, enum action_kind kind)
 {
     struct action_order o = {.kind = kind, .channel = channel_of(r->w->set, s->act.channel)};
-    if (s->act.to.n) o.to = value_string(s->act.to);
+    struct value to = field_value(r, seat, &s->act.to, NULL);
+    if (to.kind == V_STRING && to.n) o.to = to;
     if (r->w->outbox_full || !action_create(r, seat, s, &o)) {
         defer(r, seat, DECISION_OUTBOX_FULL, outbox_retry(r->w));
         return false;

@@ -339,8 +339,9 @@ Test(steps, webhook_task_and_audience_leave_as_actions_of_their_kind)
         .kind = STEP_WEBHOOK,
         .next = 1,
         .act = {.channel = CRM, .template_name = SLICE("deal"), .field_count = 1, .vars = vars}};
-    struct step task = {
-        .kind = STEP_TASK, .next = 2, .act = {.channel = CRM, .to = SLICE("boss"), .title = SLICE("Call")}};
+    struct step task = {.kind = STEP_TASK,
+                        .next = 2,
+                        .act = {.channel = CRM, .to = *field("to", value_string(SLICE("boss")), NULL)}};
     struct step crowd = {.kind = STEP_AUDIENCE,
                          .next = STEP_END,
                          .act = {.channel = CRM, .op = SLICE("add"), .audience = SLICE("lost")}};
@@ -358,6 +359,29 @@ Test(steps, webhook_task_and_audience_leave_as_actions_of_their_kind)
     char text[16];
     content_text(W->sent[2].content, "audience", text, sizeof text);
     cr_assert_str_eq(text, "lost");
+}
+
+Test(steps, receiver_and_template_may_be_computed)
+{
+    struct step mail = send_to("mail", CRM, 1),
+                task = {.kind = STEP_TASK,
+                        .next = STEP_END,
+                        .act = {.channel = CRM,
+                                .template_by = compile("trigger.name + \"!\"", WANT_STRING, ID_NONE),
+                                .to = *field("to", value_none(), "trigger.name")}};
+    mail.send.template_by = compile("trigger.cart_id", WANT_STRING, ID_NONE);
+    journey("j", ON(ADDED), STEPS(mail, task));
+    track("u", "Product Added", "{'name':'Anna'}");
+    track("v", "Product Added", "{'cart_id':'c'}");
+    char text[16];
+    content_text(W->sent[0].content, "template", text, sizeof text);
+    cr_expect_str_eq(text, "", "what cannot be computed is left out");
+    content_text(W->sent[1].content, "template", text, sizeof text);
+    cr_expect_str_eq(text, "Anna!");
+    cr_expect_str_eq(W->sent[1].to, "Anna");
+    content_text(W->sent[2].content, "template", text, sizeof text);
+    cr_expect_str_eq(text, "c");
+    cr_expect_str_eq(W->sent[3].to, "");
 }
 
 Test(steps, nobody_is_added_to_an_audience_without_consent_and_anybody_is_taken_out)

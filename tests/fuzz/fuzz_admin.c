@@ -86,7 +86,24 @@ static int dial(void)
     return -1;
 }
 
-static bool put(int fd, const uint8_t *p, size_t n) { return send(fd, p, n, MSG_NOSIGNAL) == (ssize_t)n; }
+/* Neither is restarted behind a signal, and the fuzzer's own clock sends one every few seconds. */
+static ssize_t receive(int fd, uint8_t *p, size_t n)
+{
+    for (;;) {
+        ssize_t got = recv(fd, p, n, 0);
+        if (got >= 0 || errno != EINTR) return got;
+    }
+}
+
+static bool put(int fd, const uint8_t *p, size_t n)
+{
+    while (n) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) return false;
+        if (sent > 0) p += sent, n -= (size_t)sent;
+    }
+    return true;
+}
 
 /* Until the answer to request `id` is there (true) or the peer closed. Silence is a failure. */
 static bool wait_answer(int fd, uint8_t id)
@@ -95,10 +112,13 @@ static bool wait_answer(int fd, uint8_t id)
     bool found = false;
     while (!found) {
         uint8_t piece[4096];
-        ssize_t n = recv(fd, piece, sizeof piece, 0);
+        ssize_t n = receive(fd, piece, sizeof piece);
         if (n == 0 || (n < 0 && errno == ECONNRESET))
             break; /* reset: closed before it had read all that we sent */
-        CHECK(n > 0);
+        if (n < 0) {
+            fprintf(stderr, "no answer to %u: %s\n", id, strerror(errno));
+            abort();
+        }
         buf_put(&in, piece, (size_t)n);
         size_t used = 0;
         for (struct mp m = mp_of(buf_slice(&in)); mp_left(&m);) {

@@ -2,15 +2,16 @@
  * Everywhere else PLANTED() is the constant 0 and nothing of this is left in the program.
  * Adding one: a row here, `if (PLANTED(name))` where the mistake is made, `sim --mutants` to see it die.
  *   X(name, the promise it breaks, how it is found, what it does)
- * How it is found: SEEDS as they are, or POWER (every life ends with a power cut), or a drill of tests/sim/drills.c. */
+ * How it is found: SEEDS as they are, POWER (every life ends with a power cut) or FAULTS (most of what happens
+ * are errors of the disk), or a drill of tests/sim/drills.c. */
 #ifndef HG_BASE_PLANTED_H
 #define HG_BASE_PLANTED_H
 
 #define PLANTED_MISTAKES(X)                                                                                  \
     X(ack_before_sync, P1, POWER, "an ack does not wait for the disk")                                       \
     X(ack_before_the_other_shard, P1, POWER, "an ack does not wait for the worker that logs the event")      \
-    X(retry_failed_sync, P7, SEEDS, "a failed write is taken for done once a sync succeeds")                 \
-    X(short_write_accepted, P7, SEEDS, "a short write of a group counts as whole")                           \
+    X(retry_failed_sync, P7, FAULTS, "a failed write is taken for done once a sync succeeds")                \
+    X(short_write_accepted, P7, FAULTS, "a short write of a group counts as whole")                          \
     X(no_directory_sync, P1, POWER, "names of log files are never made durable")                             \
     X(snapshot_not_synced, P6, POWER, "slices of a snapshot are not synced")                                 \
     X(payload_crc_not_checked, P9, DAMAGE, "a group's payload is believed")                                  \

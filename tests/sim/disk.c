@@ -571,7 +571,8 @@ static void land(void *self, uint64_t number)
     (void)number;
     if (!f->inode) return; /* the power went meanwhile */
     if (the_disk->full && f->offset + f->n > f->inode->size) f->fault = DISK_FAULT_ENOSPC;
-    if (f->fault == DISK_FAULT_SHORT) result = (int64_t)(SECTOR * chance_below((uint32_t)(f->n / SECTOR)));
+    if (f->fault == DISK_FAULT_SHORT)
+        result = (int64_t)(SECTOR * chance_below(chance(50) ? 1 : (uint32_t)(f->n / SECTOR)));
     if (f->fault == DISK_FAULT_EIO) {
         decide_sectors(f->inode, f->offset, f->p, f->n);
         for (uint32_t k = 0; k < f->n / PAGE_BYTES; k++)

@@ -34,6 +34,7 @@ static struct {
     struct fiber *signalled;
     char last_log[300];
     uint64_t mail_held_until_us;
+    uint32_t mail_held_readers; /* a bit per worker */
 } node;
 
 enum node_state node_state(void) { return node.state; }
@@ -248,9 +249,10 @@ static void wake_all(void *self, uint64_t number)
         loop_wake(node.engine->workers[i].loop);
 }
 
-void node_hold_mail(uint64_t us)
+void node_hold_mail(uint64_t us, uint32_t readers)
 {
     node.mail_held_until_us = world_us + us;
+    node.mail_held_readers = readers;
     world_after(us, wake_all, NULL, 0);
 }
 
@@ -258,15 +260,21 @@ bool __real_mailbox_empty(struct mailbox *m);
 bool __wrap_mailbox_empty(struct mailbox *m);
 bool __wrap_mailbox_empty(struct mailbox *m)
 {
-    return world_us < node.mail_held_until_us || __real_mailbox_empty(m);
+    uint32_t reader = (uint32_t)(m - node.engine->mailboxes) % node.engine->threads;
+    bool held = world_us < node.mail_held_until_us && node.mail_held_readers >> reader & 1;
+    return held || __real_mailbox_empty(m);
 }
 
 void __real_snapshotter_step(struct worker *w);
 void __wrap_snapshotter_step(struct worker *w);
 void __wrap_snapshotter_step(struct worker *w)
 {
-    __real_snapshotter_step(w);
-    if (node_slow_snapshots) fiber_sleep(chance_between(50, 1000));
+    static uint64_t next_us[LOGICAL_SHARDS]; /* the worker goes on with everything else meanwhile */
+    if (world_us >= next_us[w->index]) {
+        __real_snapshotter_step(w);
+        next_us[w->index] = world_us + (node_slow_snapshots ? chance_between(50, 10 * 1000) : 0);
+    }
+    if (node_slow_snapshots) fiber_sleep(chance_between(50, 500));
 }
 
 /* ---- files and sockets ------------------------------------------------------------------------------------------ */

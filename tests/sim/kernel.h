@@ -17,8 +17,8 @@ enum node_state node_state(void);
 int node_exit_code(void);         /* NODE_ENDED */
 struct engine *node_engine(void); /* from NODE_RECOVERED on */
 const char *node_last_log(void);
-/* Notes between the workers lie still for so long; what they are about goes on. */
-void node_hold_mail(uint64_t us);
+/* Notes to these workers (a bit each) lie still for so long; what they are about goes on. */
+void node_hold_mail(uint64_t us, uint32_t readers);
 extern bool node_slow_snapshots; /* events come between two slices */
 /* The definitions directory: texts of files, NULL-terminated pairs. */
 extern const char *node_definitions;

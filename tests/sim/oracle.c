@@ -1,3 +1,4 @@
+#include "core/shard/state.h"
 #include "tests/sim/oracle.h"
 #include "persist/recover.h"
 #include "tests/sim/disk.h"
@@ -299,6 +300,27 @@ bool oracle_merges_done(struct engine *e)
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
         if (shard_pending_merges(e->shards[i])) return false;
     return true;
+}
+
+static bool merge_waits_before_walker(struct shard *s)
+{
+    const struct pending_merge *list = (const struct pending_merge *)s->merges.base;
+    for (uint32_t i = 0; s->snapshot.active && i < s->merge_count; i++) {
+        row_t row;
+        struct key target;
+        if (store_find(&s->store, list[i].user, &row, &target) == FOUND_ROW &&
+            row.v >= s->snapshot.next_slot && row.v < s->snapshot.limit &&
+            store_row(&s->store, row)->epoch != s->store.epoch)
+            return true;
+    }
+    return false;
+}
+
+bool oracle_merge_before_walker(struct engine *e)
+{
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        if (merge_waits_before_walker(e->shards[i])) return true;
+    return false;
 }
 
 /* ---- segments: counted anew from what was sent ------------------------------------------------------- */

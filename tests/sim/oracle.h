@@ -25,5 +25,7 @@ uint64_t oracle_merged(struct engine *e); /* halves that found each other, of al
 void oracle_actions(void);                /* of what was delivered */
 void oracle_wakes(struct engine *e, uint32_t slack_s);
 bool oracle_merges_done(struct engine *e);
+/* A merge waits for its answer, and a running snapshot has still to come to its person. */
+bool oracle_merge_before_walker(struct engine *e);
 
 #endif

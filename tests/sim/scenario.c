@@ -25,11 +25,12 @@ const char *const state_names[STATE_COUNT] = {
 _Static_assert((int)FAULT_COUNT <= (int)FAULT_KINDS && (int)STATE_COUNT <= (int)FAULT_STATES,
                "what is shared has room");
 
-enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600, FLIPS = 4, PATIENCE_S = 600 };
+enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600, FLIPS = 4, PATIENCE_S = 600, THREADS_MAX = 3 };
+static const uint32_t EVERYBODY = UINT32_MAX;
 
 static struct {
     uint32_t lives, definitions;
-    bool power_cuts, log_is_whole, disk_full, was_faulty, stopping, last;
+    bool power_cuts, disk_faults, log_is_whole, disk_full, was_faulty, stopping, last;
     char snapshot_every[16], segment[16], shards[4];
     char *arguments[32];
     int count;
@@ -99,7 +100,7 @@ static void begin_life(void)
     while (sim_disk_in_flight()) CHECK(world_step()); /* a dead process lives until its writes are done */
     sc.count = 0;
     sc.was_faulty = sc.stopping = false;
-    snprintf(sc.shards, sizeof sc.shards, "%u", chance_between(1, 3));
+    snprintf(sc.shards, sizeof sc.shards, "%u", chance_between(1, THREADS_MAX));
     add_argument("hourglassd");
     add_argument("--data"), add_argument("/sim");
     add_argument("--definitions"), add_argument("/sim-definitions");
@@ -212,7 +213,7 @@ static bool hunt(void)
                                             STATE_DEFINING, STATE_MERGING, STATE_WRITING};
     enum fault_state prey = rare[chance_below(sizeof rare / sizeof *rare)];
     uint64_t until = world_us + 400 * (uint64_t)MS;
-    if (chance(30)) node_hold_mail(chance_between(20, 1500) * (uint64_t)MS);
+    if (chance(30)) node_hold_mail(chance_between(20, 1500) * (uint64_t)MS, EVERYBODY);
     if (prey == STATE_SNAPSHOT || prey == STATE_COMMIT) operator_snapshot();
     if (prey == STATE_DEFINING) new_definitions();
     while (node_up() && world_us < until && state_now() != prey) CHECK(world_step());
@@ -220,21 +221,45 @@ static bool hunt(void)
     return node_up() && pass(chance_below(chance(50) ? 30 : 3000));
 }
 
-/* Merges that wait for an answer, what is parked behind them and what is on its way, while a snapshot is taken. */
+static bool merge_waits(void) { return state_now() == STATE_MERGING; }
+static bool merge_waits_before_walker(void)
+{
+    return node_state() == NODE_SERVING && oracle_merge_before_walker(node_engine());
+}
+static bool never(void) { return false; }
+
+/* Until that is so, or a snapshot is complete, or `us` have passed. */
+static void go_on_until(bool (*so)(void), uint64_t us)
+{
+    uint32_t before = shared->snapshots;
+    uint64_t until = world_us + us;
+    while (node_up() && world_us < until && shared->snapshots == before && !so()) CHECK(world_step());
+}
+
+/* Merges that wait for an answer (or, where one worker alone reads no mail, whose answers wait), what is parked behind
+ * them and what is on its way, while a snapshot is taken; it goes on when that is complete, or in the middle of it. */
 static bool merges_stand_still(void)
 {
-    node_hold_mail(chance_between(300, 4000) * (uint64_t)MS);
-    if (!pass(chance_between(5, 150) * (uint64_t)MS)) return false;
+    if (node_state() != NODE_SERVING) return node_up();
+    uint32_t readers = chance(40) ? EVERYBODY : 1u << chance_below(node_engine()->threads);
+    node_hold_mail(chance_between(300, 4000) * (uint64_t)MS, readers);
+    go_on_until(merge_waits, 1500 * (uint64_t)MS);
+    if (!node_up() || (chance(50) && !pass(chance_below(100) * (uint64_t)MS))) return false;
+    node_slow_snapshots = chance(80);
     operator_snapshot();
-    uint32_t before = shared->snapshots;
-    uint64_t until = world_us + 800 * (uint64_t)MS;
-    while (node_up() && world_us < until && shared->snapshots == before) CHECK(world_step());
+    go_on_until(chance(70) ? merge_waits_before_walker : never, 800 * (uint64_t)MS);
+    if (merge_waits_before_walker()) node_hold_mail(0, readers);
+    go_on_until(never, 800 * (uint64_t)MS);
     return node_up();
 }
 
 static bool something_happens(void)
 {
     if (chance(40) && !hunt()) return false;
+    if (sc.disk_faults && chance(70)) {
+        fail_disk();
+        return true;
+    }
     switch (chance_below(11)) {
     case 0: new_definitions(); return true;
     case 1:
@@ -374,6 +399,7 @@ void scenario_run(const struct scenario_options *o)
     snprintf(sc.segment, sizeof sc.segment, "%s", segments[chance_below(3)]);
     sc.log_is_whole = chance(65);
     sc.power_cuts = o->power_cuts || chance(50);
+    sc.disk_faults = o->disk_faults || chance(10);
     node_definitions = model_definitions[0];
     node_recovered = recovered;
     uint32_t events = o->events ? o->events : chance_between(40, 500);

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 struct scenario_options {
-    bool power_cuts; /* every life but the last ends with one; else the seed decides */
-    uint32_t events; /* 0: chosen by the seed */
+    bool power_cuts;  /* every life but the last ends with one; else the seed decides */
+    bool disk_faults; /* most of what happens are such; else the seed decides */
+    uint32_t events;  /* 0: chosen by the seed */
 };
 void scenario_run(const struct scenario_options *options);
 /* For drills: a node works undisturbed and is killed; the next one recovers. */

@@ -1,8 +1,12 @@
 /* leaves.c - an event adds one entry to one type's history: whose comparison comes out otherwise than before?
  *
- * All leaves of a type stand in groups of one feature - lifetime count, count in a window, sum in a window, time since
- * the last - and within a group in order of their constant. The event moved the feature from one value to another:
- * leaves whose constant lies between may have flipped, the others have not.
+ * Leaves of a type stand by kind in order of their constant. The event moved a feature from one value to another: leaves
+ * whose constant lies between may have flipped, the others have not. Each window is a feature of its own, but the event
+ * is the same for all of them:
+ *   counts: a window whose n-th newest entry it holds and the next one not has just come to n, so a leaf looks at two
+ *           entries, and only leaves of at most as many as there are entries are looked at;
+ *   sums:   where even the narrowest window holds all entries the sums are one. Else the windows are gone through from
+ *           the narrowest on, while the sum grows with them.
  *
  * Why the others need not be looked at, although a segment also tells when time alone will flip it:
  *  1. before the event every stored membership was right at `now`, for overdue wake-ups run first;
@@ -18,47 +22,59 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { KINDS = LEAF_AGO + 1 };
+
 struct leaf {
-    double at; /* the constant: a count, a sum, seconds; all exact */
+    double at;         /* the constant: a count, a sum, seconds; all exact */
+    uint32_t window_s; /* UINT32_MAX: lifetime */
     uint16_t rank;
 };
-struct group {
-    uint8_t kind;      /* enum expr_leaf_kind */
-    uint16_t type;     /* of the event */
-    uint16_t property; /* LEAF_SUM */
-    uint32_t window_s; /* UINT32_MAX: lifetime */
+struct range {
     uint32_t first, end;
 };
+struct sums { /* of one property */
+    struct range leaves;
+    uint16_t type, property;
+};
 struct leaf_index {
-    struct leaf *leaves;
-    struct group *groups; /* by type, kind, property, window ascending */
-    uint32_t *first;      /* of a type's groups; types + 1 of them */
+    struct leaf *leaves;  /* by type, kind, property, constant */
+    struct leaf *windows; /* the same, but in each struct sums by window */
     uint32_t types;
-    struct group all; /* lifetime count of all types together */
+    uint32_t *first;      /* of a type's leaves of a kind, at type * KINDS + kind, and of the next */
+    struct sums *sums;    /* by type, property */
+    uint32_t *sums_first; /* of a type, and of the next */
+    struct range all;     /* lifetime count of all types together */
 };
 
 /* ---- making ----------------------------------------------------------------------------------------- */
 
 struct candidate {
-    struct group group;
+    uint8_t kind;
+    uint16_t type, property;
     struct leaf leaf;
 };
 
-static int compare_groups(const struct group *a, const struct group *b)
+static int compare_leaves(const struct leaf *a, const struct leaf *b)
 {
-    if (a->type != b->type) return a->type < b->type ? -1 : 1;
-    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
-    if (a->property != b->property) return a->property < b->property ? -1 : 1;
-    return a->window_s < b->window_s ? -1 : a->window_s > b->window_s;
+    if (a->at != b->at) return a->at < b->at ? -1 : 1;
+    if (a->window_s != b->window_s) return a->window_s < b->window_s ? -1 : 1;
+    return (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+static int compare_windows(const void *pa, const void *pb)
+{
+    const struct leaf *a = pa, *b = pb;
+    if (a->window_s != b->window_s) return a->window_s < b->window_s ? -1 : 1;
+    return compare_leaves(a, b);
 }
 
 static int compare_candidates(const void *pa, const void *pb)
 {
     const struct candidate *a = pa, *b = pb;
-    int order = compare_groups(&a->group, &b->group);
-    if (order) return order;
-    if (a->leaf.at != b->leaf.at) return a->leaf.at < b->leaf.at ? -1 : 1;
-    return (a->leaf.rank > b->leaf.rank) - (a->leaf.rank < b->leaf.rank);
+    if (a->type != b->type) return a->type < b->type ? -1 : 1;
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    if (a->property != b->property) return a->property < b->property ? -1 : 1;
+    return compare_leaves(&a->leaf, &b->leaf);
 }
 
 static double constant_of(const struct expr_leaf *l)
@@ -68,14 +84,13 @@ static double constant_of(const struct expr_leaf *l)
 
 static uint32_t add_leaf(struct candidate *list, uint32_t n, const struct expr_leaf *l, uint32_t rank)
 {
-    struct candidate f = {.group = {.kind = l->kind,
-                                    .type = l->type,
-                                    .property = l->property,
-                                    .window_s = l->window_s ? l->window_s : UINT32_MAX},
-                          .leaf = {constant_of(l), (uint16_t)rank}};
-    if (list) list[n] = f;
-    f.leaf.at++;
-    if (list && l->exactly) list[n + 1] = f;
+    struct candidate c = {.kind = l->kind,
+                          .type = l->type,
+                          .property = l->property,
+                          .leaf = {constant_of(l), l->window_s ? l->window_s : UINT32_MAX, (uint16_t)rank}};
+    if (list) list[n] = c;
+    c.leaf.at++;
+    if (list && l->exactly) list[n + 1] = c;
     return n + 1 + l->exactly;
 }
 
@@ -89,29 +104,52 @@ static uint32_t find_leaves(const struct segment_set *set, struct candidate *lis
     return n;
 }
 
+/* counts[i + 1] of a thing numbered i becomes where its run begins, at [i]. */
+static void add_up(uint32_t *counts, uint32_t things)
+{
+    for (uint32_t i = 0; i < things; i++) counts[i + 1] += counts[i];
+}
+
+static void make_sums(struct leaf_index *index, const struct candidate *list, uint32_t n)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct candidate *c = &list[i];
+        if (c->kind != LEAF_SUM) continue;
+        struct sums *last = count ? &index->sums[count - 1] : NULL;
+        if (!last || last->type != c->type || last->property != c->property) {
+            index->sums_first[c->type + 1]++;
+            last = &index->sums[count++];
+            *last = (struct sums){{i, i}, c->type, c->property};
+        }
+        last->leaves.end = i + 1;
+    }
+    add_up(index->sums_first, index->types);
+    for (uint32_t i = 0; i < count; i++) {
+        struct range r = index->sums[i].leaves;
+        qsort(&index->windows[r.first], r.end - r.first, sizeof *index->windows, compare_windows);
+    }
+}
+
 struct leaf_index *leaf_index_make(const struct segment_set *set, struct arena *a)
 {
     struct leaf_index *index = ARENA_NEW(a, struct leaf_index);
-    uint32_t n = find_leaves(set, NULL), groups = 0;
+    uint32_t n = find_leaves(set, NULL);
     struct candidate *list = ARENA_ARRAY(a, struct candidate, n + 1);
     find_leaves(set, list);
     qsort(list, n, sizeof *list, compare_candidates);
     index->leaves = ARENA_ARRAY(a, struct leaf, n + 1);
-    index->groups = ARENA_ARRAY(a, struct group, n + 1);
-    for (uint32_t i = 0; i < n; i++) index->leaves[i] = list[i].leaf;
-    index->all = (struct group){.kind = LEAF_COUNT, .type = ID_NONE, .first = n, .end = n};
-    while (n && list[n - 1].group.type == ID_NONE) index->all.first = --n;
-    index->types = n ? list[n - 1].group.type + 1u : 0;
-    index->first = ARENA_ARRAY(a, uint32_t, index->types + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i == 0 || compare_groups(&list[i - 1].group, &list[i].group)) {
-            index->groups[groups] = list[i].group;
-            index->groups[groups++].first = i;
-            index->first[list[i].group.type + 1]++;
-        }
-        index->groups[groups - 1].end = i + 1;
-    }
-    for (uint32_t type = 0; type < index->types; type++) index->first[type + 1] += index->first[type];
+    index->windows = ARENA_ARRAY(a, struct leaf, n + 1);
+    for (uint32_t i = 0; i < n; i++) index->leaves[i] = index->windows[i] = list[i].leaf;
+    index->all = (struct range){n, n};
+    while (n && list[n - 1].type == ID_NONE) index->all.first = --n;
+    index->types = n ? list[n - 1].type + 1u : 0;
+    index->first = ARENA_ARRAY(a, uint32_t, index->types * KINDS + 1);
+    for (uint32_t i = 0; i < n; i++) index->first[list[i].type * KINDS + list[i].kind + 1]++;
+    add_up(index->first, index->types * KINDS);
+    index->sums = ARENA_ARRAY(a, struct sums, n + 1);
+    index->sums_first = ARENA_ARRAY(a, uint32_t, index->types + 1);
+    make_sums(index, list, n);
     return index;
 }
 
@@ -127,16 +165,22 @@ struct marker {
 
 static void mark(uint64_t *marks, uint16_t rank) { marks[rank / 64] |= 1ull << rank % 64; }
 
-static void mark_group(const struct leaf_index *index, const struct group *g, uint64_t *marks)
+static void mark_range(const struct leaf *leaves, struct range r, uint64_t *marks)
 {
-    for (uint32_t i = g->first; i < g->end; i++) mark(marks, index->leaves[i].rank);
+    for (uint32_t i = r.first; i < r.end; i++) mark(marks, leaves[i].rank);
+}
+
+static struct range range_of(const struct leaf_index *index, uint16_t type, enum expr_leaf_kind kind)
+{
+    const uint32_t *first = &index->first[type * KINDS + kind];
+    return (struct range){first[0], first[1]};
 }
 
 /* Both ends included: one evaluation too many does no harm, and nobody has to think of > and >=. */
-static void mark_between(const struct marker *m, const struct group *g, double low, double high)
+static void mark_between(const struct marker *m, struct range r, double low, double high)
 {
     const struct leaf *leaves = m->index->leaves;
-    uint32_t from = g->first, to = g->end;
+    uint32_t from = r.first, to = r.end;
     while (from < to) {
         uint32_t middle = (from + to) / 2;
         if (leaves[middle].at < low)
@@ -144,18 +188,20 @@ static void mark_between(const struct marker *m, const struct group *g, double l
         else
             to = middle;
     }
-    for (; from < g->end && leaves[from].at <= high; from++) mark(m->marks, leaves[from].rank);
+    for (; from < r.end && leaves[from].at <= high; from++) mark(m->marks, leaves[from].rank);
 }
 
-static int64_t starts_at(const struct marker *m, const struct group *g)
+static int64_t starts_at(const struct marker *m, const struct leaf *l)
 {
-    return (int64_t)m->now - g->window_s + 1;
+    return (int64_t)m->now - l->window_s + 1;
 }
 
-/* Inside this window something else happened than one new entry. */
-static bool is_unclear(const struct marker *m, const struct group *g)
+/* Windows inside which something else happened than one new entry. */
+static void mark_unclear(const struct marker *m, struct range r)
 {
-    return m->change->counts.folded_to && starts_at(m, g) <= m->change->counts.folded_to;
+    uint32_t folded_to = m->change->counts.folded_to;
+    for (uint32_t i = r.first; folded_to && i < r.end; i++)
+        if (starts_at(m, &m->index->leaves[i]) <= folded_to) mark(m->marks, m->index->leaves[i].rank);
 }
 
 static uint32_t time_back(const struct marker *m, uint32_t i) /* 0: the newest */
@@ -163,23 +209,16 @@ static uint32_t time_back(const struct marker *m, uint32_t i) /* 0: the newest *
     return history_time(m->view, m->view->n - 1 - i);
 }
 
-/* Windows ascend, so one walk back from the newest entry counts for all; beyond a group's largest constant the exact
- * count does not matter. */
-static const struct group *mark_counts_within(const struct marker *m, const struct group *g,
-                                              const struct group *end)
+static void mark_counts_within(const struct marker *m, struct range r)
 {
-    uint32_t inside = 0;
-    for (; g < end && g->kind == LEAF_COUNT_WITHIN; g++) {
-        int64_t start = starts_at(m, g);
-        double most = m->index->leaves[g->end - 1].at;
-        if (is_unclear(m, g)) {
-            mark_group(m->index, g, m->marks);
-            continue;
-        }
-        while (inside < m->view->n && inside <= most && time_back(m, inside) >= start) inside++;
-        if (m->change->at >= start) mark_between(m, g, inside, inside);
+    const struct leaf *l = m->index->leaves + r.first, *end = m->index->leaves + r.end;
+    mark_unclear(m, r);
+    for (; l < end && l->at <= m->view->n; l++) {
+        uint32_t n = (uint32_t)l->at;
+        int64_t start = starts_at(m, l);
+        if (n == 0 || m->change->at < start || time_back(m, n - 1) < start) continue;
+        if (n == m->view->n || time_back(m, n) < start) mark(m->marks, l->rank);
     }
-    return g;
 }
 
 static int64_t micros_back(const struct marker *m, uint16_t property, uint32_t i)
@@ -196,63 +235,70 @@ static int64_t micros_added(const struct marker *m, uint16_t property)
     return value_micros(c->props[property]);
 }
 
+struct sum { /* of the newest `inside` entries */
+    __int128 micros;
+    double low, high; /* before and behind the new entry */
+    uint32_t inside;
+    bool negative; /* one of them is: a wider window may have a smaller sum */
+};
+
 static double from_micros(__int128 micros) { return (double)micros / 1e6; }
 
-/* The groups of one property, windows ascending. */
-static const struct group *mark_sums(const struct marker *m, const struct group *g, const struct group *end)
+static void sum_from(const struct marker *m, const struct sums *s, int64_t added, int64_t start,
+                     struct sum *sum)
 {
-    uint16_t property = g->property;
-    int64_t added = micros_added(m, property);
-    __int128 sum = 0;
-    bool negative = added < 0;
-    uint32_t inside = 0;
-    for (; g < end && g->kind == LEAF_SUM && g->property == property; g++) {
-        int64_t start = starts_at(m, g);
-        for (; added && inside < m->view->n && time_back(m, inside) >= start; inside++) {
-            int64_t micros = micros_back(m, property, inside);
-            negative |= micros < 0;
-            sum += micros;
-        }
-        if (is_unclear(m, g) || negative)
-            mark_group(m->index, g, m->marks);
-        else if (added && m->change->at >= start)
-            mark_between(m, g, from_micros(sum - added), from_micros(sum));
+    uint32_t before = sum->inside;
+    for (; sum->inside < m->view->n && time_back(m, sum->inside) >= start; sum->inside++) {
+        int64_t micros = micros_back(m, s->property, sum->inside);
+        sum->negative |= micros < 0;
+        sum->micros += micros;
     }
-    return g;
+    if (sum->inside == before) return;
+    sum->low = from_micros(sum->micros - added);
+    sum->high = from_micros(sum->micros);
 }
 
-static void mark_ago(const struct marker *m, const struct group *g)
+static void mark_sums(const struct marker *m, const struct sums *s)
+{
+    const struct leaf *l = m->index->windows + s->leaves.first, *end = m->index->windows + s->leaves.end;
+    int64_t added = micros_added(m, s->property);
+    struct sum sum = {.negative = added < 0};
+    mark_unclear(m, s->leaves);
+    if (added == 0) return;
+    sum_from(m, s, added, starts_at(m, l), &sum);
+    if (sum.inside == m->view->n && m->change->at >= starts_at(m, l) && !sum.negative) {
+        mark_between(m, s->leaves, sum.low, sum.high);
+        return;
+    }
+    for (; l < end; l++) {
+        int64_t start = starts_at(m, l);
+        sum_from(m, s, added, start, &sum);
+        bool crossed = m->change->at >= start && l->at >= sum.low && l->at <= sum.high;
+        if (crossed || sum.negative) mark(m->marks, l->rank);
+    }
+}
+
+static void mark_ago(const struct marker *m, struct range r)
 {
     const struct behaviour_change *c = &m->change->counts;
     double before = c->old_count ? (double)m->now - c->old_last : (double)UINT32_MAX;
-    if (!c->old_count || c->new_last != c->old_last) mark_between(m, g, (double)m->now - c->new_last, before);
-}
-
-static const struct group *mark_next(const struct marker *m, const struct group *g, const struct group *end)
-{
-    switch ((enum expr_leaf_kind)g->kind) {
-    case LEAF_COUNT: mark_between(m, g, m->change->counts.new_count, m->change->counts.new_count); break;
-    case LEAF_COUNT_WITHIN: return mark_counts_within(m, g, end);
-    case LEAF_SUM: return mark_sums(m, g, end);
-    case LEAF_AGO: mark_ago(m, g); break;
-    }
-    return g + 1;
+    if (!c->old_count || c->new_last != c->old_last) mark_between(m, r, (double)m->now - c->new_last, before);
 }
 
 void leaf_mark_all(const struct leaf_index *index, uint16_t type, uint64_t *marks)
 {
-    mark_group(index, &index->all, marks);
+    mark_range(index->leaves, index->all, marks);
     if (type >= index->types) return;
-    for (uint32_t i = index->first[type]; i < index->first[type + 1]; i++)
-        mark_group(index, &index->groups[i], marks);
+    struct range r = {index->first[type * KINDS], index->first[(type + 1) * KINDS]};
+    mark_range(index->leaves, r, marks);
 }
 
 static void mark_all_types(const struct marker *m, const struct store *s, row_t row)
 {
-    const struct group *g = &m->index->all;
-    if (g->first == g->end) return;
+    struct range r = m->index->all;
+    if (r.first == r.end) return;
     double count = behaviour_lifetime(s, row, ID_NONE).count;
-    mark_between(m, g, count, count);
+    mark_between(m, r, count, count);
 }
 
 static void mark_type(struct marker *m, const struct store *s, row_t row)
@@ -260,13 +306,18 @@ static void mark_type(struct marker *m, const struct store *s, row_t row)
     const struct leaf_index *index = m->index;
     const struct history_change *c = m->change;
     if (c->type >= index->types) return;
-    const struct group *g = &index->groups[index->first[c->type]],
-                       *end = &index->groups[index->first[c->type + 1]];
-    if (g == end) return;
+    struct range all = {index->first[c->type * KINDS], index->first[(c->type + 1) * KINDS]};
+    if (all.first == all.end) return;
     bool plain = c->counts.new_count == c->counts.old_count + 1 && c->counts.new_last <= m->now;
-    if (!plain || !behaviour_view(s, row, c->type, m->view))
-        while (g < end) mark_group(index, g++, m->marks);
-    while (g < end) g = mark_next(m, g, end);
+    if (!plain || !behaviour_view(s, row, c->type, m->view)) {
+        mark_range(index->leaves, all, m->marks);
+        return;
+    }
+    mark_between(m, range_of(index, c->type, LEAF_COUNT), c->counts.new_count, c->counts.new_count);
+    mark_counts_within(m, range_of(index, c->type, LEAF_COUNT_WITHIN));
+    for (uint32_t i = index->sums_first[c->type]; i < index->sums_first[c->type + 1]; i++)
+        mark_sums(m, &index->sums[i]);
+    mark_ago(m, range_of(index, c->type, LEAF_AGO));
 }
 
 void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,

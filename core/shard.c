@@ -96,8 +96,7 @@ static void on_action(void *self, const struct action *a) { shard_effect(self, E
 
 static void on_transition(void *self, const struct transition *t)
 {
-    struct shard *s = self;
-    if (s->effects->want_transitions) shard_effect(s, EFFECT_TRANSITION)->transition = *t;
+    shard_effect(self, EFFECT_TRANSITION)->transition = *t;
 }
 
 static void tell_event(struct shard *s, enum event_outcome outcome, enum reject reject, uint16_t type,
@@ -165,7 +164,7 @@ static void walk_init(struct shard *s, struct turn *turn, struct walk *w)
     w->no_holdout = s->config.no_holdout;
     w->observer = s;
     w->on_action = on_action;
-    w->on_transition = on_transition;
+    if (s->effects->want_transitions) w->on_transition = on_transition;
     w->row = turn->row;
     w->event = turn->event;
     w->event_at = turn->event_at;

@@ -11,6 +11,7 @@ struct listen_table {
 struct ear {
     uint32_t types;       /* event types below it have a bit */
     const uint64_t *bits; /* NULL: hears all of them */
+    bool heeds;           /* flips or changes of attributes */
 };
 struct journey_index {
     struct listen_table tables[LISTEN_KINDS];
@@ -137,6 +138,21 @@ static bool each_heard(const struct journey *j, hear *f, void *self)
     return true;
 }
 
+static bool heeds_match(const struct match *m)
+{
+    return m->kind == MATCH_SEGMENT_ENTERED || m->kind == MATCH_SEGMENT_LEFT || m->kind == MATCH_ATTRIBUTE;
+}
+
+static bool heeds(const struct journey *j)
+{
+    bool any = j->has_goal && heeds_match(&j->goal);
+    for (uint32_t i = 0; i < j->exit_count; i++) any |= heeds_match(&j->exits[i]);
+    for (uint32_t i = 0; i < j->step_count; i++)
+        for (uint32_t k = 0; j->steps[i].kind == STEP_WAIT_FOR && k < j->steps[i].wait_for.count; k++)
+            any |= heeds_match(&j->steps[i].wait_for.any[k]);
+    return any;
+}
+
 static bool widest(void *self, uint16_t type)
 {
     uint32_t *types = self;
@@ -154,7 +170,9 @@ static struct ear *make_ears(const struct journey *const *list, uint32_t count, 
 {
     struct ear *ears = ARENA_ARRAY(a, struct ear, count + 1);
     for (uint32_t i = 0; i < count; i++) {
-        if (!list[i] || !each_heard(list[i], widest, &ears[i].types)) continue;
+        if (!list[i]) continue;
+        ears[i].heeds = heeds(list[i]);
+        if (!each_heard(list[i], widest, &ears[i].types)) continue;
         uint64_t *bits = ARENA_ARRAY(a, uint64_t, ears[i].types / 64 + 1);
         each_heard(list[i], set_bit, bits);
         ears[i].bits = bits;
@@ -162,15 +180,27 @@ static struct ear *make_ears(const struct journey *const *list, uint32_t count, 
     return ears;
 }
 
-bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type)
+static const struct ear *ear_of(const struct journey_set *set, uint16_t id, uint16_t version)
 {
     const struct journey *j = id < set->journey_count ? set->journeys[id] : NULL;
-    const struct ear *ear = j && j->version == version ? &set->index->ears[id] : NULL;
-    for (uint32_t i = 0; !ear && i < set->older_count; i++)
+    if (j && j->version == version) return &set->index->ears[id];
+    for (uint32_t i = 0; i < set->older_count; i++)
         if (set->older[i] && set->older[i]->id == id && set->older[i]->version == version)
-            ear = &set->index->older[i];
+            return &set->index->older[i];
+    return NULL;
+}
+
+bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type)
+{
+    const struct ear *ear = ear_of(set, id, version);
     if (!ear || !ear->bits) return true; /* one that is gone is left at once */
     return type < ear->types && ear->bits[type / 64] >> type % 64 & 1;
+}
+
+bool journey_heeds(const struct journey_set *set, uint16_t id, uint16_t version)
+{
+    const struct ear *ear = ear_of(set, id, version);
+    return !ear || !ear->bits || ear->heeds;
 }
 
 /* ---- making -------------------------------------------------------------------------------------------------- */

@@ -207,6 +207,7 @@ bool list_put(struct store *s, row_t row, uint16_t list, bool member)
 
 uint32_t pause_until(const struct store *s, row_t row, uint16_t journey)
 {
+    if (!store_row(s, row)->block[BLOCK_EXTRA]) return 0; /* nearly everybody */
     struct slice all = extra_get(s, row, EXTRA_PAUSES);
     for (uint32_t i = 0; i < all.n; i += sizeof(struct pause))
         if (load_le16(all.p + i) == journey) return load_le32(all.p + i + 4);

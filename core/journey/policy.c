@@ -311,7 +311,8 @@ void walk_test(struct walk *w, const struct test_send *t)
     const struct step *s = j ? journey_message(j, t->step) : NULL;
     struct run r;
     if (!s) return;
-    run_open(&r, w);
+    run_begin(&r, w);
+    run_seats(&r);
     struct seat seat = test_seat(&r, j, t->instance);
     struct action_order o = {.kind = ACTION_SEND,
                              .channel = channel_of(w->set, s->send.options[0].channel),

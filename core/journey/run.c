@@ -11,31 +11,53 @@ static uint32_t within_end(const struct instance *i, const struct journey *j)
                                                                         : NEVER;
 }
 
-void run_open(struct run *r, struct walk *w)
+void run_begin(struct run *r, struct walk *w)
 {
-    uint32_t bytes, at = 0;
-    const uint8_t *p = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes);
     r->w = w;
     r->person = w->context->self;
-    r->person->run = r;
     r->person->now = w->now;
-    r->dirty = false;
+    r->open = r->dirty = false;
     r->count = 0;
     w->step_change_count = 0;
-    w->opened = true;
+}
+
+bool run_concerns(const struct walk *w, const struct instance *i)
+{
+    return journey_hears(w->set, i->journey, i->version, w->event ? w->event->type : ID_NONE) ||
+           ((w->flip_count || w->change_count) && journey_heeds(w->set, i->journey, i->version));
+}
+
+void run_seats(struct run *r)
+{
+    const struct walk *w = r->w;
+    uint32_t bytes, at = 0;
+    if (r->open) return;
+    const uint8_t *p = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes);
+    r->open = true;
+    r->person->run = r;
     while (at < bytes) {
-        CHECK(r->count < SEATS_MAX && bytes - at >= sizeof(struct instance));
-        struct seat *seat = &r->seats[r->count++];
-        *seat = (struct seat){.steps_left = INSTANT_STEPS_MAX};
-        memcpy(&seat->head, p + at, sizeof seat->head);
-        uint32_t n = seat->head.bytes - (uint32_t)sizeof seat->head;
-        seat->kept = slice_of(arena_alloc(w->scratch, n), n);
-        if (n) memcpy((uint8_t *)seat->kept.p, p + at + sizeof seat->head, n);
-        seat->journey = journey_version(w->set, seat->head.journey, seat->head.version);
-        at += seat->head.bytes;
+        const struct instance *head = (const void *)(p + at);
+        CHECK(r->count < SEATS_MAX && bytes - at >= sizeof *head);
+        r->seats[r->count++] = (struct seat){
+            .head = *head,
+            .kept = slice_of(p + at + sizeof *head, head->bytes - (uint32_t)sizeof *head),
+            .journey = journey_version(w->set, head->journey, head->version),
+            .concerned = run_concerns(w, head),
+            .steps_left = INSTANT_STEPS_MAX,
+        };
+        at += head->bytes;
     }
 }
 
+static uint8_t *put_seat(uint8_t *p, const struct seat *seat)
+{
+    memcpy(p, &seat->head, sizeof seat->head);
+    memset(p + sizeof seat->head, 0xc0, seat->head.bytes - sizeof seat->head); /* nil: padding */
+    if (seat->kept.n) memcpy(p + sizeof seat->head, seat->kept.p, seat->kept.n);
+    return p + seat->head.bytes;
+}
+
+/* On scratch first: what seats keep lies in the block that is about to change. */
 static void write_back(struct run *r)
 {
     struct walk *w = r->w;
@@ -46,16 +68,13 @@ static void write_back(struct run *r)
             (uint32_t)sizeof seat->head + ((seat->kept.n + 7) & ~7u); /* the next head is aligned */
         if (!seat->gone) bytes += seat->head.bytes;
     }
+    uint8_t *image = arena_alloc(w->scratch, bytes), *end = image;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!r->seats[i].gone) end = put_seat(end, &r->seats[i]);
     store_touch(w->store, w->row);
-    uint8_t *p = store_block_resize(w->store, w->row, BLOCK_JOURNEYS, bytes);
-    for (uint32_t i = 0; i < r->count; i++) {
-        const struct seat *seat = &r->seats[i];
-        if (seat->gone) continue;
-        memcpy(p, &seat->head, sizeof seat->head);
-        memset(p + sizeof seat->head, 0xc0, seat->head.bytes - sizeof seat->head); /* nil: padding */
-        if (seat->kept.n) memcpy(p + sizeof seat->head, seat->kept.p, seat->kept.n);
-        p += seat->head.bytes;
-    }
+    uint8_t *block = store_block_resize(w->store, w->row, BLOCK_JOURNEYS, bytes);
+    if (bytes) memcpy(block, image, bytes);
+    w->moved = true;
 }
 
 void run_close(struct run *r)

@@ -1,7 +1,7 @@
 /* run.h - one person's journeys while a record or wake-up is at work: for the files of core/journey only.
- * The instances are copied out of their block into seats, walked there, and written back when something changed: a
- * block moves when it grows, a seat does not.
- * Owner: the walk, on its stack. Memory: kept events on scratch. */
+ * The heads of instances are copied out of their block into seats, walked there, and written back when something changed:
+ * a block moves when it grows, a seat does not. Nobody sits down before somebody is asked for.
+ * Owner: the walk, on its stack. Memory: kept events stay in the block until write-back, new ones are on scratch. */
 #ifndef HG_JOURNEY_RUN_H
 #define HG_JOURNEY_RUN_H
 
@@ -29,9 +29,10 @@ struct seat {
     struct slice kept;             /* the events behind the head */
     const struct journey *journey; /* of its version; NULL: gone */
     bool gone;
-    bool reacted; /* this record has moved it: it does not move it twice */
-    bool fresh;   /* this record has made it */
-    bool sending; /* wants to send: policy.c decides in the end */
+    bool concerned; /* the record at hand may end it or move it */
+    bool reacted;   /* this record has moved it: it does not move it twice */
+    bool fresh;     /* this record has made it */
+    bool sending;   /* wants to send: policy.c decides in the end */
     uint8_t steps_left;
     int32_t priority; /* of the send it wants */
     int64_t value;
@@ -40,13 +41,16 @@ struct seat {
 struct run {
     struct walk *w;
     struct person *person;
+    bool open;      /* the seats are taken */
     bool dirty;     /* seats differ from the block */
     uint32_t count; /* gone ones included */
     struct seat seats[SEATS_MAX];
 };
 
-void run_open(struct run *r, struct walk *w);
+void run_begin(struct run *r, struct walk *w);
+void run_seats(struct run *r); /* once is enough, more does no harm */
 void run_close(struct run *r);
+bool run_concerns(const struct walk *w, const struct instance *i);
 
 /* Programs over this person; `seat` gives trigger and as-names, NULL: none. A missing program is true. */
 bool run_true(struct run *r, struct seat *seat, const struct program *p);

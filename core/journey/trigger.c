@@ -60,6 +60,7 @@ enum decision trigger_try(struct run *r, const struct journey *j, const struct m
 {
     if (j->state == JOURNEY_DRAFT) return DECISION_NONE;
     if (trigger && !run_true(r, NULL, trigger->where)) return DECISION_NONE;
+    run_seats(r);
     uint64_t key_hash = j->reentry == REENTRY_KEYED ? key_of(r, j) : 0;
     struct seat *inside = run_inside(r, j->id, key_hash);
     enum decision d = r->w->late ? DECISION_LATE : may_enter(r, j, key_hash, inside);

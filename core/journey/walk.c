@@ -95,7 +95,7 @@ static void goals_and_exits(struct run *r, bool by_time)
             continue;
         }
         if (by_time) end_by_time(r, seat);
-        if (!seat->gone) end_by_news(r, seat);
+        if (!seat->gone && seat->concerned) end_by_news(r, seat);
     }
 }
 
@@ -109,7 +109,8 @@ static bool walks(const struct seat *seat)
 static void waits(struct run *r)
 {
     for (uint32_t i = 0; i < r->count; i++)
-        if (walks(&r->seats[i]) && !is_paused(r->w, r->seats[i].head.journey)) wait_react(r, &r->seats[i]);
+        if (r->seats[i].concerned && walks(&r->seats[i]) && !is_paused(r->w, r->seats[i].head.journey))
+            wait_react(r, &r->seats[i]);
 }
 
 static void dues(struct run *r)
@@ -155,14 +156,14 @@ bool walk_hears(const struct journey_set *set, const struct store *s, row_t row,
     return listeners || dates || event_reports(e) || somebody_hears(set, s, row, e->type);
 }
 
-/* Most events find nobody who waits for them: not opening and closing the person's seats saves 270 of the 6,300
- * instructions of applying an event (definitions shop20, young people, of whom many flip). */
-static bool concerns_nobody(const struct walk *w)
+/* Most events find nobody who waits for them, and few take anybody in. */
+static bool concerns_somebody(const struct walk *w)
 {
-    uint32_t listeners = 0;
-    if (w->flip_count || w->change_count) return false;
-    if (w->event) journey_listeners(w->set, LISTEN_EVENT, w->event->type, &listeners);
-    return listeners == 0 && !somebody_hears(w->set, w->store, w->row, w->event ? w->event->type : ID_NONE);
+    uint32_t bytes;
+    const uint8_t *at = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
+    for (; at < end; at += ((const struct instance *)at)->bytes)
+        if (run_concerns(w, (const void *)at)) return true;
+    return false;
 }
 
 /* Flips and changes are used up: a further call with the same walk does not see them again. */
@@ -180,11 +181,12 @@ bool walk_record(struct walk *w)
 {
     struct run r;
     uint32_t touched_before = w->touched->count;
-    w->step_change_count = 0;
-    if (concerns_nobody(w)) return false;
-    run_open(&r, w);
-    goals_and_exits(&r, false);
-    waits(&r);
+    run_begin(&r, w);
+    if (concerns_somebody(w)) {
+        run_seats(&r);
+        goals_and_exits(&r, false);
+        waits(&r);
+    }
     trigger_event(&r);
     trigger_flips(&r);
     trigger_changes(&r);
@@ -195,7 +197,8 @@ bool walk_due(struct walk *w)
 {
     struct run r;
     uint32_t touched_before = w->touched->count;
-    run_open(&r, w);
+    run_begin(&r, w);
+    run_seats(&r);
     goals_and_exits(&r, true);
     dues(&r);
     waits(&r);
@@ -211,7 +214,7 @@ uint32_t walk_next_due(struct walk *w)
 {
     uint32_t bytes, dates, next = NEVER;
     const uint8_t *at = store_block(w->store, w->row, BLOCK_JOURNEYS, &bytes);
-    if (w->event && !w->opened) bytes = 0; /* an event that nobody heard: the wake-up that is armed holds */
+    if (w->event && !w->moved) bytes = 0; /* an event that moved nobody: the wake-up that is armed holds */
     for (uint32_t done = 0; done < bytes;) {
         const struct instance *i = (const void *)(at + done);
         const struct journey *j = journey_version(w->set, i->journey, i->version);
@@ -221,7 +224,8 @@ uint32_t walk_next_due(struct walk *w)
     }
     journey_listeners(w->set, LISTEN_DATE, 0, &dates);
     if (dates == 0) return next;
-    struct run r = {.w = w, .person = w->context->self};
+    struct run r;
+    run_begin(&r, w);
     return earlier(next, trigger_next_date(&r));
 }
 
@@ -240,7 +244,9 @@ void walk_merged(struct walk *w)
     struct run r;
     uint32_t left = 0;
     if (!has_instances(w)) return;
-    run_open(&r, w);
+    w->moved = true; /* the other half's seconds are new here */
+    run_begin(&r, w);
+    run_seats(&r);
     for (uint32_t i = 0; i < r.count; i++) {
         for (uint32_t k = 0; k < i && !r.seats[i].gone; k++)
             if (!r.seats[k].gone && doubles(&r.seats[k], &r.seats[i]))
@@ -268,7 +274,8 @@ bool walk_command(struct walk *w, enum journey_command c, uint16_t journey)
     struct run r;
     uint32_t touched_before = w->touched->count;
     const struct journey *j = journey < w->set->journey_count ? w->set->journeys[journey] : NULL;
-    run_open(&r, w);
+    run_begin(&r, w);
+    run_seats(&r);
     if (c == JOURNEY_CANCEL || c == JOURNEY_SKIP)
         command_seats(&r, c, journey);
     else if (j)

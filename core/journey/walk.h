@@ -124,7 +124,7 @@ struct walk {
     struct touched *touched;      /* out: attributes, lists, consent a step changed: the shard re-evaluates */
     uint32_t step_change_count;   /* the walk sets it to 0 when it begins */
     uint32_t actions_made, action_bytes; /* so far, of this record */
-    bool opened;                         /* somebody was concerned: seconds of instances may have changed */
+    bool moved;                          /* instances were written back: their seconds may have changed */
     /* out: attributes that steps changed, for `changes` of the next round. Last, so that nobody clears it. */
     struct attribute_change step_changes[STEP_CHANGES_MAX];
 };

@@ -23,12 +23,6 @@ struct store_parts {
     uint32_t largest_block;   /* bytes of the largest block any profile ever had */
 };
 
-/* A block: its length, the room behind it, then the bytes, 8-aligned. */
-struct block {
-    uint32_t bytes, room;
-    uint8_t data[];
-};
-
 static inline void note_entries(struct store *s, const struct type_record *r)
 {
     uint32_t bytes = entries_bytes(r);

@@ -224,7 +224,7 @@ void store_prefetch_types(const struct store *s, row_t row)
 /* The first event of a type: its record and its first entry want room. */
 static void prefetch_first(const struct store *s, row_t row, uint16_t type)
 {
-    const struct block *types = heap_at(&s->heap, s->rows[row.v].block[BLOCK_TYPES]);
+    const struct row_block *types = heap_at(&s->heap, s->rows[row.v].block[BLOCK_TYPES]);
     heap_prefetch(&s->heap, 8 + 8u * type_rules(s->schema, type).stride);
     uint32_t bytes = types->bytes + (uint32_t)sizeof(struct type_record);
     if (bytes > types->room) heap_prefetch(&s->heap, (uint32_t)sizeof *types + bytes);
@@ -249,33 +249,29 @@ void store_prefetch_tail(const struct store *s, row_t row, uint16_t type)
 
 /* ---- blocks -------------------------------------------------------------------------- */
 
-static struct block *block_at(const struct store *s, uint32_t handle) { return heap_at(&s->heap, handle); }
-
-uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind, uint32_t *bytes)
+static struct row_block *block_at(const struct store *s, uint32_t handle)
 {
-    uint32_t handle = s->rows[row.v].block[kind];
-    *bytes = handle ? block_at(s, handle)->bytes : 0;
-    return handle ? block_at(s, handle)->data : NULL;
+    return heap_at(&s->heap, handle);
 }
 
 /* Small blocks fit tightly; from 4 KiB on a growing block gets half as much again, so that growing stays cheap. */
 static uint32_t room_for(uint32_t bytes, uint32_t before)
 {
     uint32_t want = bytes >= 4096 && bytes > before && before ? bytes + bytes / 2 : bytes;
-    return heap_room((uint32_t)sizeof(struct block) + want) - (uint32_t)sizeof(struct block);
+    return heap_room((uint32_t)sizeof(struct row_block) + want) - (uint32_t)sizeof(struct row_block);
 }
 
 static uint8_t *move_block(struct store *s, uint32_t *handle, uint32_t bytes)
 {
-    struct block *old = *handle ? block_at(s, *handle) : NULL;
+    struct row_block *old = *handle ? block_at(s, *handle) : NULL;
     uint32_t before = old ? old->bytes : 0, keep = before < bytes ? before : bytes,
              room = room_for(bytes, before);
-    uint32_t fresh = heap_alloc(&s->heap, (uint32_t)sizeof(struct block) + room);
-    struct block *b = block_at(s, fresh);
-    *b = (struct block){bytes, room};
+    uint32_t fresh = heap_alloc(&s->heap, (uint32_t)sizeof(struct row_block) + room);
+    struct row_block *b = block_at(s, fresh);
+    *b = (struct row_block){bytes, room};
     if (keep) memcpy(b->data, old->data, keep);
     memset(b->data + keep, 0, bytes - keep);
-    if (old) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct block) + old->room);
+    if (old) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct row_block) + old->room);
     *handle = fresh;
     if (room > s->parts->largest_block) s->parts->largest_block = room;
     return b->data;
@@ -284,9 +280,9 @@ static uint8_t *move_block(struct store *s, uint32_t *handle, uint32_t bytes)
 uint8_t *store_block_resize(struct store *s, row_t row, enum block_kind kind, uint32_t bytes)
 {
     uint32_t *handle = &store_touch(s, row)->block[kind];
-    struct block *b = *handle ? block_at(s, *handle) : NULL;
+    struct row_block *b = *handle ? block_at(s, *handle) : NULL;
     if (!bytes) {
-        if (b) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct block) + b->room);
+        if (b) heap_release(&s->heap, *handle, (uint32_t)sizeof(struct row_block) + b->room);
         *handle = 0;
         return NULL;
     }

@@ -110,8 +110,18 @@ void store_prefetch_attribute(const struct store *s, row_t row, uint16_t attribu
 void store_prefetch_tail(const struct store *s, row_t row, uint16_t type);
 
 /* ---- blocks ------------------------------------------------------------------------ */
-uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind,
-                     uint32_t *bytes); /* NULL, 0 if empty */
+struct row_block { /* its length, the room behind it, then the bytes, 8-aligned */
+    uint32_t bytes, room;
+    uint8_t data[];
+};
+static inline uint8_t *store_block(const struct store *s, row_t row, enum block_kind kind,
+                                   uint32_t *bytes) /* NULL, 0 if empty */
+{
+    uint32_t handle = s->rows[row.v].block[kind];
+    struct row_block *b = handle ? (struct row_block *)heap_at(&s->heap, handle) : NULL;
+    *bytes = b ? b->bytes : 0;
+    return b ? b->data : NULL;
+}
 /* Changes the length, keeps the content up to the smaller one; new bytes are zero; 0 gives it back. */
 uint8_t *store_block_resize(struct store *s, row_t row, enum block_kind kind, uint32_t bytes);
 

@@ -1,58 +1,14 @@
 /* What the reader says about mistakes: one message per mistake, at its place, with what to do. */
-#include "core/define/table.h"
+#include "tests/unit/mistakes.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-
-/* The list of mistakes, read with the reader that is tested: what it says of itself would show at once. */
-static struct arena kept;
-static struct node *list;
-
-static void read_list(void)
-{
-    struct diagnostics d;
-    uint32_t count;
-    arena_init(&kept);
-    diagnostics_init(&d);
-    struct source_file *files = sources_read(HG_TEST_DATA "/definitions/mistakes", &count, &d);
-    cr_assert_eq(count, 1);
-    struct source_file *file = ARENA_NEW(&kept, struct source_file);
-    *file = (struct source_file){SLICE("mistakes.yaml"), arena_slice(&kept, files[0].text)};
-    list = yaml_parse(file, &kept, &d);
-    cr_assert(list && !d.errors);
-    diagnostics_free(&d);
-}
-
-static struct slice field(const struct node *n, const char *key)
-{
-    const struct node *value = node_find(n, key);
-    return value ? value->text : (struct slice){0};
-}
-
-struct mistake {
-    struct slice text;
-    uint32_t line, column;
-    const char *reason, *fix; /* words that must be in them */
-    struct slice shape;       /* true: the table of keys refuses it, and so does the JSON Schema */
-};
-
-static struct mistake mistake_of(const struct node *n)
-{
-    struct mistake m = {.text = field(n, "text"), .shape = field(n, "shape")};
-    m.reason = (const char *)field(n, "says").p;
-    m.fix = (const char *)field(n, "fix").p;
-    cr_assert_eq(sscanf((const char *)field(n, "at").p, "%u:%u", &m.line, &m.column), 2);
-    return m;
-}
-
-static bool holds(const char *text, const char *words) { return text && strstr(text, words); }
+#define MISTAKES HG_TEST_DATA "/definitions/mistakes"
 
 typedef struct defset *compiler(const struct source_file *files, uint32_t count,
                                 const struct defset *previous, const char *zone_dir, struct diagnostics *d);
 
 static struct defset *compile_with(compiler *f, struct slice text, struct diagnostics *d)
 {
-    if (!list) read_list();
+    if (!list) read_list(MISTAKES);
     struct source_file files[] = {{SLICE("base.yaml"), field(list, "base")}, {SLICE("x.yaml"), text}};
     diagnostics_init(d);
     return f(files, 2, NULL, NULL, d);
@@ -63,68 +19,41 @@ static struct defset *compile(struct slice text, struct diagnostics *d)
     return compile_with(defset_compile, text, d);
 }
 
-static void print(const struct diagnostics *d, struct slice text)
-{
-    struct buf out = {0};
-    diagnostics_print(d, &out);
-    buf_put_u8(&out, 0);
-    cr_log_error("%.*s\n%s", SHOWN(text), (char *)out.p);
-    buf_free(&out);
-}
-
-static const struct diagnostic *first_error(const struct diagnostics *d)
-{
-    for (uint32_t i = 0; i < d->count; i++)
-        if (d->list[i].severity == SEVERITY_ERROR) return &d->list[i];
-    return NULL;
-}
-
-static bool is_told(const struct mistake *m, compiler *f)
+static bool is_told_by(compiler *f, const struct mistake *m)
 {
     struct diagnostics d;
     struct defset *set = compile_with(f, m->text, &d);
-    const struct diagnostic *e = first_error(&d);
-    bool right = !set && d.errors == 1 && e && e->line == m->line && e->column == m->column &&
-                 strcmp(e->file, "x.yaml") == 0 && holds(e->reason, m->reason) && holds(e->fix, m->fix);
-    if (!right) print(&d, m->text);
+    bool right = is_it(m, &d, "x.yaml") && !set;
     defset_free(set);
     diagnostics_free(&d);
     return right;
 }
+static bool is_refused(const struct mistake *m) { return is_told_by(defset_compile, m); }
+static bool is_found(const struct mistake *m) { return is_told_by(defset_check, m); }
 
 Test(define_mistakes, each_is_told_once_at_its_place_with_a_fix)
 {
-    read_list();
-    const struct node *mistakes = node_find(list, "mistakes");
-    cr_assert_geq(mistakes->count, 95);
-    for (uint32_t i = 0; i < mistakes->count; i++) {
-        struct mistake m = mistake_of(mistakes->list[i]);
-        cr_expect(is_told(&m, defset_compile), "wanted %u:%u %s / %s", m.line, m.column, m.reason, m.fix);
-    }
+    read_list(MISTAKES);
+    each_mistake("mistakes", 95, is_refused);
 }
 
 Test(define_mistakes, what_does_not_run_yet_is_checked_like_the_rest)
 {
-    read_list();
-    const struct node *mistakes = node_find(list, "later");
-    cr_assert_geq(mistakes->count, 20);
-    for (uint32_t i = 0; i < mistakes->count; i++) {
-        struct mistake m = mistake_of(mistakes->list[i]);
-        cr_expect(is_told(&m, defset_check), "wanted %u:%u %s / %s", m.line, m.column, m.reason, m.fix);
-    }
+    read_list(MISTAKES);
+    each_mistake("later", 20, is_found);
 }
 
 Test(define_mistakes, bytes_that_are_no_text_are_one_too)
 {
-    read_list();
+    read_list(MISTAKES);
     struct mistake m = {SLICE("segments: {a: '\xff'}\n"), 1, 16, "invalid", "UTF-8", {0}};
-    cr_expect(is_told(&m, defset_compile));
+    cr_expect(is_refused(&m));
 }
 
 /* `shape` says what the table of keys refuses by itself; the JSON Schema, made of it, is asked the same in tests/e2e. */
 Test(define_mistakes, shape_is_marked_where_the_table_refuses)
 {
-    read_list();
+    read_list(MISTAKES);
     const struct node *mistakes = node_find(list, "mistakes");
     for (uint32_t i = 0; i < mistakes->count; i++) {
         struct mistake m = mistake_of(mistakes->list[i]);
@@ -211,7 +140,7 @@ static const struct diagnostic *warning_about(const struct diagnostics *d, const
 
 Test(define_mistakes, doubtful_things_are_warnings_at_their_place_with_a_fix)
 {
-    read_list();
+    read_list(MISTAKES);
     const struct node *warnings = node_find(list, "warnings");
     for (uint32_t i = 0; i < warnings->count; i++) {
         struct mistake m = mistake_of(warnings->list[i]);

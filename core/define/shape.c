@@ -45,7 +45,7 @@ const char *nearest_word(struct slice text, const char *const *words, uint32_t c
     return found ? arena_printf(a, "did you mean '%s'?", found) : NULL;
 }
 
-static const char *nearest_in_words(struct slice text, const char *words, struct arena *a)
+const char *nearest_in_words(struct slice text, const char *words, struct arena *a)
 {
     const char *list[32];
     uint32_t count = 0;

@@ -1,35 +1,4 @@
-#include "core/define/table.h"
-
-/* clang-format off: a table, one row per key */
-
-/* Short words for shapes, used in this file only. */
-#define TAKES(kind)                                                                                          \
-    {                                                                                                        \
-        .scalar = SCALAR_##kind                                                                              \
-    }
-#define WORDS(list)                                                                                          \
-    {                                                                                                        \
-        .scalar = SCALAR_WORD, .words = list                                                                 \
-    }
-#define KEYS(block_name)                                                                                     \
-    {                                                                                                        \
-        .block = &block_name                                                                                 \
-    }
-#define NAMED(shape_name)                                                                                    \
-    {                                                                                                        \
-        .values = &shape_name                                                                                \
-    }
-#define LIST(shape_name)                                                                                     \
-    {                                                                                                        \
-        .item = &shape_name                                                                                  \
-    }
-#define SOME(kind, shape_name)                                                                               \
-    {                                                                                                        \
-        .scalar = SCALAR_##kind, .item = &shape_name                                                         \
-    } /* one, or a list of them */
-#define BLOCK(name, title, ...)                                                                              \
-    static const struct key_row name##_keys[] = {__VA_ARGS__, {0}};                                          \
-    static const struct block name = {title, name##_keys}
+#include "core/define/table_words.h"
 
 static const struct shape text = TAKES(TEXT), name = TAKES(NAME), date = TAKES(DATE), rate = TAKES(RATE),
                           expression = TAKES(EXPRESSION), number = TAKES(NUMBER), percent = TAKES(PERCENT);

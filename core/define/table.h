@@ -70,6 +70,8 @@ void shape_check(struct node *n, const struct block *block, bool for_running, st
 
 /* "did you mean 'x'?" among words, NULL when none is near. */
 const char *nearest_word(struct slice text, const char *const *words, uint32_t count, struct arena *a);
-bool word_in(struct slice text, const char *words, uint32_t *index); /* words: a|b|c */
+/* The same among words written a|b|c. */
+const char *nearest_in_words(struct slice text, const char *words, struct arena *a);
+bool word_in(struct slice text, const char *words, uint32_t *index);
 
 #endif

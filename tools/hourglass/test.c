@@ -108,6 +108,7 @@ static void stop_on_mistakes(struct diagnostics *d)
 {
     struct buf text = {0};
     if (!d->errors) return;
+    diagnostics_sort(d);
     diagnostics_print(d, &text);
     if (text.n) fwrite(text.p, 1, text.n, stderr);
     exit(EXIT_WRONG);

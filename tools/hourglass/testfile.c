@@ -11,7 +11,6 @@
 #include "core/define/table.h"
 #include "core/model/value.h"
 #include "tools/hourglass/cli.h"
-#include "tools/hourglass/outcome.h"
 
 struct reading {
     struct arena *arena;
@@ -58,18 +57,17 @@ void node_pack(const struct node *n, struct buf *out)
     }
 }
 
-static bool duration_of(struct reading *r, struct node *n, uint32_t *out)
+/* Its form is known to be right. */
+static uint32_t seconds_of(const struct node *n)
 {
-    int64_t s;
-    if (n->kind == NODE_SCALAR && parse_duration(n->text, &s) && s <= UINT32_MAX)
-        return *out = (uint32_t)s, true;
-    report_node(r->d, n, "a duration such as 29m59s or 3d was expected");
-    return false;
+    int64_t s = 0;
+    parse_duration(n->text, &s);
+    return (uint32_t)s;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
-static struct test_event *add_event(struct reading *r, const struct node *node, uint32_t after)
+static struct test_event *add_event(struct reading *r, struct node *node, uint32_t after)
 {
     struct test_case *t = r->test;
     if (t->event_count == r->capacity) {
@@ -97,12 +95,12 @@ static void pack_stamp(struct reading *r, msgpack_packer *pk, uint32_t after, bo
     pack_text(pk, slice_of(text, n));
 }
 
-static const char *call_of(const struct node *event, bool traits)
+struct slice message_call(const struct node *event)
 {
-    static const char *const CALLS[] = {"page", "screen", "identify"};
-    for (uint32_t i = 0; event && i < sizeof CALLS / sizeof *CALLS; i++)
-        if (slice_is(event->text, CALLS[i])) return CALLS[i];
-    return !event && traits ? "identify" : "track";
+    const struct node *type = node_find(event, "type"), *name = node_find(event, "event");
+    if (type) return type->text;
+    if (name && word_in(name->text, "page|screen|identify", NULL)) return name->text;
+    return !name && node_find(event, "traits") ? SLICE("identify") : SLICE("track");
 }
 
 static void read_message(struct reading *r, struct node *n, uint32_t after)
@@ -121,7 +119,7 @@ static void read_message(struct reading *r, struct node *n, uint32_t after)
         node_pack(node_value(n, i), &b);
     }
     if (!has_type) pack_text(&pk, SLICE("type"));
-    if (!has_type) pack_text(&pk, slice_str(call_of(node_find(n, "event"), node_find(n, "traits"))));
+    if (!has_type) pack_text(&pk, message_call(n));
     pack_stamp(r, &pk, after, own_id);
     e->record = arena_slice(r->arena, buf_slice(&b));
     buf_free(&b);
@@ -129,29 +127,17 @@ static void read_message(struct reading *r, struct node *n, uint32_t after)
 
 static void read_event(struct reading *r, struct node *n)
 {
-    static const char *const KEYS = "after|userId|anonymousId|type|event|properties|traits|context|messageId|"
-                                    "previousId|groupId|outcome|of";
-    uint32_t after, index;
-    struct node *at = n->kind == NODE_MAPPING ? node_find(n, "after") : NULL;
-    if (!at) {
-        report_node(r->d, n, "an event is a map with `after:`, a userId and an event");
-        return;
-    }
-    for (uint32_t i = 0; i < n->count; i++)
-        if (!word_in(node_key(n, i)->text, KEYS, &index))
-            report_node(r->d, node_key(n, i), "unknown key in an event; there are %s", KEYS);
-    if (!duration_of(r, at, &after)) return;
+    uint32_t after = seconds_of(node_find(n, "after"));
     struct node *outcome = node_find(n, "outcome"), *of = node_find(n, "of"), *user = node_find(n, "userId");
-    if (!outcome) {
+    if (!outcome && !of) {
         read_message(r, n, after);
         return;
     }
-    if (!of || !user) {
-        report_node(r->d, n, "an outcome names its userId and the step it is `of`");
+    if (!outcome || !of || !user) {
+        report_wrong(r->d, n, "{after: 1h, userId: u1, outcome: opened, of: STEP}",
+                     "an outcome names its userId and the step it is `of`");
         return;
     }
-    if (!outcome_event(outcome->text).n)
-        report_node(r->d, outcome, "no outcome; there are delivered, opened, clicked, replied, bounced, ...");
     struct test_event *e = add_event(r, n, after);
     e->user = user->text;
     e->outcome = outcome->text;
@@ -177,13 +163,13 @@ static void pack_consent(const struct node *consent, struct buf *b)
         }
         msgpack_pack_map(&pk, 2);
         pack_text(&pk, SLICE("state"));
-        pack_text(&pk, !parse_bool(v->text, &yes) ? v->text : yes ? SLICE("confirmed") : SLICE("denied"));
+        pack_text(&pk, !parse_bool(v->text, &yes) ? v->text : yes ? SLICE("granted") : SLICE("denied"));
         pack_text(&pk, SLICE("source"));
         pack_text(&pk, SLICE("test"));
     }
 }
 
-static void given_person(struct reading *r, const struct node *user, const struct node *n,
+static void given_person(struct reading *r, const struct node *user, struct node *n,
                          const struct node *traits, const struct node *consent)
 {
     struct buf b = {0};
@@ -208,84 +194,48 @@ static void given_person(struct reading *r, const struct node *user, const struc
     buf_free(&b);
 }
 
-static void read_holdout(struct reading *r, struct node *value)
+static void read_holdout(struct reading *r, const struct node *value)
 {
     bool held;
-    if (slice_is(value->text, "hash"))
-        r->test->holdout = HOLDOUT_BY_HASH;
-    else if (parse_bool(value->text, &held))
-        r->test->holdout = held ? HOLDOUT_EVERYBODY : HOLDOUT_NOBODY;
-    else
-        report_node(r->d, value, "`holdout` here is false, true or hash");
+    r->test->holdout = !parse_bool(value->text, &held) ? HOLDOUT_BY_HASH
+                       : held                          ? HOLDOUT_EVERYBODY
+                                                       : HOLDOUT_NOBODY;
 }
 
 /* Somebody in a list is somebody, be nothing else given. */
 static void read_lists(struct reading *r, struct node *given, struct node *lists)
 {
-    bool good = lists->kind == NODE_MAPPING;
-    for (uint32_t i = 0; good && i < lists->count; i++) good = node_value(lists, i)->kind == NODE_SEQUENCE;
-    if (!good) {
-        report_node(r->d, lists, "`lists` is a map of lists and people: {staff: [u1, u2]}");
-        return;
-    }
     r->test->lists = lists;
     for (uint32_t i = 0; i < lists->count; i++)
         for (uint32_t k = 0; k < node_value(lists, i)->count; k++) {
-            const struct node *user = node_value(lists, i)->list[k];
-            const struct node *own = node_find(given, (const char *)user->text.p);
+            struct node *user = node_value(lists, i)->list[k],
+                        *own = node_find(given, (const char *)user->text.p);
             bool known = own && (node_find(own, "traits") || node_find(own, "consent"));
             if (!known) given_person(r, user, user, NULL, NULL);
         }
 }
 
-static void read_variant(struct reading *r, struct node *value)
-{
-    if (value->kind == NODE_MAPPING)
-        r->test->variant = value;
-    else
-        report_node(r->d, value, "`variant` is a map of split steps and paths: {JOURNEY.STEP: PATH}");
-}
-
 static void read_given(struct reading *r, struct node *given)
 {
-    uint32_t index;
-    if (!given) return;
-    if (given->kind != NODE_MAPPING) {
-        report_node(r->d, given, "`given` is a map of people: {u1: {traits: {...}}}");
-        return;
-    }
-    for (uint32_t i = 0; i < given->count; i++) {
-        struct node *user = node_key(given, i), *value = node_value(given, i);
-        if (slice_is(user->text, "holdout")) {
+    r->test->given = given;
+    for (uint32_t i = 0; given && i < given->count; i++) {
+        struct node *user = node_key(given, i), *value = node_value(given, i),
+                    *traits = node_find(value, "traits"), *consent = node_find(value, "consent");
+        if (slice_is(user->text, "holdout"))
             read_holdout(r, value);
-            continue;
-        }
-        if (slice_is(user->text, "lists")) {
+        else if (slice_is(user->text, "lists"))
             read_lists(r, given, value);
-            continue;
-        }
-        if (slice_is(user->text, "variant")) {
-            read_variant(r, value);
-            continue;
-        }
-        for (uint32_t k = 0; value->kind == NODE_MAPPING && k < value->count; k++)
-            if (!word_in(node_key(value, k)->text, "traits|consent", &index))
-                report_node(r->d, node_key(value, k),
-                            "what can be given of a person is `traits` and `consent`");
-        struct node *traits = NULL, *consent = NULL;
-        if (value->kind == NODE_MAPPING)
-            traits = node_find(value, "traits"), consent = node_find(value, "consent");
-        else
-            report_node(r->d, value, "a person is a map: {traits: {...}, consent: {...}}");
-        if (traits || consent) given_person(r, user, value, traits, consent);
+        else if (slice_is(user->text, "variant"))
+            r->test->variant = value;
+        else if (traits || consent)
+            given_person(r, user, value, traits, consent);
     }
 }
 
 /* ---- cases ---------------------------------------------------------------------------------------------- */
 
-static int
-by_time(const void *a,
-        const void *b) /* merge-sort stable: glibc's qsort is one for small arrays, so compare order too */
+/* qsort is not stable: the order of the file decides last. */
+static int by_time(const void *a, const void *b)
 {
     const struct test_event *x = a, *y = b;
     if (x->after != y->after) return x->after < y->after ? -1 : 1;
@@ -297,23 +247,14 @@ static void read_start(struct reading *r, struct node *n)
     struct node *at = node_find(n, "at"), *run = node_find(n, "run_for");
     int64_t ms = 1767225600000; /* 2026-01-01, when a test does not say */
     if (at && (!iso8601_parse(at->text, &ms) || ms < 0))
-        report_node(r->d, at, "a time such as 2026-03-01T10:00:00Z was expected");
+        report_wrong(r->d, at, "at: 2026-03-01T10:00:00Z", "'at': a time was expected, found '%.*s'",
+                     SHOWN(at->text));
     r->test->at = (uint32_t)(ms / 1000);
-    if (run) duration_of(r, run, &r->test->run_for);
+    if (run) r->test->run_for = seconds_of(run);
 }
 
-static void read_case(struct reading *r, struct node *n)
+static struct test_case *add_case(struct reading *r)
 {
-    static const char *const KEYS = "test|at|given|events|run_for|expect|only";
-    uint32_t index;
-    struct node *name = n->kind == NODE_MAPPING ? node_find(n, "test") : NULL;
-    if (!name) {
-        report_node(r->d, n, "a test begins with `- test: what is claimed`");
-        return;
-    }
-    for (uint32_t i = 0; i < n->count; i++)
-        if (!word_in(node_key(n, i)->text, KEYS, &index))
-            report_node(r->d, node_key(n, i), "unknown key in a test; there are %s", KEYS);
     struct test_list *l = r->out;
     if (l->count == l->capacity) {
         l->capacity = l->capacity ? 2 * l->capacity : 64;
@@ -321,16 +262,26 @@ static void read_case(struct reading *r, struct node *n)
         if (l->count) memcpy(grown, l->list, l->count * sizeof *grown);
         l->list = grown;
     }
-    r->test = &l->list[l->count++];
     r->capacity = 0;
+    return &l->list[l->count++];
+}
+
+static void read_case(struct reading *r, struct node *n)
+{
+    uint32_t before = r->d->errors;
+    struct node *expect = node_find(n, "expect"), *events = node_find(n, "events");
+    shape_check(n, &test_block, true, r->d);
+    if (expect && expect->kind == NODE_MAPPING && !expect->count)
+        report_wrong(r->d, expect, "for example expect: {actions: []}", "this test expects nothing");
+    if (r->d->errors > before) return;
+    r->test = add_case(r);
     *r->test = (struct test_case){
-        .name = name->text, .only = node_find(n, "only"), .expect = node_find(n, "expect")};
+        .name = node_find(n, "test")->text, .only = node_find(n, "only"), .expect = expect};
     r->test->file = (const char *)n->file->name.p;
     r->test->line = line_of(n->file, n->at);
     read_start(r, n);
     read_given(r, node_find(n, "given"));
     uint32_t given = r->test->given_count = r->test->event_count;
-    struct node *events = node_find(n, "events");
     for (uint32_t i = 0; events && i < events->count; i++) read_event(r, events->list[i]);
     if (r->test->event_count > given)
         qsort(r->test->events + given, r->test->event_count - given, sizeof *r->test->events, by_time);
@@ -357,27 +308,33 @@ static int note_file(const char *path, const struct stat *st, int kind, struct F
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static void read_file(struct reading *r, const char *path)
+void tests_read_file(const struct source_file *file, struct arena *a, struct diagnostics *d,
+                     struct test_list *out)
+{
+    struct reading r = {.arena = a, .d = d, .out = out};
+    struct node *root = yaml_parse(file, a, d);
+    if (root && root->kind != NODE_SEQUENCE)
+        report_wrong(d, root, "begin each with `- test: what is claimed`", "a test file is a list of tests");
+    else
+        for (uint32_t i = 0; root && i < root->count; i++) read_case(&r, root->list[i]);
+}
+
+static void read_path(const char *path, struct arena *a, struct diagnostics *d, struct test_list *out)
 {
     struct buf text = {0};
-    struct source_file *file = ARENA_NEW(r->arena, struct source_file);
+    struct source_file *file = ARENA_NEW(a, struct source_file);
     if (!read_whole_file(path, &text)) die(EXIT_FAILED, "%s: %s", path, strerror(errno));
-    *file = (struct source_file){slice_str(path), arena_slice(r->arena, buf_slice(&text))};
+    *file = (struct source_file){slice_str(path), arena_slice(a, buf_slice(&text))};
     buf_free(&text);
-    struct node *root = yaml_parse(file, r->arena, r->d);
-    if (root && root->kind != NODE_SEQUENCE)
-        report_node(r->d, root, "a test file is a list of tests");
-    else
-        for (uint32_t i = 0; root && i < root->count; i++) read_case(r, root->list[i]);
+    tests_read_file(file, a, d, out);
 }
 
 void tests_read(const char *dir, struct arena *a, struct diagnostics *d, struct test_list *out)
 {
-    struct reading r = {.arena = a, .d = d, .out = out};
     found_arena = a;
     if (nftw(dir, note_file, 16, FTW_PHYS) != 0) die(EXIT_FAILED, "%s: %s", dir, strerror(errno));
     if (found_count) qsort(found, found_count, sizeof *found, by_name);
-    for (uint32_t i = 0; i < found_count; i++) read_file(&r, found[i]);
+    for (uint32_t i = 0; i < found_count; i++) read_path(found[i], a, d, out);
     free(found);
     found = NULL;
     found_count = found_capacity = 0;

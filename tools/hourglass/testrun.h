@@ -38,6 +38,10 @@ struct test_run {
 /* testset.c: the set with what `only`, `variant` and `holdout` ask for; the same set when they ask for nothing. */
 const struct defset *set_for_test(const struct defset *set, const struct test_case *t, struct arena *a);
 uint16_t list_of(const struct defset *set, struct slice name); /* ID_NONE: there is none */
+/* `name` is the split's step, alone or behind its journey's name and a dot. */
+bool is_split(const struct journey *j, const struct step *s, struct slice name);
+uint32_t path_named(const struct step *split, struct slice path); /* split.count: there is none */
+/* testcheck.c: reports what the test names and the set has not. */
 void set_fits_test(const struct defset *set, const struct test_case *t, struct diagnostics *d);
 
 void test_on_effect(void *self, const struct effect *e);

@@ -15,8 +15,7 @@ static bool named(const struct node *only, struct slice name)
 
 /* ---- variants ------------------------------------------------------------------------------------- */
 
-/* `name` is the split's step, alone or behind its journey's name and a dot. */
-static bool is_split(const struct journey *j, const struct step *s, struct slice name)
+bool is_split(const struct journey *j, const struct step *s, struct slice name)
 {
     uint32_t n = j->name.n;
     if (s->kind != STEP_SPLIT) return false;
@@ -25,7 +24,7 @@ static bool is_split(const struct journey *j, const struct step *s, struct slice
            slice_eq(slice_of(name.p + n + 1, name.n - n - 1), s->id);
 }
 
-static uint32_t path_named(const struct step *s, struct slice path)
+uint32_t path_named(const struct step *s, struct slice path)
 {
     uint32_t i = 0;
     while (i < s->split.count && !slice_eq(s->split.names[i], path)) i++;
@@ -76,45 +75,9 @@ const struct defset *set_for_test(const struct defset *set, const struct test_ca
     return copy;
 }
 
-/* ---- does the set have what the test names --------------------------------------------------------------- */
-
-static bool split_has(const struct defset *set, struct slice step, struct slice path, bool *known)
-{
-    for (uint32_t i = 0; i < set->journeys.journey_count; i++) {
-        const struct journey *j = set->journeys.journeys[i];
-        for (uint32_t k = 0; j && k < j->step_count; k++) {
-            if (!is_split(j, &j->steps[k], step)) continue;
-            *known = true;
-            if (path_named(&j->steps[k], path) < j->steps[k].split.count) return true;
-        }
-    }
-    return false;
-}
-
 uint16_t list_of(const struct defset *set, struct slice name)
 {
     for (uint32_t i = 0; i < set->journeys.list_count; i++)
         if (slice_eq(set->journeys.lists[i], name)) return (uint16_t)i;
     return ID_NONE;
-}
-
-void set_fits_test(const struct defset *set, const struct test_case *t, struct diagnostics *d)
-{
-    for (uint32_t i = 0; t->only && i < t->only->count; i++)
-        if (defset_journey(set, t->only->list[i]->text) == ID_NONE)
-            report_node(d, t->only->list[i], "there is no journey '%.*s'", SHOWN(t->only->list[i]->text));
-    for (uint32_t i = 0; t->lists && i < t->lists->count; i++)
-        if (list_of(set, node_key(t->lists, i)->text) == ID_NONE)
-            report_node(d, node_key(t->lists, i), "there is no list '%.*s'",
-                        SHOWN(node_key(t->lists, i)->text));
-    for (uint32_t i = 0; t->variant && i < t->variant->count; i++) {
-        struct node *step = node_key(t->variant, i), *path = node_value(t->variant, i);
-        bool known = false;
-        if (split_has(set, step->text, path->text, &known)) continue;
-        if (known)
-            report_node(d, path, "that split has no path '%.*s'", SHOWN(path->text));
-        else
-            report_node(d, step, "there is no split '%.*s'; it is named STEP or JOURNEY.STEP",
-                        SHOWN(step->text));
-    }
 }

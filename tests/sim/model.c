@@ -35,7 +35,7 @@ uint32_t taken_count;
 #define MODEL_DIGEST                                                                                         \
     "  digest:\n"                                                                                            \
     "    trigger: {event: Product Viewed}\n"                                                                 \
-    "    reentry: {after: 5m}\n"                                                                             \
+    "    reentry: {after: 1m}\n"                                                                             \
     "    holdout: 50%\n"                                                                                     \
     "    steps:\n"                                                                                           \
     "      - send: {id: news, channel: news, template: news, expires: 12h}\n"

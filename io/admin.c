@@ -155,8 +155,9 @@ static void load_definitions(void *owner, int failure, const char *error)
 static enum call_state begin(struct worker *w, struct call *c)
 {
     struct engine *e = w->engine;
-    if (!remember_open(e))
-        exit_with(e, PERSIST_REFUSED);
+    enum persist_status status = remember_open(e);
+    if (status != PERSIST_OK)
+        exit_with(e, status);
     else
         definer_catch_up(e, load_definitions, e);
     return CALL_DONE;

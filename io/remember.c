@@ -2,6 +2,7 @@
  * bytes u32, result. */
 #include "io/remember.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define REQUESTS_PATH "requests"
@@ -115,22 +116,28 @@ static bool read_calls(struct memory *m, struct slice file)
     return !in.bad && in.p == in.end;
 }
 
-bool remember_open(struct engine *e)
+/* PERSIST_OK without a file: none was ever kept. */
+static enum persist_status read_file(struct datadir *dir, struct buf *file)
+{
+    int there = dir->disk->ops->open(dir->disk, REQUESTS_PATH, DISK_READ);
+    if (there == -ENOENT) return PERSIST_OK;
+    if (there >= 0) dir->disk->ops->close(dir->disk, there);
+    return datadir_get_file(dir, REQUESTS_PATH, FILE_BYTES_MAX, file);
+}
+
+enum persist_status remember_open(struct engine *e)
 {
     struct buf file = {0};
     struct datadir *dir = &e->workers[0].dir;
     e->admin->memory = calloc(1, sizeof *e->admin->memory);
     CHECK(e->admin->memory != NULL);
-    int there = dir->disk->ops->open(dir->disk, REQUESTS_PATH, DISK_READ);
-    if (there < 0) return true; /* none was ever kept */
-    dir->disk->ops->close(dir->disk, there);
-    bool good = datadir_get_file(dir, REQUESTS_PATH, FILE_BYTES_MAX, &file) == PERSIST_OK &&
-                read_calls(e->admin->memory, buf_slice(&file));
+    enum persist_status status = read_file(dir, &file);
+    if (status == PERSIST_OK && file.p && !read_calls(e->admin->memory, buf_slice(&file)))
+        status = datadir_refuse(dir, REQUESTS_PATH, "damaged; remove it to forget which calls were made");
     buf_free(&file);
-    if (!good)
-        log_line(LOG_ERROR, "requests", "reason=\"%s is damaged; remove it to forget which calls were made\"",
-                 REQUESTS_PATH);
-    return good;
+    if (status != PERSIST_OK)
+        log_line(LOG_ERROR, "requests", "reason=\"%.*s\"", (int)dir->error.n, (const char *)dir->error.p);
+    return status;
 }
 
 void remember_close(struct engine *e)

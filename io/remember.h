@@ -19,7 +19,8 @@ enum {
     KEPT_RESULT_MAX = 1024
 };
 
-bool remember_open(struct engine *e); /* false: the file is damaged or unreadable; told by one line */
+/* PERSIST_REFUSED: the file is damaged; PERSIST_IO: the disk does not give it. Told by one line. */
+enum persist_status remember_open(struct engine *e);
 void remember_close(struct engine *e);
 /* True: run it. False: it was answered, or will be when the first one is. */
 bool remember_begin(struct request *r);

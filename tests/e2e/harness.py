@@ -35,6 +35,14 @@ def expect(found, wanted, what):
         raise Failure('%s: expected %r, found %r' % (what, wanted, found))
 
 
+def until(condition, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure('waited %d s for this: %s' % (seconds, what))
+        time.sleep(0.02)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
@@ -156,10 +164,8 @@ class Server:
     def stats(self):
         return self.call('stats.get')
 
-    def wait_received(self, wanted, seconds=30):
-        until = time.monotonic() + seconds
-        while self.stats()['events']['received'] < wanted and time.monotonic() < until:
-            time.sleep(0.02)
+    def wait_received(self, wanted):
+        until(lambda: self.stats()['events']['received'] >= wanted, '%d events' % wanted, 30)
         return self.stats()
 
     def cli(self, *arguments, check=True):

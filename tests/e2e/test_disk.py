@@ -2,10 +2,9 @@
 import pathlib
 import subprocess
 import sys
-import time
 
 import harness
-from harness import Failure, Server, expect
+from harness import Failure, Server, expect, until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'crash'))
 import life  # noqa: E402
@@ -19,14 +18,6 @@ def mounted(folder, size):
     return subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%d' % size, 'hourglass-test', folder], capture_output=True).returncode == 0
 
 
-def wait_for(condition, seconds, what):
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise Failure('%s: not within %d s' % (what, seconds))
-        time.sleep(0.02)
-
-
 def fill_and_free(build, folder):
     server, account = Server(build, life.DEFINITIONS, ['--shards', '1', '--log-segment', '4MiB', '--snapshot-every', '0', '--log-keep', 'all']), life.Account()
     server.data = folder / 'data'
@@ -34,8 +25,8 @@ def fill_and_free(build, folder):
     ballast.write_bytes(bytes(20 * MIB))
     with server:
         clients = life.Life(server, account, 1)
-        wait_for(lambda: server.stats()['disk']['full'], 60, 'the disk is full')
-        wait_for(lambda: not account.await_acks(1, 2), 60, 'acks stop')
+        until(lambda: server.stats()['disk']['full'], 'the disk is full')
+        until(lambda: not account.await_acks(1, 2), 'acks stop')
         expect(server.stats()['disk']['full'], True, 'the admin socket answers')
         before = len(account.acked)
         ballast.unlink()
@@ -58,3 +49,27 @@ def test_a_full_disk_stops_acks_and_nothing_else(build):
             fill_and_free(build, folder)
         finally:
             subprocess.run(['umount', '-l', folder], check=True)
+
+
+def test_a_file_of_requests_that_cannot_be_read_is_74_and_a_damaged_one_65(build):
+    def start():
+        try:
+            server.start()
+        except Failure:
+            return server.process.returncode
+        server.stop()
+        return 0
+
+    with Server(build) as server:
+        server.stop()
+        requests = server.data / 'requests'
+        requests.mkdir()
+        expect((start(), 'requests: Is a directory' in server.stderr()), (74, True), server.stderr())
+        requests.rmdir()
+        requests.symlink_to('requests')
+        expect((start(), 'symbolic links' in server.stderr()), (74, True), server.stderr())
+        requests.unlink()
+        requests.write_bytes(b'HGrq of another kind')
+        expect((start(), 'requests: damaged' in server.stderr()), (65, True), server.stderr())
+        requests.unlink()
+        expect(start(), 0, 'without it')

@@ -13,19 +13,11 @@ import time
 
 import msgpack
 
-from harness import SHOP, Failure, Server, expect
+from harness import SHOP, Failure, Server, expect, until
 
 CLOSE, PARK, ACK = 'closed', 'parked', 'acked'
 NOW = int(time.time())
 MEBI = 1 << 20
-
-
-def until(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Failure('waited %d s for this: %s' % (seconds, what))
-        time.sleep(0.02)
 
 
 def resident_at_most(s, most):

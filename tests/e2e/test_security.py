@@ -10,7 +10,7 @@ import time
 import msgpack
 
 import harness
-from harness import ROOT, SHOP, Failure, Server, expect
+from harness import ROOT, SHOP, Failure, Server, expect, until
 
 MAIL = SHOP + """
 channels:
@@ -23,14 +23,6 @@ journeys:
       - send: {id: hello, channel: email, template: hello}
 """
 KEY = b'tr0ub4dor-marker-key'
-
-
-def until(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Failure('waited %d s for this: %s' % (seconds, what))
-        time.sleep(0.02)
 
 
 def digest(salt, host, nonce, key):

@@ -30,19 +30,6 @@ struct exporting {
 
 /* ---- one person --------------------------------------------------------------------------------------- */
 
-static void pack_ids(struct exporting *x)
-{
-    struct slice ids[ALIASES_MAX];
-    uint32_t n = ids_anonymous(x->store, x->row, ids, ALIASES_MAX);
-    pk_text(x->pk, "user_id");
-    pk_text_or_nil(x->pk, ids_user(x->store, x->row));
-    pk_text(x->pk, "anonymous_ids");
-    pk_list(x->pk, n);
-    for (uint32_t i = 0; i < n; i++) pk_slice(x->pk, ids[i]);
-    pk_text(x->pk, "key");
-    pk_hex(x->pk, store_row(x->store, x->row)->key);
-}
-
 /* {name: [value, the second it is from]} */
 static void pack_attributes(struct exporting *x)
 {
@@ -149,7 +136,9 @@ static void pack_person(struct exporting *x)
 {
     const struct row *row = store_row(x->store, x->row);
     pk_map(x->pk, 11);
-    pack_ids(x);
+    pack_ids(x->pk, x->store, x->row);
+    pk_text(x->pk, "key");
+    pk_hex(x->pk, row->key);
     pack_attributes(x);
     pack_consent(x);
     pack_events(x);

@@ -93,3 +93,14 @@ void lookup_person(struct request *r, struct slice id,
     add_candidates(l, id);
     try_next(l);
 }
+
+void pack_ids(pk_t *pk, const struct store *s, row_t row)
+{
+    struct slice ids[ALIASES_MAX];
+    uint32_t n = ids_anonymous(s, row, ids, ALIASES_MAX);
+    pk_text(pk, "user_id");
+    pk_text_or_nil(pk, ids_user(s, row));
+    pk_text(pk, "anonymous_ids");
+    pk_list(pk, n);
+    for (uint32_t i = 0; i < n; i++) pk_slice(pk, ids[i]);
+}

@@ -15,6 +15,8 @@ struct person_at {
 void lookup_person(struct request *r, struct slice id,
                    enum call_state (*visit)(struct request *r, const struct person_at *p));
 
+void pack_ids(pk_t *pk, const struct store *s, row_t row); /* user_id, anonymous_ids: two pairs of a map */
+
 /* A text that did not compile, with every place that is wrong. */
 void request_fail_expression(struct request *r, struct slice text, const struct expr_errors *errors);
 /* The segment that a parameter names; ID_NONE: the request was answered. */

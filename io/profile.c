@@ -38,17 +38,6 @@ static struct slice channel_name(const struct view *v, uint16_t channel)
 
 /* ---- parts ---------------------------------------------------------------------------------------------- */
 
-static void pack_ids(struct view *v)
-{
-    struct slice ids[ALIASES_MAX];
-    uint32_t n = ids_anonymous(v->store, v->row, ids, ALIASES_MAX);
-    pk_text(v->pk, "user_id");
-    pk_text_or_nil(v->pk, ids_user(v->store, v->row));
-    pk_text(v->pk, "anonymous_ids");
-    pk_list(v->pk, n);
-    for (uint32_t i = 0; i < n; i++) pk_slice(v->pk, ids[i]);
-}
-
 static void pack_attributes(struct view *v)
 {
     pk_text(v->pk, "attributes");
@@ -320,7 +309,7 @@ static enum call_state pack_profile(struct request *r, const struct person_at *p
     struct view v = {&r->pack, shard_store(p->shard), p->row, shard_definitions(p->shard)};
     const struct row *row = store_row(v.store, p->row);
     pk_map(&r->pack, 20);
-    pack_ids(&v);
+    pack_ids(&r->pack, v.store, p->row);
     pack_attributes(&v);
     pack_events(&v, p->shard);
     pack_segments(&v);

@@ -146,7 +146,7 @@ void method_segment_count(struct request *r)
 }
 
 /* ---- segment.members: by shard and slot, a page at a time ------------------------------------------------------------ */
-/* columns: expressions separated by ';', one value each for every member. */
+/* columns: expressions with ';' or ',' between them, one value each for every member. */
 
 struct members {
     struct paging paging; /* place: the next slot */
@@ -219,14 +219,36 @@ static void release_members(struct paging *p)
     free(p);
 }
 
-/* "a; b" into m->columns; false: the request was answered. */
+/* Bytes up to the first ';' or ',' that stands in no bracket and no text. */
+static uint32_t column_end(struct slice text)
+{
+    uint32_t depth = 0;
+    uint8_t quote = 0;
+    for (uint32_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        if (quote) {
+            i += c == '\\'; /* what is behind it does not end the text */
+            if (c == quote) quote = 0;
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+        } else if (memchr("([{", c, 3)) {
+            depth++;
+        } else if (memchr(")]}", c, 3)) {
+            depth -= depth > 0;
+        } else if ((c == ';' || c == ',') && depth == 0) {
+            return i;
+        }
+    }
+    return text.n;
+}
+
+/* "a; b, c" into m->columns; false: the request was answered. */
 static bool read_columns(struct request *r, struct members *m)
 {
     struct slice text;
     if (!param_text(r, 2, "columns", &text)) return true;
     while (text.n) {
-        const uint8_t *end = memchr(text.p, ';', text.n);
-        struct slice one = end ? slice_of(text.p, (size_t)(end - text.p)) : text;
+        struct slice one = slice_of(text.p, column_end(text));
         struct expr_errors errors = {0};
         if (m->column_count == COLUMNS_MAX) {
             request_bad(r, "at most 16 columns");
@@ -238,7 +260,8 @@ static bool read_columns(struct request *r, struct members *m)
             request_fail_expression(r, one, &errors);
             return false;
         }
-        text = end ? slice_of(end + 1, text.n - one.n - 1) : slice_of(text.p, 0);
+        uint32_t used = one.n < text.n ? one.n + 1 : one.n;
+        text = slice_of(text.p + used, text.n - used);
     }
     return true;
 }

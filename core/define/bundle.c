@@ -169,6 +169,16 @@ static struct defset *compile_versions(const struct contents *c, const char *zon
     return set;
 }
 
+bool bundle_files(struct slice bundle, struct arena *a, const struct source_file **files, uint32_t *count)
+{
+    struct contents contents = {0};
+    if (!read_contents(bundle, &contents, a)) return false;
+    const struct former *newest = &contents.versions[contents.version_count - 1];
+    *files = newest->files;
+    *count = newest->file_count;
+    return true;
+}
+
 struct defset *defset_from_bundle(struct slice bundle, const char *zone_dir, struct diagnostics *d)
 {
     struct arena scratch;

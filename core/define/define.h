@@ -66,6 +66,8 @@ struct defset *defset_check(const struct source_file *files, uint32_t count, con
                             const char *zone_dir, struct diagnostics *d);
 /* The set that wrote the bundle: same ids, versions and hash; former versions of journeys too. Layout: bundle.c. */
 struct defset *defset_from_bundle(struct slice bundle, const char *zone_dir, struct diagnostics *d);
+/* The files of the set that wrote the bundle, without compiling them: in `a`, their bytes in the bundle. False: damaged. */
+bool bundle_files(struct slice bundle, struct arena *a, const struct source_file **files, uint32_t *count);
 struct defset *defset_empty(void); /* nothing declared, version 0 */
 /* Lets go of former versions of journeys that nobody is inside of; before the set is shared. The bundle follows. */
 void defset_forget(struct defset *set, bool (*inside)(void *self, uint16_t journey, uint16_t version),

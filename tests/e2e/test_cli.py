@@ -1,6 +1,8 @@
 """The command line as a user meets it."""
 import json
+import select
 import subprocess
+import time
 
 import harness
 from harness import Server, expect
@@ -21,9 +23,74 @@ def test_usage_errors_are_2_and_suggest(build):
     expect((done.returncode, 'Usage' in done.stdout, done.stderr), (0, True, ''), 'help')
 
 
+WRONG = [  # arguments, what is said, what the usage shows
+    (['segment'], 'something is missing', 'segment list | count NAME | members NAME | explain NAME ID | overlap [A B]'),
+    (['segment', 'count'], 'segment count: NAME is missing', 'segment count NAME'),
+    (['segment', 'cuont', 'x'], "there is no 'cuont'; did you mean 'count'?", 'segment list | '),
+    (['segment', 'explain', 'x'], 'ID is missing', 'segment explain NAME ID'),
+    (['segment', 'overlap', 'x'], 'name two of them, or none', 'segment overlap [A B]'),
+    (['journey', 'show'], 'NAME is missing', 'journey show NAME'),
+    (['journey', 'enroll', 'x'], 'ID is missing', 'journey enroll NAME ID'),
+    (['journey', 'list', 'x'], 'one argument too many: x', 'journey list'),
+    (['definitions', 'diff'], 'N is missing', 'definitions diff N [M]'),
+    (['definitions', 'diff', 'two'], "not 'two'", 'definitions diff N [M]'),
+    (['tail', 'evnets'], "did you mean 'events'?", 'tail actions | events | transitions | rejects'),
+    (['tail', 'events', '--pending'], 'only actions', 'tail events'),
+    (['simulate', '--definitions', 'd'], '--events FILE is missing', 'simulate --definitions DIR --events FILE'),
+    (['preview', 't'], '--profile ID is missing', 'preview TEMPLATE --profile ID'),
+    (['send-test', 'j', 's'], '--to ADDRESS is missing', 'send-test JOURNEY STEP --to ADDRESS [--profile ID]'),
+    (['restore', 'a'], 'DATA is missing', 'restore DIR DATA'),
+    (['completion', 'tcsh'], "there is no 'tcsh'", 'completion bash | zsh | fish | man'),
+    (['stats', '-x'], 'unknown option -x', 'stats'),
+    (['stats', 'x'], 'one argument too many: x', 'stats'),
+    (['stats', '--admin'], 'an argument is missing behind --admin', 'stats'),
+    (['--no-such', 'stats'], 'unknown option --no-such', 'stats'),
+]
+
+
+def test_wrong_arguments_are_2_with_the_reason_and_the_usage_a_line_each(build):
+    for arguments, said, usage in WRONG:
+        done = run(build, *arguments)
+        lines = done.stderr.splitlines()
+        expect((done.returncode, len(lines), said in lines[0], lines[1].startswith('Usage: hourglass ' + usage), done.stdout),
+               (2, 2, True, True, ''), '%s: %s' % (arguments, done.stderr))
+    for word in ('pause', 'resume', 'close'):
+        done = run(build, 'journey', word, 'x')
+        expect((done.returncode, 'apply' in done.stderr), (2, True), done.stderr)
+    done = run(build, 'help', 'foo')
+    expect((done.returncode, 'did you mean' in done.stderr), (2, False), 'nothing is near')
+
+
+def test_options_of_everybody_may_stand_before_the_command(build):
+    expect(json.loads(run(build, '--json', 'version').stdout)['version'] != '', True, 'flag')
+    done = run(build, '--admin', 'unix:///nonexistent/one.sock', '--json', 'segment', 'list')
+    expect((done.returncode, '/nonexistent/one.sock' in done.stderr), (69, True), done.stderr)
+    expect('unix:///x' in run(build, '--admin', 'unix:///x', '--print-config').stdout, True, 'without a command')
+    expect(run(build, '--json').returncode, 2, 'nothing to do')
+
+
 def test_unreachable_server_is_69(build):
     done = run(build, 'stats', '--admin', 'unix:///nonexistent/admin.sock')
     expect((done.returncode, 'hourglassd' in done.stderr), (69, True), 'unreachable')
+    with Server(build) as s, harness.scratch() as home:
+        def heard():
+            s.cli('ingest', harness.write_lines(home / 'm.ndjson', [dict(TRACK, userId='u', messageId=str(time.monotonic()))]))
+            return select.select([tail.stdout], [], [], 0)[0]
+
+        tail = subprocess.Popen([s.build / 'hourglass', 'tail', 'events', '--admin', 'unix://%s' % s.admin_path],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        harness.until(heard, 'an event')
+        s.kill()
+        expect((tail.wait(30), 'closed the connection' in tail.communicate()[1]), (69, True), 'killed meanwhile')
+
+
+def test_a_file_that_is_not_there_is_a_failure_and_no_damage(build):
+    for command in (['inspect', '/nonexistent'], ['inspect', '/'], ['ingest', '/nonexistent'],
+                    ['simulate', '--definitions', harness.DEMO / 'definitions', '--events', '/nonexistent']):
+        done = run(build, *command)
+        expect((done.returncode, len(done.stderr.splitlines())), (1, 1), '%s: %s' % (command, done.stderr))
+    for command in (['check'], ['apply'], ['test'], ['map'], ['simulate', '--events', '-', '--definitions']):
+        expect(run(build, *command, '/nonexistent').returncode, 3, str(command))
 
 
 def test_settings_come_from_flag_environment_file_default(build):
@@ -70,6 +137,66 @@ def test_questions_answer_in_json(build):
         for command in (['stats'], ['segment', 'list'], ['segment', 'members', 'buyers'], ['journey', 'list'], ['top', '--once'],
                         ['profile', 'u1'], ['health'], ['definitions', 'history'], ['snapshot']):
             s.cli(*command)
+        s.stop()
+
+
+def test_apply_says_what_runs_and_refuses_with_3(build):
+    with Server(build) as s:
+        expect(s.cli('apply', s.definitions).stdout, 'nothing to do: the same text already runs, as version 1\n', 'the same')
+        (s.definitions / 'shop.yaml').write_text(harness.SHOP + 'journeys: {j: {trigger: {event: Order Completed}, steps: [{wait: 1d}]}}\n')
+        done = s.cli('apply', s.definitions)
+        expect((done.stdout, 'warning' in done.stderr), ('version 2 runs\n', True), 'text, warnings on stderr')
+        expect(json.loads(s.cli('apply', s.definitions, '--json').stdout)['changed'], False, 'JSON')
+        expect(s.cli('definitions', 'revert', '1').stdout, 'version 3 runs, with the text of version 1\n', 'revert')
+        history = json.loads(s.cli('definitions', 'history', '--json').stdout)
+        expect([(v['version'], v['files'], v['bytes']) for v in history][::2], [(n, 1, len(harness.SHOP)) for n in (1, 3)], 'what was applied')
+        (s.definitions / 'shop.yaml').write_text(harness.SHOP.replace('count(', 'cuont('))
+        done = s.cli('apply', s.definitions, check=False)
+        expect((done.returncode, 'shop.yaml:5:11: error' in done.stderr, done.stdout), (3, True, ''), done.stderr)
+        for wrong, code in (['count', '1 +'], 3), (['call', 'no.such'], 2), (['call', 'segment.count', '[]'], 2), (['segment', 'count', 'x'], 1):
+            expect(s.cli(*wrong, check=False).returncode, code, str(wrong))
+        s.stop()
+
+
+def test_what_people_read_is_no_json(build):
+    journey = 'journeys: {j: {description: Calls, state: live, trigger: manual, holdout: 5%, exit: [{after: 9d}], steps: [{wait: {from: entry, for: 1d}}]}}\n'
+    with Server(build, harness.SHOP + '  never: count("Order Completed") > 99\n' + journey) as s, harness.scratch() as home:
+        s.cli('ingest', harness.write_lines(home / 'm.ndjson', [dict(TRACK, userId='u1', messageId='m', properties={'order_id': 'a,b', 'total': 3})]))
+        text = s.cli('profile', 'u1').stdout
+        expect(('user u1\n' in text, 'anonymous' in text, 'Order Completed          1 time, ' in text), (True, False, True), text)
+        text = s.cli('journey', 'show', 'j').stdout
+        expect((text.startswith('j (live, version 1)\nCalls\n'), '{' in text, '0     wait' in text), (True, False, True), text)
+        for command in (['snapshot'], ['backup', home / 'b'], ['journey', 'enroll', 'j', 'u1'], ['journey', 'skip', 'j', 'u1']):
+            expect('{' in s.cli(*command).stdout, False, str(command))
+        expect(s.cli('segment', 'overlap').stdout, 'no two segments share anybody\n', 'overlap')
+        expect(json.loads(s.cli('segment', 'overlap', '--json').stdout), [], 'overlap as JSON')
+        expect(s.cli('segment', 'overlap', 'buyers', 'never').stdout, 'buyers, never: 0 in both, 1 only in buyers, 0 only in never\n', 'of two')
+        s.stop()
+
+
+def test_columns_are_separated_by_commas_outside_of_brackets_and_texts(build):
+    with Server(build) as s, harness.scratch() as home:
+        s.cli('ingest', harness.write_lines(home / 'm.ndjson', [dict(TRACK, userId='u1', messageId='m', properties={'total': 3})]))
+        for columns, shown in (('profile.user_id, sum("Order Completed", e.total)', 'u1\tu1\t3\n'), ('count("Order Completed");"a,b;\\"c"', 'u1\t1\ta,b;"c\n'),
+                               ("[1, 2], 'x'", 'u1\t1, 2\tx\n')):
+            expect(s.cli('segment', 'members', 'buyers', '--columns', columns).stdout, shown, columns)
+        s.stop()
+
+
+def test_an_operator_enrolls_skips_cancels_and_restarts(build):
+    journey = ('channels: {crm: {consent: not_needed}}\njourneys: {j: {state: live, trigger: manual, reentry: always, exit: [{after: 9d}], '
+               'steps: [{wait: 1d}, {task: {channel: crm, title: Call}}]}}\n')
+    with Server(build, harness.SHOP + journey) as s, harness.scratch() as home:
+        s.cli('ingest', harness.write_lines(home / 'm.ndjson', [dict(TRACK, userId='u1', messageId='m')]))
+        expect('an operator starts it' in s.cli('why', 'u1', 'j').stdout, True, 'before')
+        expect('wait at step 0' in s.cli('journey', 'enroll', 'j', 'u1').stdout, True, 'enroll')
+        expect('cancelled' in s.cli('journey', 'cancel', 'j', 'u1').stdout, True, 'cancel')
+        expect('wait at step 0' in s.cli('journey', 'restart', 'j', 'u1').stdout, True, 'restart')
+        expect('walked to the end' in s.cli('journey', 'skip', 'j', 'u1').stdout, True, 'skip')
+        expect(s.stats()['actions']['created'], 1, 'the task')
+        expect(s.cli('journey', 'enroll', 'j', 'u1', '--json').stdout, '{}\n', 'JSON')
+        for wrong in (['enroll', 'k', 'u1'], ['enroll', 'j', 'u2']):
+            expect(s.cli('journey', *wrong, check=False).returncode, 1, str(wrong))
         s.stop()
 
 

@@ -227,9 +227,10 @@ def test_a_test_message_arrives_is_counted_nowhere_and_replays(build):
         s.kill()
         s.start()
         expect((s.call('sys.state_hash'), s.stats()['outbox']['pending']), (state, 1), 'replayed')
-        for wrong, said in ((['after_ordre', 'hello'], 'no journey'), (['after_order', 'last'], 'no message'), (['after_order', 'hello'], 'nobody')):
+        for wrong, said in ((['after_ordre', 'hello'], 'no journey'), (['after_order', 'last'], 'no message'), (['after_order', 'hello'], "nobody's address")):
             done = s.cli('send-test', *wrong, '--to', 'stranger@example.org', check=False)
             expect((done.returncode, said in done.stderr), (1, True), done.stderr)
+        expect('--profile ID' in done.stderr, True, done.stderr)
         expect(s.cli('send-test', 'after_order', 'hello', check=False).returncode, 2, 'no address')
         expect('send-test' in s.cli('completion', 'bash').stdout, True, 'completion')
         s.stop()

@@ -127,20 +127,77 @@ static uint32_t option_list(const struct command *command, struct option *out)
 
 static const char *option_name(const void *from, uint32_t i) { return ((const struct option *)from)[i].name; }
 
-_Noreturn static void usage(const struct cli *c, const char *reason, const char *what, const char *near)
+const char *cli_arguments(const struct command *command)
 {
-    fprintf(stderr, "hourglass %s: %s%s%s%s%s\nUsage: hourglass %s %s\nTry `hourglass %s --help`.\n",
-            c->command->name, reason, what ? what : "", near ? "; did you mean --" : "", near ? near : "",
-            near ? "?" : "", c->command->name, c->command->arguments, c->command->name);
+    static struct buf text;
+    if (!command->words) return command->arguments;
+    buf_clear(&text);
+    for (const struct word *w = command->words; w->name; w++)
+        if (w->run)
+            buf_printf(&text, "%s%s%s%s", text.n ? " | " : "", w->name, *w->arguments ? " " : "",
+                       w->arguments);
+    buf_put_u8(&text, 0);
+    return (const char *)text.p;
+}
+
+void cli_usage(const struct cli *c, const char *format, ...)
+{
+    va_list args;
+    const char *word = c->word ? c->word->name : "",
+               *arguments = c->word ? c->word->arguments : cli_arguments(c->command);
+    fprintf(stderr, "hourglass %s%s%s: ", c->command->name, *word ? " " : "", word);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nUsage: hourglass %s%s%s%s%s\n", c->command->name, *word ? " " : "", word,
+            *arguments ? " " : "", arguments);
     exit(EXIT_USAGE);
 }
 
 _Noreturn static void unknown_option(const struct cli *c, const char *given, const struct option *list)
 {
     char name[64];
+    if (optopt) cli_usage(c, "unknown option -%c", optopt);
     snprintf(name, sizeof name, "%.*s", (int)strcspn(given + strspn(given, "-"), "="),
              given + strspn(given, "-"));
-    usage(c, "unknown option ", given, cli_nearest(name, option_name, list));
+    const char *near = cli_nearest(name, option_name, list);
+    cli_usage(c, "unknown option %s%s%s%s", given, near ? "; did you mean --" : "", near ? near : "",
+              near ? "?" : "");
+}
+
+static const char *word_name(const void *from, uint32_t i) { return ((const struct word *)from)[i].name; }
+
+static void take_word(struct cli *c)
+{
+    const struct word *w = c->command->words;
+    if (c->argc == 0) cli_usage(c, "something is missing");
+    while (w->name && strcmp(w->name, c->argv[0]) != 0) w++;
+    if (w->name && !w->run) die(EXIT_USAGE, "%s %s: %s", c->command->name, w->name, w->arguments);
+    const char *near = w->name ? NULL : cli_nearest(c->argv[0], word_name, c->command->words);
+    if (!w->name)
+        cli_usage(c, "there is no '%s'%s%s%s", c->argv[0], near ? "; did you mean '" : "", near ? near : "",
+                  near ? "'?" : "");
+    c->word = w;
+    c->argc--;
+    c->argv++;
+}
+
+/* "DIR JOURNEY", 1: JOURNEY. */
+static struct slice argument_name(const char *arguments, int index)
+{
+    for (; index > 0; index--) arguments += strcspn(arguments, " "), arguments += strspn(arguments, " ");
+    return slice_of(arguments, strcspn(arguments, " "));
+}
+
+static void check_arguments(const struct cli *c)
+{
+    int min = c->word ? c->word->arguments_min : c->command->arguments_min,
+        max = c->word ? c->word->arguments_max : c->command->arguments_max;
+    struct slice next = argument_name(c->word ? c->word->arguments : c->command->arguments, c->argc);
+    if (c->argc < min) cli_usage(c, "%.*s is missing", (int)next.n, (const char *)next.p);
+    if (c->argc > max) cli_usage(c, "one argument too many: %s", c->argv[max]);
+    for (const struct option_row *o = c->command->options; o && o->name; o++)
+        if (o->required && !cli_option(c, o->name)) cli_usage(c, "--%s %s is missing", o->name, o->argument);
 }
 
 void cli_parse(struct cli *c, int argc, char **argv)
@@ -150,9 +207,9 @@ void cli_parse(struct cli *c, int argc, char **argv)
     option_list(c->command, list);
     opterr = 0;
     while ((got = getopt_long(argc, argv, ":", list, &index)) != -1) {
-        if (got == ':') usage(c, "an argument is missing behind ", argv[optind - 1], NULL);
+        if (got == ':') cli_usage(c, "an argument is missing behind %s", argv[optind - 1]);
         if (got == '?') unknown_option(c, argv[optind - 1], list);
-        if (c->given_count == OPTIONS_MAX) usage(c, "too many options", NULL, NULL);
+        if (c->given_count == OPTIONS_MAX) cli_usage(c, "too many options");
         c->given[c->given_count].name = list[index].name;
         c->given[c->given_count++].value = optarg ? optarg : "";
     }
@@ -164,9 +221,8 @@ void cli_parse(struct cli *c, int argc, char **argv)
     if (cli_option(c, "help")) cli_print_help(c->command), exit(EXIT_OK);
     settings_load(c);
     if (cli_option(c, "print-config")) cli_print_config(c), exit(EXIT_OK);
-    if (c->argc < c->command->arguments_min) usage(c, "something is missing", NULL, NULL);
-    if (c->command->arguments_max >= 0 && c->argc > c->command->arguments_max)
-        usage(c, "one argument too many: ", c->argv[c->command->arguments_max], NULL);
+    if (c->command->words) take_word(c);
+    check_arguments(c);
 }
 
 const char *cli_option(const struct cli *c, const char *name)
@@ -190,7 +246,8 @@ static void print_options(const struct option_row *o)
 
 void cli_print_help(const struct command *command)
 {
-    printf("Usage: hourglass %s %s\n\n%s.\n\nOptions:\n", command->name, command->arguments,
+    const char *arguments = cli_arguments(command);
+    printf("Usage: hourglass %s%s%s\n\n%s.\n\nOptions:\n", command->name, *arguments ? " " : "", arguments,
            command->summary);
     print_options(command->options);
     print_options(COMMON_OPTIONS);
@@ -213,7 +270,7 @@ const char *cli_nearest(const char *given, const char *(*next)(const void *from,
     uint32_t best_distance = 3;
     for (uint32_t i = 0; (name = next(from, i)); i++) {
         uint32_t d = text_distance(slice_str(given), slice_str(name), 2);
-        if (d < best_distance && d < strlen(name)) best = name, best_distance = d;
+        if (d < best_distance && 2 * d <= strlen(name)) best = name, best_distance = d;
     }
     return best;
 }

@@ -23,13 +23,16 @@ struct option_row {
     const char *name;     /* without the dashes; NULL ends a table */
     const char *argument; /* NULL: a flag */
     const char *help;
+    bool required;
 };
 
 enum { OPTIONS_MAX = 32 };
 struct command;
+struct word;
 struct cli {
     const struct command *command;
-    int argc; /* what is left after the options */
+    const struct word *word; /* of a command that has them */
+    int argc;                /* what is left after the options and the word */
     char **argv;
     bool json, color, tty; /* tty: stdout is a terminal */
     struct {
@@ -38,18 +41,30 @@ struct cli {
     uint32_t given_count;
 };
 
+/* `count` in `hourglass segment count NAME`. */
+struct word {
+    const char *name, *arguments;
+    int (*run)(
+        struct cli *c); /* NULL: there is no such thing here, and `arguments` says what to do instead */
+    int arguments_min, arguments_max;
+};
+
 struct command {
     const char *name, *arguments, *summary;
     int (*run)(struct cli *c);
     const struct option_row *options; /* besides the common ones */
-    int arguments_min, arguments_max; /* max < 0: any number */
-    const char *more;                 /* further help, may be NULL */
+    int arguments_min, arguments_max;
+    const char *more;         /* further help, may be NULL */
+    const struct word *words; /* instead of arguments and run; the first argument is one of them */
 };
 extern const struct command COMMANDS[];
 extern const struct option_row COMMON_OPTIONS[];
 
 /* Reads the options of one subcommand; exits on --help (0) and on wrong usage (2). */
 void cli_parse(struct cli *c, int argc, char **argv);
+/* `hourglass segment count: REASON` and the usage, a line each; exit 2. */
+_Noreturn void cli_usage(const struct cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *cli_arguments(const struct command *command); /* "list | count NAME", good until the next call */
 const char *cli_option(const struct cli *c, const char *name); /* NULL: not given; a flag is "" */
 const char *cli_setting(const struct cli *c,
                         const char *name); /* admin, ingest: flag > env > file > default */

@@ -19,14 +19,13 @@ int run_ingest(struct cli *c);
 int run_stats(struct cli *c);
 int run_top(struct cli *c);
 int run_profile(struct cli *c);
-int run_segment(struct cli *c);
-int run_journey(struct cli *c);
+extern const struct word SEGMENT_WORDS[], JOURNEY_WORDS[];
 int run_count(struct cli *c);
-int run_tail(struct cli *c);
+extern const struct word TAIL_WORDS[];
 int run_health(struct cli *c);
 /* explain.c, preview.c */
 int run_why(struct cli *c);
-int segment_explain(struct cli *c); /* run_segment's */
+int segment_explain(struct cli *c); /* of SEGMENT_WORDS */
 int run_preview(struct cli *c);
 int run_send_test(struct cli *c);
 /* control.c */
@@ -35,11 +34,13 @@ int run_snapshot(struct cli *c);
 int run_backup(struct cli *c);
 int run_apply(struct cli *c);
 /* versions.c */
-int run_definitions(struct cli *c);
+extern const struct word DEFINITIONS_WORDS[];
+int print_applied(struct slice reply,
+                  const char *former); /* former: the version whose text it was; NULL: none */
 /* restore.c - no server */
 int run_restore(struct cli *c);
 /* completion.c */
-int run_completion(struct cli *c);
+extern const struct word COMPLETION_WORDS[];
 /* main.c */
 int run_version(struct cli *c);
 

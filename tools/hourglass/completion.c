@@ -31,7 +31,7 @@ static void each_option(const struct command *k, option_visit *f)
 static void each_word(const struct command *k, const char *format)
 {
     int n;
-    for (const char *p = k->arguments; next_word(&p, &n); p += n) printf(format, n, p);
+    for (const char *p = cli_arguments(k); next_word(&p, &n); p += n) printf(format, n, p);
 }
 
 /* ---- bash ------------------------------------------------------------------------------------------------ */
@@ -85,7 +85,7 @@ static void print_zsh(void)
         "    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
         "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
     for (const struct command *k = COMMANDS; k->name; k++) {
-        const char *p = k->arguments;
+        const char *p = cli_arguments(k);
         int n;
         printf("    %s) _arguments", k->name);
         each_option(k, zsh_option);
@@ -114,7 +114,7 @@ static void fish_option(const struct option_row *o)
 static void print_fish(void)
 {
     for (const struct command *k = COMMANDS; k->name; k++) {
-        const char *p = k->arguments;
+        const char *p = cli_arguments(k);
         int n;
         printf("complete -c hourglass -n __fish_use_subcommand -a %s -d '", k->name);
         for (const char *s = k->summary; *s; s++) printf("%s%c", *s == '\'' || *s == '\\' ? "\\" : "", *s);
@@ -163,7 +163,7 @@ static void print_man(void)
            HG_VERSION);
     for (const struct command *k = COMMANDS; k->name; k++) {
         printf(".SS %s ", k->name);
-        put_roff(k->arguments);
+        put_roff(cli_arguments(k));
         putchar('\n');
         put_roff(k->summary);
         printf(".\n");
@@ -178,16 +178,10 @@ static void print_man(void)
            ".B HOURGLASS_ADMIN, HOURGLASS_INGEST, HOURGLASS_CONFIG, HOURGLASS_CONTEXT, NO_COLOR\n");
 }
 
-int run_completion(struct cli *c)
-{
-    static const struct {
-        const char *name;
-        void (*print)(void);
-    } KINDS[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"man", print_man}};
-    for (uint32_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
-        if (strcmp(c->argv[0], KINDS[i].name) != 0) continue;
-        KINDS[i].print();
-        return EXIT_OK;
-    }
-    die(EXIT_USAGE, "completion for '%s' does not exist; there are bash, zsh, fish and man", c->argv[0]);
-}
+static int bash(struct cli *c) { return print_bash(), EXIT_OK; }
+static int zsh(struct cli *c) { return print_zsh(), EXIT_OK; }
+static int fish(struct cli *c) { return print_fish(), EXIT_OK; }
+static int man(struct cli *c) { return print_man(), EXIT_OK; }
+
+const struct word COMPLETION_WORDS[] = {
+    {"bash", "", bash, 0, 0}, {"zsh", "", zsh, 0, 0}, {"fish", "", fish, 0, 0}, {"man", "", man, 0, 0}, {0}};

@@ -7,20 +7,10 @@
 #include <unistd.h>
 
 #include "core/define/define.h"
+#include "tools/hourglass/ask.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/dryrun.h"
 #include "tools/hourglass/json.h"
-#include "tools/hourglass/rpc.h"
-
-static int print_reply(struct cli *c, struct slice reply, uint32_t indent)
-{
-    struct buf out = {0};
-    bool whole = json_print(reply, indent, &out);
-    buf_put_u8(&out, '\n');
-    put_out(&out);
-    buf_free(&out);
-    return whole ? EXIT_OK : EXIT_FAILED;
-}
 
 /* Parameters as typed: a list is the parameter list, anything else the only parameter. */
 static void call_params(const char *text, struct buf *out)
@@ -40,23 +30,19 @@ int run_call(struct cli *c)
     struct rpc_error e;
     call_params(c->argc > 1 ? c->argv[1] : "", &params);
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    if (!rpc_call(rpc, c->argv[0], buf_slice(&params), &result, &e)) {
-        complain("%.*s: %.*s", (int)e.name.n, (const char *)e.name.p, (int)e.message.n,
-                 (const char *)e.message.p);
-        return EXIT_FAILED;
-    }
+    if (!rpc_call(rpc, c->argv[0], buf_slice(&params), &result, &e)) rpc_die(&e);
     buf_free(&params);
-    int code = print_reply(c, result, c->tty ? 2 : 0);
+    int code = print_json(c, result);
     rpc_close(rpc);
     return code;
 }
 
 int run_snapshot(struct cli *c)
 {
-    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    int code = print_reply(c, rpc_call_or_die(rpc, "snapshot.start", NULL), 0);
-    rpc_close(rpc);
-    return code;
+    struct slice reply = ask(c, "snapshot.start", NULL);
+    if (c->json) return print_json(c, reply);
+    printf("snapshot %lld is written\n", (long long)view_int(reply, "number"));
+    return EXIT_OK;
 }
 
 /* The server may stand in another directory than we do. */
@@ -74,11 +60,13 @@ static const char *absolute(const char *path)
 int run_backup(struct cli *c)
 {
     struct request r = {0};
-    request_text(&r, "dir", absolute(c->argv[0]));
-    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    int code = print_reply(c, rpc_call_or_die(rpc, "backup.start", &r), 0);
-    rpc_close(rpc);
-    return code;
+    const char *dir = absolute(c->argv[0]);
+    request_text(&r, "dir", dir);
+    struct slice reply = ask(c, "backup.start", &r);
+    if (c->json) return print_json(c, reply);
+    printf("%s: %lld files, %lld bytes of them copied\n", dir, (long long)view_int(reply, "files"),
+           (long long)view_int(reply, "copied_bytes"));
+    return EXIT_OK;
 }
 
 /* `files: {name: text}`: the server checks what it gets, wherever it runs. */
@@ -93,7 +81,7 @@ static void pack_sources(const char *dir, struct buf *out)
     if (!files || d.errors) {
         diagnostics_print(&d, &text);
         if (text.n) fwrite(text.p, 1, text.n, stderr);
-        exit(EXIT_CONFIG);
+        exit(EXIT_WRONG);
     }
     buf_put(out, header, (size_t)(mpw_map(header, count) - header));
     for (uint32_t i = 0; i < count; i++) {
@@ -112,9 +100,7 @@ int run_apply(struct cli *c)
     if (cli_option(c, "dry-run")) return dry_run(c, c->argv[0]);
     pack_sources(c->argv[0], &files);
     request_raw(&r, "files", buf_slice(&files));
-    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    int code = print_reply(c, rpc_call_or_die(rpc, "definitions.apply", &r), c->tty ? 2 : 0);
+    struct slice reply = ask(c, "definitions.apply", &r);
     buf_free(&files);
-    rpc_close(rpc);
-    return code;
+    return c->json ? print_json(c, reply) : print_applied(reply, NULL);
 }

@@ -174,12 +174,11 @@ int run_simulate(struct cli *c)
     const char *dir = cli_option(c, "definitions"), *events = cli_option(c, "events");
     const char *from = cli_option(c, "from"), *until = cli_option(c, "until"),
                *respond = cli_option(c, "respond");
-    if (!dir || !events) die(EXIT_USAGE, "simulate: --definitions DIR and --events FILE are needed");
     struct simulation s = {.from = from ? parse_time(from) : 0,
                            .people = respond ? respond_parse(respond) : NULL};
     struct hash_secret secret;
     secret_option(c, &secret);
-    struct defset *set = load_definitions(dir, EXIT_CONFIG);
+    struct defset *set = load_definitions(dir, EXIT_WRONG);
     struct lines *lines = lines_open(events);
     struct machine_config config = {.set = set, .secret = &secret, .self = &s, .on_effect = on_effect};
     struct machine *m = play(lines, &config, &s, until ? parse_time(until) : 0);

@@ -60,12 +60,12 @@ int segment_explain(struct cli *c)
 {
     struct request r = {0};
     struct buf out = {0};
-    request_text(&r, "name", c->argv[1]);
-    request_text(&r, "id", c->argv[2]);
+    request_text(&r, "name", c->argv[0]);
+    request_text(&r, "id", c->argv[1]);
     struct slice reply = ask(c, "segment.explain", &r);
     if (c->json) return print_json(c, reply);
     bool member = is_true(view(reply, "member"));
-    buf_printf(&out, "%s is %sin %s", c->argv[2], member ? "" : "not ", c->argv[1]);
+    buf_printf(&out, "%s is %sin %s", c->argv[1], member ? "" : "not ", c->argv[0]);
     buf_put_str(&out, member ? " since " : is_nil(view(reply, "left")) ? "" : ", left at ");
     if (member || !is_nil(view(reply, "left"))) print_time(view(reply, member ? "entered" : "left"), &out);
     if (is_nil(view(reply, "next_change"))) {
@@ -161,6 +161,9 @@ static void print_now(struct slice j, struct buf *out)
     struct slice word = view_text(j, "in_the_way");
     const char *text =
         is_nil(view(j, "inside")) ? "its trigger would start it" : "its trigger would start it anew";
+    struct items triggers = items_of(view(j, "triggers"));
+    if (triggers.left == 1 && items_next(&triggers) && slice_is(view_text(triggers.value, "kind"), "manual"))
+        text = "an operator starts it: `hourglass journey enroll`";
     put_title("now", out);
     for (uint32_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++)
         if (slice_is(word, TEXTS[i][0])) text = TEXTS[i][1];

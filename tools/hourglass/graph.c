@@ -148,7 +148,7 @@ int run_graph(struct cli *c)
     struct buf out = {0};
     bool mermaid = format && strcmp(format, "mermaid") == 0;
     if (format && !mermaid && strcmp(format, "dot") != 0)
-        die(EXIT_USAGE, "graph: --format is dot or mermaid, not '%s'", format);
+        cli_usage(c, "--format is dot or mermaid, not '%s'", format);
     chains_read(c->argv[0], &chains);
     const struct chain *chain = find_chain(&chains, c->argv[1]);
     flow_of(&chains, chain, &flow);

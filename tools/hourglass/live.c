@@ -125,14 +125,6 @@ int run_top(struct cli *c)
 
 /* ---- tail ------------------------------------------------------------------------------------------ */
 
-static const char *tail_kind(const char *word)
-{
-    static const char *const KINDS[] = {"actions", "events", "transitions", "rejects"};
-    for (uint32_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
-        if (strcmp(word, KINDS[i]) == 0) return KINDS[i];
-    die(EXIT_USAGE, "tail: '%s' is none of actions, events, transitions, rejects", word);
-}
-
 static void print_line(struct slice item, struct buf *out)
 {
     json_print(item, 0, out);
@@ -172,12 +164,12 @@ static int tail_follow(struct rpc *rpc, const char *kind, uint64_t left, struct 
     return interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
-int run_tail(struct cli *c)
+static int tail(struct cli *c)
 {
-    const char *kind = tail_kind(c->argv[0]), *limit = cli_option(c, "limit");
+    const char *kind = c->word->name, *limit = cli_option(c, "limit");
     uint64_t left = limit ? parse_count("limit", limit) : UINT64_MAX;
     bool pending = cli_option(c, "pending") != NULL;
-    if (pending && strcmp(kind, "actions") != 0) die(EXIT_USAGE, "tail: only actions can be pending");
+    if (pending && strcmp(kind, "actions") != 0) cli_usage(c, "only actions can be pending");
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
     struct buf out = {0};
     int code = pending ? tail_pending(rpc, left, &out) : tail_follow(rpc, kind, left, &out);
@@ -185,6 +177,12 @@ int run_tail(struct cli *c)
     rpc_close(rpc);
     return code;
 }
+
+const struct word TAIL_WORDS[] = {{"actions", "", tail, 0, 0},
+                                  {"events", "", tail, 0, 0},
+                                  {"transitions", "", tail, 0, 0},
+                                  {"rejects", "", tail, 0, 0},
+                                  {0}};
 
 /* ---- health ----------------------------------------------------------------------------------------- */
 

@@ -13,8 +13,8 @@ static const struct option_row MAP_OPTIONS[] = {
 static const struct option_row TEST_OPTIONS[] = {{"only", "TEXT", "run the tests whose name contains TEXT"},
                                                  {0}};
 static const struct option_row SIMULATE_OPTIONS[] = {
-    {"definitions", "DIR", "what to run"},
-    {"events", "FILE", "Segment messages, one JSON object a line (.gz too, - is stdin)"},
+    {"definitions", "DIR", "what to run", true},
+    {"events", "FILE", "Segment messages, one JSON object a line (.gz too, - is stdin)", true},
     {"from", "TIME", "earlier messages are applied, actions are printed from then on"},
     {"until", "TIME", "let time run on until then (default: the last message)"},
     {"respond", "SPEC", "people react: '{email: {open: 42%, click: 5%, after: 2h}}'"},
@@ -27,13 +27,13 @@ static const struct option_row INGEST_OPTIONS[] = {
     {"quiet", NULL, "no progress bar"},
     {0}};
 static const struct option_row MEMBERS_OPTIONS[] = {
-    {"columns", "LIST", "members: expressions to show, separated by ';'"},
+    {"columns", "LIST", "members: expressions to show, with a comma or semicolon between them"},
     {"limit", "N", "members: at most so many"},
     {0}};
-static const struct option_row PREVIEW_OPTIONS[] = {{"profile", "ID", "whose values it shows"}, {0}};
+static const struct option_row PREVIEW_OPTIONS[] = {{"profile", "ID", "whose values it shows", true}, {0}};
 static const struct option_row SEND_TEST_OPTIONS[] = {
-    {"to", "ADDRESS", "where it goes, whatever the person's own address is"},
-    {"profile", "ID", "whose values it shows (default: the person whom ADDRESS identifies)"},
+    {"to", "ADDRESS", "where it goes, whatever the person's own address is", true},
+    {"profile", "ID", "whose values it shows; left out: those of the person whom ADDRESS identifies"},
     {0}};
 static const struct option_row TOP_OPTIONS[] = {
     {"interval", "SECONDS", "between two looks (default 1)"}, {"once", NULL, "one screen, and end"}, {0}};
@@ -75,15 +75,17 @@ const struct command COMMANDS[] = {
     {"why", "ID [JOURNEY]", "Why somebody is or is not in a journey", run_why, NULL, 1, 2, NULL},
     {"preview", "TEMPLATE --profile ID", "What one person would read", run_preview, PREVIEW_OPTIONS, 1, 1,
      NULL},
-    {"send-test", "JOURNEY STEP --to ADDRESS", "Sends one message of a journey to yourself, marked as a test",
-     run_send_test, SEND_TEST_OPTIONS, 2, 2,
+    {"send-test", "JOURNEY STEP --to ADDRESS [--profile ID]",
+     "Sends one message of a journey to yourself, marked as a test", run_send_test, SEND_TEST_OPTIONS, 2, 2,
      "Through the real outbox and its receiver, outside consent, caps, quiet hours, counters and reports."},
-    {"segment", "list | count NAME | members NAME | explain NAME ID | overlap", "Segments and their members",
-     run_segment, MEMBERS_OPTIONS, 1, 3, NULL},
+    {"segment", NULL, "Segments and their members", NULL, MEMBERS_OPTIONS, 0, 0, NULL, SEGMENT_WORDS},
     {"count", "EXPRESSION", "How many people an expression holds for", run_count, NULL, 1, 1, NULL},
-    {"journey", "list | show NAME", "Journeys and their numbers", run_journey, NULL, 1, 2, NULL},
-    {"tail", "actions | events | transitions | rejects",
-     "What happens, as it happens; never confirms anything", run_tail, TAIL_OPTIONS, 1, 1, NULL},
+    {"journey", NULL, "Journeys and their numbers, and one person's way through them", NULL, NULL, 0, 0,
+     "enroll asks no condition but that the journey is live; skip ends the wait of the step at hand; cancel "
+     "puts out;\nrestart puts out and in again. Then it says where the person is.",
+     JOURNEY_WORDS},
+    {"tail", NULL, "What happens, as it happens; never confirms anything", NULL, TAIL_OPTIONS, 0, 0, NULL,
+     TAIL_WORDS},
     {"health", "", "One line and a Nagios exit code: 0 ok, 1 warning, 2 critical, 3 unknown", run_health,
      NULL, 0, 0, NULL},
     {"snapshot", "", "Writes a snapshot now", run_snapshot, NULL, 0, 0, NULL},
@@ -93,15 +95,16 @@ const struct command COMMANDS[] = {
     {"restore", "DIR DATA", "Makes a data directory of a backup, once all of it is verified", run_restore,
      NULL, 2, 2, "DATA is new, or empty. The backup stays as it is."},
     {"apply", "DIR", "Puts definitions to work, all or nothing", run_apply, APPLY_OPTIONS, 1, 1, NULL},
-    {"definitions", "history | diff N [M] | revert N", "Versions that were applied", run_definitions, NULL, 1,
-     3, "diff compares version N with M, else with what runs; revert applies the text of version N again."},
+    {"definitions", NULL, "Versions that were applied", NULL, NULL, 0, 0,
+     "diff compares version N with M, else with what runs; revert applies the text of version N again.",
+     DEFINITIONS_WORDS},
     {"call", "METHOD [JSON]", "Any admin method; JSON is its parameters (a list, or one value)", run_call,
      NULL, 1, 2, NULL},
-    {"completion", "bash | zsh | fish | man", "Shell completion, and the manual page", run_completion, NULL,
-     1, 1,
+    {"completion", NULL, "Shell completion, and the manual page", NULL, NULL, 0, 0,
      "source <(hourglass completion bash); source <(hourglass completion zsh); hourglass completion fish | "
      "source;\n"
-     "hourglass completion man > hourglass.1"},
+     "hourglass completion man > hourglass.1",
+     COMPLETION_WORDS},
     {"version", "", "Version of this program", run_version, NULL, 0, 0, NULL},
     {0},
 };
@@ -131,25 +134,58 @@ static _Noreturn void unknown_command(const char *given)
     die(EXIT_USAGE, "there is no command '%s'; `hourglass --help` lists them", given);
 }
 
+/* `hourglass --admin URL stats`: options of everybody may stand before the command. Their number, with their values. */
+static int leading_options(int argc, char **argv)
+{
+    int n = 1;
+    for (; n < argc && strncmp(argv[n], "--", 2) == 0; n++)
+        for (const struct option_row *o = COMMON_OPTIONS; o->name; o++)
+            if (o->argument && strcmp(argv[n] + 2, o->name) == 0) {
+                n++;
+                break;
+            }
+    return n - 1;
+}
+
+static void command_first(int options, char **argv)
+{
+    char *command = argv[options + 1];
+    memmove(argv + 2, argv + 1, (size_t)options * sizeof *argv);
+    argv[1] = command;
+}
+
+static int help(const char *about)
+{
+    const struct command *command = about ? find(about) : NULL;
+    if (about && !command) unknown_command(about);
+    if (command)
+        cli_print_help(command);
+    else
+        cli_print_overview();
+    return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct command nothing = {.name = "COMMAND", .arguments = "", .summary = ""};
     struct cli c = {0};
     interrupt_setup();
     if (argc < 2) {
         cli_print_overview();
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        const struct command *about = argc > 2 ? find(argv[2]) : NULL;
-        if (about)
-            cli_print_help(about);
-        else
-            cli_print_overview();
-        return EXIT_OK;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return help(argc > 2 ? argv[2] : NULL);
     if (strcmp(argv[1], "--version") == 0) return run_version(&c);
+    int options = leading_options(argc, argv);
+    if (options + 1 >= argc) { /* --print-config needs none */
+        c.command = &nothing;
+        cli_parse(&c, argc, argv);
+        die(EXIT_USAGE, "a command is missing; `hourglass --help` lists them");
+    }
+    command_first(options, argv);
     c.command = find(argv[1]);
     if (!c.command) unknown_command(argv[1]);
     cli_parse(&c, argc - 1, argv + 1);
-    return c.command->run(&c);
+    return c.word ? c.word->run(&c) : c.command->run(&c);
 }

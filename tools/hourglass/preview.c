@@ -45,7 +45,6 @@ int run_preview(struct cli *c)
     struct request r = {0};
     struct buf out = {0};
     const char *id = cli_option(c, "profile");
-    if (!id) die(EXIT_USAGE, "preview: --profile ID is needed");
     request_text(&r, "template", c->argv[0]);
     request_text(&r, "id", id);
     struct slice reply = ask(c, "template.preview", &r);
@@ -61,12 +60,20 @@ int run_send_test(struct cli *c)
 {
     struct request r = {0};
     const char *to = cli_option(c, "to"), *id = cli_option(c, "profile");
-    if (!to) die(EXIT_USAGE, "send-test: --to ADDRESS is needed");
     request_text(&r, "journey", c->argv[0]);
     request_text(&r, "step", c->argv[1]);
     request_text(&r, "to", to);
-    if (id) request_text(&r, "id", id);
-    struct slice reply = ask(c, "actions.test", &r);
+    request_text(&r, "id", id);
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct buf params = {0};
+    struct slice reply;
+    struct rpc_error e;
+    if (!rpc_call(rpc, "actions.test", request_params(&r, &params), &reply, &e)) {
+        if (!id && slice_is(e.message, "nobody has this id"))
+            die(EXIT_FAILED,
+                "%s is nobody's address here: say whose values the message shows, with --profile ID", to);
+        rpc_die(&e);
+    }
     if (c->json) return print_json(c, reply);
     printf("action %.*s is on its way to %s\n", SHOWN(view_text(reply, "action_id")), to);
     return EXIT_OK;

@@ -6,6 +6,8 @@
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
 
+#define SHOWN(slice) (int)(slice).n, (const char *)(slice).p
+
 static int print_table(struct cli *c, struct slice reply, struct slice list, const char *const *columns)
 {
     struct buf out = {0};
@@ -94,7 +96,7 @@ static void print_person_events(struct slice events, struct buf *out)
     for (struct items i = items_of(events); items_next(&i);) {
         buf_printf(out, "  %-24.*s ", (int)i.key.n, (const char *)i.key.p);
         view_print(view(i.value, "count"), out);
-        buf_put_str(out, " times, first ");
+        buf_put_str(out, view_int(i.value, "count") == 1 ? " time, first " : " times, first ");
         print_time(view(i.value, "first"), out);
         buf_put_str(out, ", last ");
         print_time(view(i.value, "last"), out);
@@ -122,21 +124,45 @@ static void print_lines(struct slice list, const char *title, const char *at, co
     }
 }
 
+static void print_one(struct slice item, const char *title, struct buf *out)
+{
+    if (is_nil(item) || items_of(item).left + view_text(item, "").n == 0) return;
+    buf_printf(out, "%s ", title);
+    view_print(item, out);
+    buf_put_u8(out, '\n');
+}
+
+static void print_consent(struct slice list, struct buf *out)
+{
+    struct items i = items_of(list);
+    if (i.left) buf_put_str(out, "consent (since)\n");
+    while (items_next(&i)) {
+        struct slice channel = view_text(i.value, "channel"), state = view_text(i.value, "state");
+        buf_put_str(out, "  ");
+        print_time(view(i.value, "at"), out);
+        buf_printf(out, "  %.*s%s %.*s\n", (int)channel.n, (const char *)channel.p,
+                   view_int(i.value, "topic") ? " for a topic" : "", (int)state.n, (const char *)state.p);
+    }
+}
+
 static void print_profile(struct slice p, struct buf *out)
 {
-    static const char *const SEGMENT[] = {"name", NULL}, *const JOURNEY[] = {"name", "step", NULL};
+    static const char *const SEGMENT[] = {"name", NULL}, *const JOURNEY[] = {"name", "step", NULL},
+                             *const DEFERRED[] = {"journey", "step", NULL};
     static const char *const MESSAGE[] = {"channel", "journey", "step", "state", "suppressed_reason", NULL};
     static const char *const RECENT[] = {"event", "properties", NULL};
-    buf_put_str(out, "user ");
-    view_print(view(p, "user_id"), out);
-    buf_put_str(out, "  anonymous ");
-    view_print(view(p, "anonymous_ids"), out);
-    buf_put_str(out, "\nattributes ");
+    print_one(view(p, "user_id"), "user", out);
+    print_one(view(p, "anonymous_ids"), "anonymous", out);
+    buf_put_str(out, "attributes ");
     json_print(view(p, "attributes").n ? view(p, "attributes") : SLICE("\x80"), 0, out);
     buf_put_str(out, "\nevents\n");
     print_person_events(view(p, "events"), out);
     print_lines(view(p, "segments"), "segments (since)", "since", SEGMENT, out);
+    print_one(view(p, "lists"), "lists", out);
+    print_consent(view(p, "consent"), out);
     print_lines(view(p, "journeys"), "inside journeys (since)", "entered_at", JOURNEY, out);
+    print_one(view(p, "holdouts"), "in the holdout of", out);
+    print_lines(view(p, "deferred"), "messages that wait (until)", "until", DEFERRED, out);
     print_lines(view(p, "messages"), "messages", "at", MESSAGE, out);
     print_lines(view(p, "recent"), "recent events", "at", RECENT, out);
 }
@@ -156,12 +182,6 @@ int run_profile(struct cli *c)
 
 /* ---- segments, journeys, counts --------------------------------------------------------------------- */
 
-static int wrong_words(struct cli *c)
-{
-    complain("%s: expected %s", c->command->name, c->command->arguments);
-    return EXIT_USAGE;
-}
-
 /* user id, else anonymous id, then the columns asked for. */
 static void print_member(struct slice member, struct buf *out)
 {
@@ -180,7 +200,7 @@ static uint64_t fetch_members(struct cli *c, uint64_t most, struct buf *list)
     uint64_t count = 0;
     for (int64_t after = 0; count < most;) {
         struct request r = {0};
-        request_text(&r, "name", c->argv[1]);
+        request_text(&r, "name", c->argv[0]);
         request_text(&r, "columns", cli_option(c, "columns"));
         request_int(&r, "after", after);
         struct slice page = rpc_call_or_die(rpc, "segment.members", &r);
@@ -226,28 +246,86 @@ static int print_count(struct cli *c, struct slice reply, const char *field)
     return EXIT_OK;
 }
 
-int run_segment(struct cli *c)
+static int segment_list(struct cli *c)
 {
-    static const char *const LIST[] = {"name", "members", "description", NULL}, *const OVERLAP[] = {
-                                                                                    "a", "b", "count", NULL};
-    const char *what = c->argv[0];
-    struct request r = {0};
-    if (strcmp(what, "list") == 0 && c->argc == 1) {
-        struct slice reply = ask(c, "segment.list", NULL);
-        return print_table(c, reply, reply, LIST);
-    }
-    if (strcmp(what, "overlap") == 0 && c->argc == 1) {
-        struct slice reply = ask(c, "segment.overlap", NULL);
-        return print_table(c, reply, reply, OVERLAP);
-    }
-    if (strcmp(what, "count") == 0 && c->argc == 2) {
-        request_text(&r, "name", c->argv[1]);
-        return print_count(c, ask(c, "segment.count", &r), "members");
-    }
-    if (strcmp(what, "members") == 0 && c->argc == 2) return segment_members(c);
-    if (strcmp(what, "explain") == 0 && c->argc == 3) return segment_explain(c);
-    return wrong_words(c);
+    static const char *const COLUMNS[] = {"name", "members", "description", NULL};
+    struct slice reply = ask(c, "segment.list", NULL);
+    return print_table(c, reply, reply, COLUMNS);
 }
+
+static int segment_count(struct cli *c)
+{
+    struct request r = {0};
+    request_text(&r, "name", c->argv[0]);
+    return print_count(c, ask(c, "segment.count", &r), "members");
+}
+
+static struct slice overlap_of(struct rpc *rpc, struct slice a, struct slice b)
+{
+    struct request r = {0};
+    request_slice(&r, "a", a);
+    request_slice(&r, "b", b);
+    return rpc_call_or_die(rpc, "segment.overlap", &r);
+}
+
+/* "vip, buyers: 3 in both, 14 only in vip, 1 only in buyers" */
+static void print_overlap(const struct cli *c, struct slice a, struct slice b, struct slice o,
+                          struct buf *out)
+{
+    long long both = view_int(o, "both"), only_a = view_int(o, "only_a"), only_b = view_int(o, "only_b");
+    if (!c->json) {
+        buf_printf(out, "%.*s, %.*s: %lld in both, %lld only in %.*s, %lld only in %.*s\n", SHOWN(a),
+                   SHOWN(b), both, only_a, SHOWN(a), only_b, SHOWN(b));
+        return;
+    }
+    buf_put_str(out, out->n ? ",{\"a\":" : "[{\"a\":");
+    json_print_text(a, out);
+    buf_put_str(out, ",\"b\":");
+    json_print_text(b, out);
+    buf_printf(out, ",\"both\":%lld,\"only_a\":%lld,\"only_b\":%lld}", both, only_a, only_b);
+}
+
+/* Every two segments that share somebody. */
+static void print_overlaps(struct cli *c, struct rpc *rpc, struct buf *out)
+{
+    struct slice list = ask(c, "segment.list", NULL);
+    for (struct items i = items_of(list); items_next(&i);)
+        for (struct items k = i; items_next(&k);) {
+            struct slice a = view_text(i.value, "name"), b = view_text(k.value, "name"),
+                         reply = overlap_of(rpc, a, b);
+            if (view_int(reply, "both")) print_overlap(c, a, b, reply, out);
+        }
+    if (c->json)
+        buf_put_str(out, out->n ? "]\n" : "[]\n");
+    else if (!out->n)
+        buf_put_str(out, "no two segments share anybody\n");
+}
+
+static int segment_overlap(struct cli *c)
+{
+    struct buf out = {0};
+    if (c->argc == 1) cli_usage(c, "one segment alone overlaps nothing: name two of them, or none for all");
+    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
+    struct slice a = slice_str(c->argc ? c->argv[0] : ""), b = slice_str(c->argc ? c->argv[1] : "");
+    struct slice reply = c->argc ? overlap_of(rpc, a, b) : (struct slice){0};
+    if (!c->argc)
+        print_overlaps(c, rpc, &out);
+    else if (c->json)
+        print_json(c, reply);
+    else
+        print_overlap(c, a, b, reply, &out);
+    put_out(&out);
+    buf_free(&out);
+    rpc_close(rpc);
+    return EXIT_OK;
+}
+
+const struct word SEGMENT_WORDS[] = {{"list", "", segment_list, 0, 0},
+                                     {"count", "NAME", segment_count, 1, 1},
+                                     {"members", "NAME", segment_members, 1, 1},
+                                     {"explain", "NAME ID", segment_explain, 2, 2},
+                                     {"overlap", "[A B]", segment_overlap, 0, 2},
+                                     {0}};
 
 int run_count(struct cli *c)
 {
@@ -256,34 +334,82 @@ int run_count(struct cli *c)
     return print_count(c, ask(c, "query.count", &r), "count");
 }
 
-int run_journey(struct cli *c)
+/* ---- journeys ---------------------------------------------------------------------------------------- */
+
+static int journey_list(struct cli *c)
 {
-    static const char *const LIST[] = {"name",
-                                       "state",
-                                       "version",
-                                       "counters.entered=entered",
-                                       "counters.active=inside",
-                                       "counters.goal=goal",
-                                       "counters.exited=exited",
-                                       "counters.timeout=timeout",
-                                       "counters.completed=completed",
-                                       "counters.converted=converted",
-                                       "counters.revenue=revenue",
-                                       "counters.held_out.entered=held out",
-                                       NULL};
+    static const char *const COLUMNS[] = {"name",
+                                          "state",
+                                          "version",
+                                          "counters.entered=entered",
+                                          "counters.active=inside",
+                                          "counters.goal=goal",
+                                          "counters.exited=exited",
+                                          "counters.timeout=timeout",
+                                          "counters.completed=completed",
+                                          "counters.converted=converted",
+                                          "counters.revenue=revenue",
+                                          "counters.held_out.entered=held out",
+                                          NULL};
+    struct slice reply = ask(c, "journey.list", NULL);
+    return print_table(c, reply, reply, COLUMNS);
+}
+
+static void print_journey(struct slice j, struct buf *out)
+{
+    static const char *const STEP[] = {"id=step", "kind", NULL};
+    struct slice name = view_text(j, "name"), state = view_text(j, "state"),
+                 text = view_text(j, "description");
+    buf_printf(out, "%.*s (%.*s, version %lld)\n", SHOWN(name), SHOWN(state),
+               (long long)view_int(j, "version"));
+    if (text.n) buf_printf(out, "%.*s\n", SHOWN(text));
+    buf_put_u8(out, '\n');
+    print_scalars(view(j, "counters"), "people", out);
+    print_scalars(view(j, "counters.held_out"), "held out", out);
+    buf_put_u8(out, '\n');
+    view_table(view(j, "steps"), STEP, out);
+}
+
+static int journey_show(struct cli *c)
+{
     struct request r = {0};
     struct buf out = {0};
-    if (strcmp(c->argv[0], "list") == 0 && c->argc == 1) {
-        struct slice reply = ask(c, "journey.list", NULL);
-        return print_table(c, reply, reply, LIST);
-    }
-    if (strcmp(c->argv[0], "show") != 0 || c->argc != 2) return wrong_words(c);
-    request_text(&r, "name", c->argv[1]);
+    request_text(&r, "name", c->argv[0]);
     struct slice reply = ask(c, "journey.show", &r);
     if (c->json) return print_json(c, reply);
-    json_print(reply, 2, &out);
-    buf_put_u8(&out, '\n');
+    print_journey(reply, &out);
     put_out(&out);
     buf_free(&out);
     return EXIT_OK;
 }
+
+/* An operator's word about one person; then where the person is now. */
+static int journey_control(struct cli *c)
+{
+    struct request r = {0};
+    char *about[] = {c->argv[1], c->argv[0]};
+    request_text(&r, "command", c->word->name);
+    request_text(&r, "name", c->argv[0]);
+    request_text(&r, "id", c->argv[1]);
+    struct slice reply = ask(c, "journey.control", &r);
+    if (c->json) return print_json(c, reply);
+    c->argv = about;
+    return run_why(c);
+}
+
+#define IN_THE_DEFINITION                                                                                    \
+    "a journey's state stands in its definition: write `state: live`, `paused` or `closing` there, and "     \
+    "`hourglass apply DIR`"
+const struct word JOURNEY_WORDS[] = {
+    {"list", "", journey_list, 0, 0},
+    {"show", "NAME", journey_show, 1, 1},
+    {"enroll", "NAME ID", journey_control, 2, 2},
+    {"skip", "NAME ID", journey_control, 2, 2},
+    {"cancel", "NAME ID", journey_control, 2, 2},
+    {"restart", "NAME ID", journey_control, 2, 2},
+    {"pause", IN_THE_DEFINITION, NULL, 0, 0},
+    {"resume", IN_THE_DEFINITION, NULL, 0, 0},
+    {"close", IN_THE_DEFINITION, NULL, 0, 0},
+    {"move", "people finish on the version they entered; `restart NAME ID` puts one onto the newest", NULL, 0,
+     0},
+    {0}};

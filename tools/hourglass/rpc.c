@@ -29,12 +29,16 @@ static void pack_key(struct request *r, msgpack_packer *pk, const char *key)
     r->pairs++;
 }
 
-void request_text(struct request *r, const char *key, const char *value)
+void request_slice(struct request *r, const char *key, struct slice value)
 {
     msgpack_packer pk;
-    if (!value) return;
     pack_key(r, &pk, key);
-    msgpack_pack_str_with_body(&pk, value, strlen(value));
+    msgpack_pack_str_with_body(&pk, value.p, value.n);
+}
+
+void request_text(struct request *r, const char *key, const char *value)
+{
+    if (value) request_slice(r, key, slice_str(value));
 }
 
 void request_int(struct request *r, const char *key, int64_t value)
@@ -107,16 +111,16 @@ static struct slice receive(struct rpc *r)
         ssize_t n = recv(r->fd, r->in.p + r->in.n, r->in.cap - r->in.n, 0);
         if (n < 0 && errno == EINTR && !interrupted) continue;
         if (n < 0 && errno == EINTR) return (struct slice){0};
-        if (n == 0) die(EXIT_FAILED, "the server closed the connection");
+        if (n == 0) die(EXIT_UNREACHABLE, "the server closed the connection");
         if (n < 0 && errno == EAGAIN) die(EXIT_FAILED, "no answer within %d s", ANSWER_TIMEOUT_S);
-        if (n < 0) die(EXIT_FAILED, "connection to the server: %s", strerror(errno));
+        if (n < 0) die(EXIT_UNREACHABLE, "connection to the server: %s", strerror(errno));
         r->in.n += (size_t)n;
     }
 }
 
 static struct rpc_error read_error(struct slice item)
 {
-    struct rpc_error e = {0};
+    struct rpc_error e = {.name = SLICE("error")};
     struct mp m = mp_of(item);
     if (mp_peek(&m) != MP_MAP) {
         if (mp_peek(&m) == MP_STR) e.message = mp_str(&m);
@@ -165,12 +169,23 @@ bool rpc_call(struct rpc *r, const char *method, struct slice params, struct sli
     msgpack_pack_str_with_body(&pk, method, strlen(method));
     buf_put_slice(&r->out, params);
     if (!net_send(r->fd, r->out.p, r->out.n))
-        die(EXIT_FAILED, "connection to the server: %s", strerror(errno));
+        die(EXIT_UNREACHABLE, "connection to the server: %s", strerror(errno));
     for (;;) {
         struct slice message = receive(r);
         if (message.n == 0) exit(EXIT_INTERRUPTED);
         if (take_response(message, id, &ok, result, error)) return ok;
     }
+}
+
+void rpc_die(const struct rpc_error *e)
+{
+    enum { USAGE = 2, WRONG = 3 }; /* io/ADMIN.md */
+    int code = e->code == USAGE ? EXIT_USAGE : e->code == WRONG ? EXIT_WRONG : EXIT_FAILED;
+    struct slice text = e->message;
+    while (text.n && text.p[text.n - 1] == '\n') text.n--;
+    bool lines = memchr(text.p, '\n', text.n) != NULL;
+    die(code, "%.*s:%s%.*s", (int)e->name.n, (const char *)e->name.p, lines ? "\n" : " ", (int)text.n,
+        (const char *)text.p);
 }
 
 struct slice rpc_call_or_die(struct rpc *r, const char *method, struct request *request)
@@ -179,12 +194,7 @@ struct slice rpc_call_or_die(struct rpc *r, const char *method, struct request *
     struct buf params = {0};
     struct slice result;
     struct rpc_error e;
-    bool ok = rpc_call(r, method, request_params(request ? request : &none, &params), &result, &e);
-    if (!ok) {
-        const char *name = e.name.n ? (const char *)e.name.p : method;
-        int name_bytes = e.name.n ? (int)e.name.n : (int)strlen(method);
-        die(EXIT_FAILED, "%.*s: %.*s", name_bytes, name, (int)e.message.n, (const char *)e.message.p);
-    }
+    if (!rpc_call(r, method, request_params(request ? request : &none, &params), &result, &e)) rpc_die(&e);
     buf_free(&params);
     if (request) request_free(request);
     return result;

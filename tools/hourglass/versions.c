@@ -134,12 +134,19 @@ static struct slice file_named(struct slice files, struct slice name)
     return (struct slice){0};
 }
 
+static int64_t version_number(const struct cli *c, const char *text)
+{
+    if (!*text || text[strspn(text, "0123456789")] || strlen(text) > 9)
+        cli_usage(c, "a version is a number, not '%s'; `hourglass definitions history` lists them", text);
+    return strtol(text, NULL, 10);
+}
+
 /* A version's reply; NULL: the one that runs. */
 static struct slice version_text(struct cli *c, const char *version)
 {
     struct request r = {0};
     if (!version) return ask(c, "definitions.get", NULL);
-    request_int(&r, "version", (int64_t)parse_count("version", version));
+    request_int(&r, "version", version_number(c, version));
     return ask(c, "definitions.text", &r);
 }
 
@@ -164,8 +171,8 @@ static void json_differences(struct slice was, struct slice is, struct buf *out)
 
 static int diff(struct cli *c)
 {
-    struct slice was = view(version_text(c, c->argv[1]), "files"),
-                 is = view(version_text(c, c->argc > 2 ? c->argv[2] : NULL), "files");
+    struct slice was = view(version_text(c, c->argv[0]), "files"),
+                 is = view(version_text(c, c->argc > 1 ? c->argv[1] : NULL), "files");
     struct buf out = {0};
     bool differs = false;
     if (c->json) {
@@ -183,28 +190,36 @@ static int diff(struct cli *c)
     return EXIT_OK;
 }
 
-/* The texts of version N become the newest version: people inside journeys finish on theirs. */
-static int revert(struct cli *c)
+int print_applied(struct slice reply, const char *former)
 {
-    struct request r = {0};
     struct buf out = {0};
-    request_raw(&r, "files", view(version_text(c, c->argv[1]), "files"));
-    struct slice reply = ask(c, "definitions.apply", &r);
-    if (c->json) return print_json(c, reply);
-    if (is_true(view(reply, "changed")))
-        buf_printf(&out, "version %lld runs, with the text of version %s\n",
-                   (long long)view_int(reply, "version"), c->argv[1]);
+    struct slice messages = view_text(reply, "messages");
+    bool changed = is_true(view(reply, "changed"));
+    fwrite(messages.p, 1, messages.n, stderr); /* warnings, as `check` has them */
+    if (changed)
+        buf_printf(&out, "version %lld runs", (long long)view_int(reply, "version"));
     else
-        buf_printf(&out, "nothing to do: the text of version %s already runs\n", c->argv[1]);
-    buf_put_slice(&out, view_text(reply, "messages"));
+        buf_put_str(&out, "nothing to do: the same text already runs");
+    if (former) buf_printf(&out, changed ? ", with the text of version %s" : ", that of version %s", former);
+    if (!changed && !former) buf_printf(&out, ", as version %lld", (long long)view_int(reply, "version"));
+    buf_put_u8(&out, '\n');
     put_out(&out);
     buf_free(&out);
     return EXIT_OK;
 }
 
+/* The texts of version N become the newest version: people inside journeys finish on theirs. */
+static int revert(struct cli *c)
+{
+    struct request r = {0};
+    request_raw(&r, "files", view(version_text(c, c->argv[0]), "files"));
+    struct slice reply = ask(c, "definitions.apply", &r);
+    return c->json ? print_json(c, reply) : print_applied(reply, c->argv[0]);
+}
+
 static int history(struct cli *c)
 {
-    static const char *const COLUMNS[] = {"version", "hash", "bytes", NULL};
+    static const char *const COLUMNS[] = {"version", "hash", "files", "bytes", NULL};
     struct buf out = {0};
     struct slice reply = ask(c, "definitions.history", NULL);
     if (c->json) return print_json(c, reply);
@@ -214,12 +229,5 @@ static int history(struct cli *c)
     return EXIT_OK;
 }
 
-int run_definitions(struct cli *c)
-{
-    const char *what = c->argv[0];
-    if (strcmp(what, "history") == 0 && c->argc == 1) return history(c);
-    if (strcmp(what, "diff") == 0 && c->argc >= 2) return diff(c);
-    if (strcmp(what, "revert") == 0 && c->argc == 2) return revert(c);
-    complain("definitions: expected %s", c->command->arguments);
-    return EXIT_USAGE;
-}
+const struct word DEFINITIONS_WORDS[] = {
+    {"history", "", history, 0, 0}, {"diff", "N [M]", diff, 1, 2}, {"revert", "N", revert, 1, 1}, {0}};

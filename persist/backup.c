@@ -55,6 +55,8 @@ static void full_path(const struct backup *b, const char *path, char out[FULL_PA
     CHECK(snprintf(out, FULL_PATH_BYTES, "%s/%s", b->tmp, path) < FULL_PATH_BYTES);
 }
 
+#define TO_ITS_END UINT64_MAX
+
 static int64_t copy_bytes(struct backup *b, int from, int to, uint64_t bytes)
 {
     const struct disk_ops *ops = b->dir->disk->ops;
@@ -64,6 +66,7 @@ static int64_t copy_bytes(struct backup *b, int from, int to, uint64_t bytes)
     for (uint64_t at = 0; at < bytes; at += (uint64_t)r) {
         size_t n = bytes - at < PIECE_BYTES ? (size_t)(bytes - at) : PIECE_BYTES;
         r = ops->read(b->dir->disk, from, at, piece, n);
+        if (r == 0 && bytes != TO_ITS_END) r = -EIO; /* it was longer a moment ago */
         if (r <= 0) break;
         int64_t w = ops->write_now(b->dir->disk, to, at, piece, (size_t)r);
         if (w != r) r = w < 0 ? w : -ENOSPC;
@@ -101,7 +104,7 @@ static enum persist_status take_file(struct backup *b, const char *path)
     char full[FULL_PATH_BYTES];
     full_path(b, path, full);
     int e = b->links ? b->dir->disk->ops->link(b->dir->disk, path, full) : -EXDEV;
-    if (e == -EXDEV) return copy_file(b, path, UINT64_MAX, NULL);
+    if (e == -EXDEV) return copy_file(b, path, TO_ITS_END, NULL);
     b->files++;
     return e < 0 ? datadir_failed(b->dir, full, e) : PERSIST_OK;
 }

@@ -78,8 +78,9 @@ enum persist_status datadir_get_file(struct datadir *dir, const char *path, size
     if (n >= 0 && !large) {
         buf_clear(out);
         buf_reserve(out, (size_t)n + 1);
-        n = ops->read(dir->disk, file, 0, out->p, (size_t)n);
-        if (n >= 0) out->n = (size_t)n;
+        int64_t got = ops->read(dir->disk, file, 0, out->p, (size_t)n);
+        if (got >= 0) out->n = (size_t)got;
+        n = got >= 0 && got < n ? -EIO : got; /* the disk's trouble, no damage */
     }
     ops->close(dir->disk, file);
     if (n < 0) return datadir_failed(dir, path, n);

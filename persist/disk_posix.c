@@ -65,7 +65,7 @@ static int64_t posix_read(struct disk *d, int file, uint64_t offset, void *p, si
         if (r < 0) return -errno;
         if (r == 0) break;
         done += (size_t)r;
-        if (r % 512 != 0) break; /* the end of the file: O_DIRECT would refuse to go on from here */
+        if ((offset + done) % 512 != 0) break; /* the end of the file: O_DIRECT would refuse to go on here */
     }
     return (int64_t)done;
 }

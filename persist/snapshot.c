@@ -527,8 +527,7 @@ static enum persist_status stream_fill(struct stream *s, size_t wanted)
         size_t left = s->size - s->at, slice = left < SLICE_BYTES ? left : SLICE_BYTES;
         buf_reserve(&s->bytes, slice);
         int64_t n = s->dir->disk->ops->read(s->dir->disk, s->file, s->at, s->bytes.p + s->bytes.n, slice);
-        if (n < 0) return datadir_failed(s->dir, s->name, n);
-        if (n == 0) break;
+        if (n <= 0) return datadir_failed(s->dir, s->name, n ? n : -EIO);
         s->crc = crc32c(s->crc, s->bytes.p + s->bytes.n, (size_t)n);
         s->bytes.n += (size_t)n;
         s->at += (uint64_t)n;

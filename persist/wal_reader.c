@@ -77,6 +77,7 @@ static const uint8_t *look(struct log_reader *r, uint64_t at, uint64_t n)
         uint64_t wanted = block_round(r->size - at);
         if (wanted > WINDOW_BYTES) wanted = WINDOW_BYTES;
         int64_t got = r->dir->disk->ops->read(r->dir->disk, r->file, at, r->window, wanted);
+        if (got >= 0 && (uint64_t)got < wanted && at + (uint64_t)got < r->size) got = -EIO;
         if (got < 0) io_error(r, got);
         r->window_at = at;
         r->window_bytes = got < 0 ? 0 : (uint64_t)got;

@@ -69,7 +69,8 @@ void wal_files_close(struct wal_files *f, bool ended)
     if (f->next >= 0) f->disk->ops->close(f->disk, f->next);
     for (uint32_t ahead = ended ? 2 : 0; ahead; ahead--) { /* the later name first */
         log_name_print(name, f->config->epoch, f->config->thread, f->sequence + ahead);
-        if (f->disk->ops->unlink(f->disk, name) == 0 && sync_folder(f) != 0) break;
+        int r = f->disk->ops->unlink(f->disk, name);
+        if (r != -ENOENT && (r < 0 || sync_folder(f) != 0)) break; /* a name behind a hole would be refused */
     }
     munmap((void *)f->zeros, ZERO_SLICE_BYTES);
     free(f->old);

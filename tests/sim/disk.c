@@ -310,12 +310,43 @@ static enum disk_fault count_down(struct fake *f)
     return fault;
 }
 
-static enum disk_fault take_fault(struct fake *f)
+enum disk_fault (*sim_disk_before)(enum disk_operation operation);
+
+/* Of an operation that changes nothing: only a sweep lets it fail. */
+static enum disk_fault look_fault(const struct fake *f, enum disk_operation operation)
 {
-    return f->fault_of_logs ? DISK_FAULT_NONE : count_down(f);
+    return sim_disk_before && !f->is_copy ? sim_disk_before(operation) : DISK_FAULT_NONE;
 }
 
-static int error_of(enum disk_fault fault) { return fault == DISK_FAULT_ENOSPC ? -ENOSPC : -EIO; }
+static enum disk_fault take_fault(struct fake *f, enum disk_operation operation)
+{
+    if (sim_disk_before) return look_fault(f, operation);
+    return f->fault_of_logs && operation != DISK_OP_LOG_WRITE ? DISK_FAULT_NONE : count_down(f);
+}
+
+static bool is_short(enum disk_fault fault)
+{
+    return fault == DISK_FAULT_SHORT || fault == DISK_FAULT_SHORT1 || fault == DISK_FAULT_HALF;
+}
+
+/* 0: nothing is wrong, or less than all of it is done. */
+static int error_of(enum disk_fault fault)
+{
+    switch (fault) {
+    case DISK_FAULT_EIO: return -EIO;
+    case DISK_FAULT_ENOSPC: return -ENOSPC;
+    case DISK_FAULT_EINTR: return -EINTR;
+    case DISK_FAULT_EAGAIN: return -EAGAIN;
+    case DISK_FAULT_ECANCELED: return -ECANCELED;
+    default: return 0;
+    }
+}
+
+static size_t length_of(enum disk_fault fault, size_t n)
+{
+    if (fault == DISK_FAULT_SHORT1) return n - (n > 0);
+    return fault == DISK_FAULT_HALF || fault == DISK_FAULT_SHORT ? n / 2 : n;
+}
 
 /* A synchronous operation: whoever asked waits, others do not. */
 static void takes(struct fake *f, uint32_t us)
@@ -333,14 +364,16 @@ static int fake_open(struct disk *d, const char *path, int flags)
     if (n && !inode) return -EISDIR;
     if ((flags & DISK_CREATE) && n) return -EEXIST;
     if (!(flags & DISK_CREATE) && !n) return -ENOENT;
+    int failed = n ? error_of(look_fault(f, DISK_OP_OPEN)) : 0;
+    if (failed) return failed;
     if (!n) {
         char folder[PATH_BYTES];
         strcpy(folder, path);
         char *slash = strrchr(folder, '/');
         if (slash) *slash = 0;
         if (slash && !find(&f->seen, folder)) return -ENOENT;
-        enum disk_fault fault = take_fault(f);
-        if (fault == DISK_FAULT_EIO || fault == DISK_FAULT_ENOSPC) return error_of(fault);
+        int error = error_of(take_fault(f, DISK_OP_CREATE));
+        if (error) return error;
         if (f->full && chance(50)) return -ENOSPC;
         inode = calloc(1, sizeof *inode);
         CHECK(inode != NULL);
@@ -372,8 +405,11 @@ static int64_t fake_size(struct disk *d, int file) { return (int64_t)inode_of(d,
 static int64_t fake_read(struct disk *d, int file, uint64_t offset, void *p, size_t n)
 {
     struct inode *i = inode_of(d, file);
+    enum disk_fault fault = look_fault(fake(d), DISK_OP_READ);
+    if (error_of(fault)) return error_of(fault);
     if (offset >= i->size) return 0;
     if (n > i->size - offset) n = i->size - offset;
+    n = length_of(fault, n);
     pages_read(&i->cache, offset, p, n);
     if (!fake(d)->handles[file].direct) return (int64_t)n;
     for (uint64_t s = offset / SECTOR; n && s <= (offset + n - 1) / SECTOR; s++) {
@@ -389,10 +425,10 @@ static int64_t fake_write_now(struct disk *d, int file, uint64_t offset, const v
     struct fake *f = fake(d);
     struct inode *i = inode_of(d, file);
     bool direct = f->handles[file].direct;
-    enum disk_fault fault = take_fault(f);
+    enum disk_fault fault = take_fault(f, DISK_OP_WRITE);
     if (f->full && offset + n > i->size) fault = DISK_FAULT_ENOSPC;
-    if (fault == DISK_FAULT_EIO || fault == DISK_FAULT_ENOSPC) return error_of(fault);
-    if (fault == DISK_FAULT_SHORT) n /= 2;
+    if (error_of(fault)) return error_of(fault);
+    n = length_of(fault, n);
     put_cache(i, offset, p, n);
     takes(f, direct ? 400 : 10);
     if (direct) settle(i);
@@ -403,7 +439,7 @@ static int fake_sync(struct disk *d, int file)
 {
     struct fake *f = fake(d);
     struct inode *i = inode_of(d, file);
-    enum disk_fault fault = take_fault(f);
+    enum disk_fault fault = take_fault(f, DISK_OP_SYNC);
     takes(f, 400);
     if (fault == DISK_FAULT_NONE) {
         settle(i);
@@ -412,20 +448,20 @@ static int fake_sync(struct disk *d, int file)
     decide_dirty(i, i->size);
     if (chance(50)) i->durable_size = i->size;
     clean(i, 0); /* the kernel calls the pages clean, the platter has what it happens to have */
-    return -EIO;
+    return error_of(fault) ? error_of(fault) : -EIO;
 }
 
-static int maybe(struct fake *f)
+static int maybe(struct fake *f, enum disk_operation operation)
 {
-    enum disk_fault fault = take_fault(f);
+    enum disk_fault fault = take_fault(f, operation);
     takes(f, 20);
-    return fault == DISK_FAULT_NONE || fault == DISK_FAULT_SHORT ? 0 : error_of(fault);
+    return error_of(fault);
 }
 
 static int fake_truncate(struct disk *d, int file, uint64_t bytes)
 {
     struct inode *i = inode_of(d, file);
-    int r = maybe(fake(d));
+    int r = maybe(fake(d), DISK_OP_TRUNCATE);
     if (r < 0) return r;
     if (bytes < i->size) {
         pages_cut(&i->cache, bytes);
@@ -439,7 +475,7 @@ static int fake_truncate(struct disk *d, int file, uint64_t bytes)
 static int fake_rename(struct disk *d, const char *from, const char *to)
 {
     struct fake *f = fake(d);
-    int r = maybe(f);
+    int r = maybe(f, DISK_OP_RENAME);
     struct name *n = find(&f->seen, from);
     if (r < 0 || !n) return r < 0 ? r : -ENOENT;
     change(f, CHANGE_RENAME, from, to, n->inode);
@@ -453,7 +489,7 @@ static int fake_unlink(struct disk *d, const char *path)
     if (!n) return -ENOENT;
     for (uint32_t i = 0; !n->inode && i < f->seen.count; i++)
         if (lies_in(f->seen.list[i].path, path)) return -ENOTEMPTY;
-    int r = maybe(f);
+    int r = maybe(f, DISK_OP_UNLINK);
     if (r < 0) return r;
     if (find(&f->seen, path)) change(f, CHANGE_REMOVE, path, NULL, NULL);
     return 0;
@@ -464,7 +500,7 @@ static int fake_link(struct disk *d, const char *from, const char *to)
     struct fake *f = fake(d);
     struct name *n = find(&f->seen, from);
     if (!n || find(&f->seen, to)) return n ? -EEXIST : -ENOENT;
-    int r = maybe(f);
+    int r = maybe(f, DISK_OP_LINK);
     if (r == 0) change(f, CHANGE_ADD, to, NULL, n->inode);
     return r;
 }
@@ -473,7 +509,7 @@ static int fake_mkdir(struct disk *d, const char *path)
 {
     struct fake *f = fake(d);
     if (find(&f->seen, path)) return -EEXIST;
-    int r = maybe(f);
+    int r = maybe(f, DISK_OP_MKDIR);
     if (r < 0) return r;
     if (find(&f->seen, path)) return -EEXIST; /* another thread was quicker */
     change(f, CHANGE_ADD, path, NULL, NULL);
@@ -484,9 +520,9 @@ static int fake_sync_dir(struct disk *d, const char *path)
 {
     struct fake *f = fake(d);
     if (strcmp(path, ".") && !find(&f->seen, path)) return -ENOENT;
-    enum disk_fault fault = take_fault(f);
+    enum disk_fault fault = take_fault(f, DISK_OP_SYNC_DIR);
     takes(f, 300);
-    if (fault != DISK_FAULT_NONE) return -EIO;
+    if (fault != DISK_FAULT_NONE) return error_of(fault) ? error_of(fault) : -EIO;
     settle_folder(f, path);
     return 0;
 }
@@ -495,6 +531,8 @@ static int fake_list(struct disk *d, const char *path, void (*each)(void *self, 
 {
     struct fake *f = fake(d);
     if (strcmp(path, ".") && !find(&f->seen, path)) return -ENOENT;
+    int error = error_of(look_fault(f, DISK_OP_LIST));
+    if (error) return error;
     uint32_t count = 0;
     char(*names)[PATH_BYTES] = malloc((f->seen.count + 1) * sizeof *names);
     CHECK(names != NULL);
@@ -571,6 +609,7 @@ static void land(void *self, uint64_t number)
     (void)number;
     if (!f->inode) return; /* the power went meanwhile */
     if (the_disk->full && f->offset + f->n > f->inode->size) f->fault = DISK_FAULT_ENOSPC;
+    if (is_short(f->fault)) result = (int64_t)length_of(f->fault, f->n);
     if (f->fault == DISK_FAULT_SHORT)
         result = (int64_t)(SECTOR * chance_below(chance(50) ? 1 : (uint32_t)(f->n / SECTOR)));
     if (f->fault == DISK_FAULT_EIO) {
@@ -579,8 +618,8 @@ static void land(void *self, uint64_t number)
             pages_take(&f->inode->cache, &f->inode->platter, (uint32_t)(f->offset / PAGE_BYTES) + k,
                        UINT8_MAX);
         result = -EIO;
-    } else if (f->fault == DISK_FAULT_ENOSPC) {
-        result = -ENOSPC;
+    } else if (error_of(f->fault)) {
+        result = error_of(f->fault);
     } else {
         put_platter(f->inode, f->offset, f->p, (size_t)result);
     }
@@ -595,9 +634,16 @@ void sim_disk_write(int file, uint64_t offset, const void *p, size_t n,
     struct flight *f = calloc(1, sizeof *f);
     CHECK(f != NULL && offset % 4096 == 0 && n % 4096 == 0 && (uintptr_t)p % 4096 == 0);
     sim_disk();
-    *f = (struct flight){
-        inode_of(&the_disk->disk, file), offset, p, n, count_down(the_disk), done, owner, the_disk->flights};
-    if (f->fault == DISK_FAULT_ENOSPC && offset + n <= f->inode->size) f->fault = DISK_FAULT_NONE;
+    *f = (struct flight){.inode = inode_of(&the_disk->disk, file),
+                         .offset = offset,
+                         .p = p,
+                         .n = n,
+                         .done = done,
+                         .owner = owner};
+    f->fault = take_fault(the_disk, DISK_OP_LOG_WRITE);
+    f->next = the_disk->flights;
+    bool has_place = offset + n <= f->inode->size;
+    if (f->fault == DISK_FAULT_ENOSPC && has_place && !sim_disk_before) f->fault = DISK_FAULT_NONE;
     the_disk->flights = f;
     the_disk->flight_count++;
     uint64_t us = chance_in(40) ? chance_between(2000, 40000) : chance_between(60, 900);

@@ -13,7 +13,37 @@
 
 #include "persist/disk.h"
 
-enum disk_fault { DISK_FAULT_NONE, DISK_FAULT_EIO, DISK_FAULT_ENOSPC, DISK_FAULT_SHORT };
+enum disk_fault {
+    DISK_FAULT_NONE,
+    DISK_FAULT_EIO,
+    DISK_FAULT_ENOSPC,
+    DISK_FAULT_SHORT, /* some of it */
+    DISK_FAULT_EINTR,
+    DISK_FAULT_EAGAIN,
+    DISK_FAULT_ECANCELED,
+    DISK_FAULT_SHORT1, /* all but a byte */
+    DISK_FAULT_HALF
+};
+#define DISK_OPERATIONS(X)                                                                                   \
+    X(OPEN, "open")                                                                                          \
+    X(CREATE, "create")                                                                                      \
+    X(READ, "read")                                                                                          \
+    X(WRITE, "write")                                                                                        \
+    X(LOG_WRITE, "log write")                                                                                \
+    X(SYNC, "sync")                                                                                          \
+    X(TRUNCATE, "truncate")                                                                                  \
+    X(RENAME, "rename")                                                                                      \
+    X(UNLINK, "unlink")                                                                                      \
+    X(LINK, "link")                                                                                          \
+    X(MKDIR, "mkdir")                                                                                        \
+    X(SYNC_DIR, "folder sync")                                                                               \
+    X(LIST, "list")
+enum disk_operation {
+#define X(name, text) DISK_OP_##name,
+    DISK_OPERATIONS(X)
+#undef X
+        DISK_OP_COUNT
+};
 
 struct disk *sim_disk(void); /* there is one */
 void sim_disk_power_cut(void);
@@ -21,6 +51,8 @@ void sim_disk_process_died(void); /* handles are closed; what was in flight stil
 /* The n-th operation from now that changes something fails; or the n-th durable write of the logs. */
 void sim_disk_fail(enum disk_fault fault, uint32_t nth, bool of_logs);
 void sim_disk_full(bool full);
+/* Asked before every operation of the node, reads too, instead of what sim_disk_fail says: how is this one to fail? */
+extern enum disk_fault (*sim_disk_before)(enum disk_operation operation);
 bool sim_disk_fault_pending(void);
 /* A copy for looking at it without changing anything; its operations take no time. */
 struct disk *sim_disk_copy(struct disk *of);

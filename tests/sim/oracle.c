@@ -206,7 +206,8 @@ static struct holder holder_of(struct shard *shard, row_t row)
     return h;
 }
 
-static uint64_t lifetime[UINT16_MAX + 1]; /* by type: of all people together */
+enum { TYPES = 256 };
+static uint64_t lifetime[TYPES]; /* by type: of all people together */
 
 static void count_history(const struct holder *h)
 {
@@ -216,6 +217,7 @@ static void count_history(const struct holder *h)
     for (uint32_t i = 0; i < n; i++) {
         struct history_view v;
         if (!behaviour_view(store, h->row, types[i], &v)) continue;
+        CHECK(types[i] < TYPES);
         lifetime[types[i]] += v.count;
         for (uint32_t k = 0; k < v.n; k++) {
             uint32_t hash = v.hashes[(v.head + k) & v.mask], at = history_time(&v, k);

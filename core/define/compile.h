@@ -95,6 +95,7 @@ struct journey_draft {
     struct journey *journey;
     struct node *node;      /* its mapping */
     uint16_t trigger_event; /* ID_NONE: none, or several */
+    bool any;               /* stands for journeys to come: whatever may start them */
     uint32_t step_count, name_count, as_count, template_count;
     struct step_draft *drafts;
     struct step *steps;
@@ -123,8 +124,8 @@ void read_calendar(struct compile *c);            /* timezone, week */
 void read_values(struct compile *c);              /* numbers with names */
 void read_channels(struct compile *c);            /* channels, lists, holdout, block */
 void read_segments(struct compile *c);
-void check_templates(struct compile *c); /* they are compiled with the journeys that use them */
 void read_journeys(struct compile *c);
+void check_templates(struct compile *c); /* those that no journey has compiled */
 /* A template of `templates:` as this journey sees it; NULL: not declared there, and so opaque. */
 const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name);
 bool template_has_part(const struct template *t, uint16_t channel);

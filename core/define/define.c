@@ -125,8 +125,8 @@ static void read_all(struct compile *c)
     read_model(c);
     read_channels(c);
     read_segments(c);
-    check_templates(c);
     read_journeys(c);
+    check_templates(c);
     read_later(c);
 }
 

@@ -19,7 +19,9 @@ static bool resolve_event(const struct compile *c, struct slice name, struct exp
     uint16_t id = schema_find(&c->set->schema, NAME_EVENT, name); /* knows aliases too */
     if (id == ID_NONE) return false;
     out->id = id;
-    out->cap = c->set->schema.events[id].cap;
+    const struct schema_event *e = &c->set->schema.events[id];
+    out->cap = e->cap;
+    out->keep_s = e->keep_s == UINT32_MAX ? 0 : e->keep_s;
     return true;
 }
 
@@ -181,6 +183,25 @@ static struct slice nearest(void *self, enum expr_space space, uint32_t within, 
     }
 }
 
+/* Is there a comment behind a text that YAML does not quote? */
+static bool comment_follows(const struct node *n)
+{
+    struct slice text = n->file->text;
+    uint32_t at = n->end;
+    while (at < text.n && text.p[at] == ' ') at++;
+    return n->kind == NODE_SCALAR && n->style == STYLE_PLAIN && at > n->end && at < text.n &&
+           text.p[at] == '#';
+}
+
+static void report_expression_fix(struct compile *c, const struct node *n, uint32_t from,
+                                  const struct expr_error *e)
+{
+    if (from + e->at + e->length >= n->text.n && comment_follows(n))
+        report_fix(c->d, "YAML takes what follows ' #' for a comment: put the whole between single quotes");
+    else if (e->fix)
+        report_fix(c->d, "%s", e->fix);
+}
+
 /* What the language has and this version does not run: `check` takes it with a warning. Returns the real errors. */
 static uint32_t report_errors(struct compile *c, struct node *n, uint32_t from,
                               const struct expr_errors *errors)
@@ -191,7 +212,7 @@ static uint32_t report_errors(struct compile *c, struct node *n, uint32_t from,
         bool mild = e->warning || (!c->for_running && strncmp(e->reason, "not yet", 7) == 0);
         report_at(c->d, mild ? SEVERITY_WARNING : SEVERITY_ERROR, n->file, node_byte(n, from + e->at),
                   e->length, "%s", e->reason);
-        if (e->fix) report_fix(c->d, "%s", e->fix);
+        report_expression_fix(c, n, from, e);
         wrong += !mild;
     }
     return wrong;
@@ -205,7 +226,8 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
                                .nearest = nearest,
                                .event = place.event,
                                .trigger = j ? j->trigger_event : ID_NONE,
-                               .any_event = place.any_event,
+                               .any_event = place.any_event || (j && j->any),
+                               .any_trigger = j && j->any,
                                .alarm = place.alarm};
 }
 

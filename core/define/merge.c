@@ -15,22 +15,24 @@ static void report_twice(struct compile *c, struct node *again, const struct nod
     report_fix(c->d, "keep one of them%s", may_repeat(what) ? ", or make both equal" : "");
 }
 
-static uint32_t pair_of(const struct node *map, struct slice key)
+static struct node *key_of(const struct node *map, const struct node *value)
 {
     uint32_t i = 0;
-    while (i < map->count && !slice_eq(node_key(map, i)->text, key)) i++;
-    return i;
+    while (node_value(map, i) != value) i++;
+    return node_key(map, i);
 }
 
-static void merge_named(struct compile *c, struct node *into, struct node *from, const char *block)
+static void merge_named(struct compile *c, struct node *into, struct key_index *index, struct node *from,
+                        const char *block)
 {
     for (uint32_t i = 0; i < from->count; i++) {
         struct node *key = node_key(from, i), *value = node_value(from, i);
         if (key->bad) continue;
-        uint32_t at = pair_of(into, key->text);
+        into->list[2 * into->count] = key; /* there is room for all */
+        into->list[2 * into->count + 1] = value;
+        uint32_t at = key_index_put(index, into, into->count);
         if (at == into->count) {
-            into->list[2 * into->count] = key;
-            into->list[2 * into->count++ + 1] = value;
+            into->count++;
         } else if (!may_repeat(block) || !node_same(node_value(into, at), value)) {
             report_twice(c, key, node_key(into, at), block, key->text);
         }
@@ -67,14 +69,19 @@ static struct node *merge_block(struct compile *c, const struct key_row *row, st
 {
     struct node *merged = NULL;
     bool named = row->shape.values, list = row->shape.item;
+    struct key_index index = {0};
     for (uint32_t i = 0; i < count; i++) {
         struct node *value = roots[i] ? get(roots[i], row->name) : NULL;
         if (!value || (value->kind == NODE_SCALAR && (named || list)))
             continue; /* `segments:` with nothing below */
-        if (!merged) *key = node_key(roots[i], pair_of(roots[i], slice_str(row->name)));
-        if (!merged) merged = named || list ? empty_like(c, value, children(roots, count, row->name)) : value;
+        if (!merged) {
+            uint32_t most = named || list ? children(roots, count, row->name) : 0;
+            *key = key_of(roots[i], value);
+            merged = named || list ? empty_like(c, value, most) : value;
+            if (named) index = key_index_new(most, c->scratch);
+        }
         if (named)
-            merge_named(c, merged, value, row->name);
+            merge_named(c, merged, &index, value, row->name);
         else if (list)
             merge_list(merged, value);
         else if (merged != value && !node_same(merged, value))

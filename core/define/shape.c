@@ -166,27 +166,35 @@ static const struct key_row *row_of(const struct block *block, struct slice key)
     return NULL;
 }
 
-/* In braces YAML ends a text at ', ': what remains of a cut expression looks like a key without a value. */
+static bool leaves_open(struct slice text)
+{
+    int32_t open = 0;
+    for (uint32_t i = 0; i < text.n; i++) open += (text.p[i] == '(') - (text.p[i] == ')');
+    return open > 0;
+}
+
+/* In braces YAML ends a text at ', ': what remains of a cut expression looks like a key without a value, behind the text
+ * that it was cut from or behind another such piece, which report_cut has marked. */
 static bool cut_expression(const struct node *map, uint32_t i)
 {
     const struct node *key = node_key(map, i), *value = node_value(map, i);
     if (!map->flow || i == 0 || value->kind != NODE_SCALAR || value->text.n || key->style != STYLE_PLAIN)
         return false;
+    const struct node *before = node_value(map, i - 1);
+    if (before->kind != NODE_SCALAR || !(before->text.n || before->bad)) return false;
     for (uint32_t k = 0; k < key->text.n; k++)
         if (strchr("()\"'<>=&|", key->text.p[k])) return true;
-    return node_value(map, i - 1)->kind == NODE_SCALAR &&
-           memchr(node_value(map, i - 1)->text.p, '(', node_value(map, i - 1)->text.n);
+    return before->bad || leaves_open(before->text);
 }
 
 /* Several pieces of one expression are one mistake, told at its beginning. */
 static void report_cut(struct checker *c, struct node *map, uint32_t i)
 {
-    node_key(map, i)->bad = node_value(map, i)->bad = true;
-    if (cut_expression(map, i - 1)) return;
     uint32_t last = i;
-    while (last + 1 < map->count && cut_expression(map, last + 1)) last++;
+    do node_key(map, last)->bad = node_value(map, last)->bad = true;
+    while (++last < map->count && cut_expression(map, last));
     struct node *key = node_key(map, i - 1), *start = node_value(map, i - 1);
-    struct slice whole = slice_of(map->file->text.p + start->at, node_key(map, last)->end - start->at);
+    struct slice whole = slice_of(map->file->text.p + start->at, node_key(map, last - 1)->end - start->at);
     report_node(c->d, start, "YAML cuts this expression at ', '");
     report_fix(c->d, "inside { } put it between single quotes: %.*s: '%.*s'", SHOWN(key->text), SHOWN(whole));
 }
@@ -202,10 +210,6 @@ static const char *keys_of(const struct block *block, struct arena *a)
 static void unknown_key(struct checker *c, struct node *map, uint32_t i, const struct block *block)
 {
     struct node *key = node_key(map, i);
-    if (cut_expression(map, i)) {
-        report_cut(c, map, i);
-        return;
-    }
     report_node(c->d, key, "unknown key '%.*s' in %s", SHOWN(key->text), block->title);
     const char *near = nearest_key(key->text, block, &c->d->arena);
     report_fix(c->d, "%s", near ? near : keys_of(block, &c->d->arena));
@@ -224,6 +228,10 @@ static void check_pair(struct checker *c, struct node *map, uint32_t i, const st
 {
     struct node *key = node_key(map, i), *value = node_value(map, i);
     const struct key_row *row = shape->block ? row_of(shape->block, key->text) : NULL;
+    if (!row && cut_expression(map, i)) {
+        report_cut(c, map, i);
+        return;
+    }
     if (!row && !shape->values) {
         unknown_key(c, map, i, shape->block);
         return;
@@ -236,8 +244,8 @@ static void check_pair(struct checker *c, struct node *map, uint32_t i, const st
         report_wrong(c->d, key, "shorten it", "a name has 1 to %d bytes", KEY_BYTES_MAX);
         return;
     }
-    bool cut = i + 1 < map->count && shape->block && !row_of(shape->block, node_key(map, i + 1)->text) &&
-               cut_expression(map, i + 1);
+    bool cut = i + 1 < map->count && cut_expression(map, i + 1) &&
+               !(shape->block && row_of(shape->block, node_key(map, i + 1)->text));
     if (!cut) check(c, value, row ? &row->shape : shape->values, key->text);
 }
 

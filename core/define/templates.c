@@ -92,17 +92,6 @@ static void read_parts(struct compile *c, struct place place, struct template *t
     t->parts = parts;
 }
 
-/* Also of templates that no journey uses: whom they speak to is known without one. */
-void check_templates(struct compile *c)
-{
-    struct node *all = get(c->root, "templates");
-    for (uint32_t i = 0; all && all->kind == NODE_MAPPING && i < all->count; i++) {
-        struct node *n = node_value(all, i);
-        for (uint32_t k = 0; !n->bad && n->kind == NODE_MAPPING && k < n->count; k++)
-            if (!own_key(node_key(n, k)->text)) name_id(c, REG_CHANNEL, node_key(n, k));
-    }
-}
-
 static struct node *find_template(const struct compile *c, struct slice name)
 {
     struct node *all = get(c->root, "templates");
@@ -122,28 +111,56 @@ static void warn_unknown(struct compile *c, struct node *name)
     report_fix(c->d, "%s", near ? near : "declare it under `templates:`");
 }
 
-const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name)
+static const struct template *compile_template(struct compile *c, struct journey_draft *j, struct slice name,
+                                               struct node *n)
 {
-    if (!name || name->bad || is_computed(name)) return NULL;
     for (uint32_t i = 0; i < j->template_count; i++)
-        if (slice_eq(j->templates[i]->name, name->text)) return j->templates[i];
-    struct node *n = find_template(c, name->text);
-    if (!n) {
-        warn_unknown(c, name);
-        return NULL;
-    }
+        if (slice_eq(j->templates[i]->name, name)) return j->templates[i];
     if (n->bad || n->kind != NODE_MAPPING) return NULL;
     struct template *t = ARENA_NEW(c->arena, struct template);
     struct template **list = ARENA_ARRAY(c->scratch, struct template *, j->template_count + 1);
     if (j->template_count) memcpy(list, j->templates, sizeof *list * j->template_count);
     j->templates = list;
     list[j->template_count++] = t; /* before its fallback is read: a circle of fallbacks ends here */
-    t->name = arena_slice(c->arena, name->text);
+    t->name = arena_slice(c->arena, name);
     struct place place = {.event = j->trigger_event, .journey = j};
     t->lang = expression(c, place, get(n, "lang"), WANT_STRING);
     read_parts(c, place, t, n);
     t->fallback = template_of(c, j, get(n, "fallback"));
     return t;
+}
+
+enum { USED = 1, UNUSED }; /* marks of the nodes of templates */
+
+const struct template *template_of(struct compile *c, struct journey_draft *j, struct node *name)
+{
+    if (!name || name->bad || is_computed(name)) return NULL;
+    struct node *n = find_template(c, name->text);
+    if (!n) {
+        warn_unknown(c, name);
+        return NULL;
+    }
+    n->mark = USED;
+    return compile_template(c, j, name->text, n);
+}
+
+/* What no journey uses is compiled for journeys to come, so that its mistakes are told now. */
+void check_templates(struct compile *c)
+{
+    struct node *all = get(c->root, "templates");
+    uint32_t count = all && all->kind == NODE_MAPPING ? all->count : 0, before = c->d->errors;
+    struct journey_draft any = {.trigger_event = ID_NONE, .any = true};
+    for (uint32_t i = 0; i < count; i++)
+        if (node_value(all, i)->mark != USED) node_value(all, i)->mark = UNUSED;
+    for (uint32_t i = 0; i < count; i++)
+        if (node_value(all, i)->mark == UNUSED)
+            compile_template(c, &any, node_key(all, i)->text, node_value(all, i));
+    for (uint32_t i = 0; i < count && !before; i++) { /* a broken journey may have meant it */
+        if (node_value(all, i)->mark != UNUSED) continue;
+        report_warning(c->d, node_key(all, i), "no message uses the template '%.*s'",
+                       SHOWN(node_key(all, i)->text));
+        report_fix(c->d, "name it in the `template:` of a send, or remove it");
+    }
 }
 
 bool template_has_part(const struct template *t, uint16_t channel)

@@ -1,5 +1,6 @@
 #include "core/define/yaml.h"
 #include "core/base/check.h"
+#include "core/base/hash.h"
 
 #include <yaml.h>
 
@@ -64,8 +65,9 @@ static void quote_hint(struct parse *p, struct slice value)
             "an expression that starts with %c must be quoted for YAML's sake: put it between single quotes",
             value.p[0]);
     else if (value.n && value.p[0] == '{')
-        report_fix(p->d, "inside { } an expression that holds ', ', ': ' or a bracket must be quoted: put it "
-                         "between single quotes");
+        report_fix(p->d,
+                   "an expression that starts with { must be quoted, and so must one inside { } that holds "
+                   "', ', ': ' or a bracket: put it between single quotes");
     else if (find(value, 0, ": ") >= 0)
         report_fix(p->d,
                    "a text that holds ': ' must be quoted for YAML's sake: put it between single quotes");
@@ -190,23 +192,29 @@ static struct node *parse_children(struct parse *p, struct node *n, yaml_event_t
     return n;
 }
 
-/* A pair in braces without a value is what remains of an expression that was cut at ', '. */
+/* In braces a text without a value that has brackets is a piece of a cut expression (shape.c), not a name. */
+static bool is_piece(const struct node *map, uint32_t i)
+{
+    struct slice key = node_key(map, i)->text;
+    bool empty = node_value(map, i)->kind == NODE_SCALAR && !node_value(map, i)->text.n;
+    return map->flow && empty && (memchr(key.p, '(', key.n) || memchr(key.p, ')', key.n));
+}
+
 static void check_keys(struct parse *p, struct node *map)
 {
+    struct key_index index = key_index_new(map->count, p->arena);
     for (uint32_t i = 0; i < map->count; i++) {
         struct node *key = node_key(map, i);
         if (key->kind != NODE_SCALAR) {
             report_wrong(p->d, key, "write `name: value`", "a key must be a plain text");
             continue;
         }
-        for (uint32_t j = 0; j < i; j++) {
-            if (!slice_eq(key->text, node_key(map, j)->text)) continue;
-            report_wrong(p->d, key, "keep one of them, or give this one another name",
-                         "duplicate key '%.*s': it stands in line %u already", SHOWN(key->text),
-                         line_of(p->file, node_key(map, j)->at));
-            node_value(map, i)->bad = true;
-            break;
-        }
+        uint32_t first = key_index_put(&index, map, i);
+        if (first == i || is_piece(map, i)) continue;
+        report_wrong(p->d, key, "keep one of them, or give this one another name",
+                     "duplicate key '%.*s': it stands in line %u already", SHOWN(key->text),
+                     line_of(p->file, node_key(map, first)->at));
+        node_value(map, i)->bad = true;
     }
 }
 
@@ -346,8 +354,27 @@ struct node *node_find(const struct node *map, const char *key)
     return NULL;
 }
 
-static struct node *find_slice(const struct node *map, struct slice key)
+struct key_index key_index_new(uint32_t pairs_max, struct arena *a)
 {
+    uint32_t size = 8;
+    while (size < 2 * pairs_max) size *= 2;
+    return (struct key_index){ARENA_ARRAY(a, uint32_t, size), size - 1};
+}
+
+uint32_t key_index_put(struct key_index *x, const struct node *map, uint32_t pair)
+{
+    struct slice key = node_key(map, pair)->text;
+    uint32_t i = (uint32_t)hash64_plain(key.p, key.n) & x->mask;
+    for (; x->slots[i]; i = (i + 1) & x->mask)
+        if (slice_eq(node_key(map, x->slots[i] - 1)->text, key)) return x->slots[i] - 1;
+    x->slots[i] = pair + 1;
+    return pair;
+}
+
+/* Mostly it stands where it stood. */
+static struct node *find_slice(const struct node *map, struct slice key, uint32_t near)
+{
+    if (slice_eq(node_key(map, near)->text, key)) return node_value(map, near);
     for (uint32_t i = 0; i < map->count; i++)
         if (slice_eq(node_key(map, i)->text, key)) return node_value(map, i);
     return NULL;
@@ -360,7 +387,7 @@ bool node_same(const struct node *a, const struct node *b)
         return slice_eq(a->text, b->text) && (a->style == STYLE_PLAIN) == (b->style == STYLE_PLAIN);
     for (uint32_t i = 0; i < a->count; i++) {
         const struct node *other =
-            a->kind == NODE_SEQUENCE ? b->list[i] : find_slice(b, node_key(a, i)->text);
+            a->kind == NODE_SEQUENCE ? b->list[i] : find_slice(b, node_key(a, i)->text, i);
         if (!other || !node_same(a->kind == NODE_SEQUENCE ? a->list[i] : node_value(a, i), other))
             return false;
     }

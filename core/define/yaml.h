@@ -36,8 +36,16 @@ uint32_t node_byte(const struct node *scalar, uint32_t k);
 static inline struct node *node_key(const struct node *map, uint32_t i) { return map->list[2 * i]; }
 static inline struct node *node_value(const struct node *map, uint32_t i) { return map->list[2 * i + 1]; }
 struct node *node_find(const struct node *map, const char *key); /* the value, bad or not; NULL if absent */
-bool node_same(const struct node *a, const struct node *b);      /* equal content; layout does not count */
-void node_canonical(const struct node *n, struct buf *out);      /* one text for equal contents */
+/* Keys of a mapping met so far, so that a repeated one is found without looking at all of them. */
+struct key_index {
+    uint32_t *slots; /* pair + 1 */
+    uint32_t mask;
+};
+struct key_index key_index_new(uint32_t pairs_max, struct arena *a);
+/* Puts the pair's key in; the former pair with this key, or the pair itself when it is the first. */
+uint32_t key_index_put(struct key_index *x, const struct node *map, uint32_t pair);
+bool node_same(const struct node *a, const struct node *b); /* equal content; layout does not count */
+void node_canonical(const struct node *n, struct buf *out); /* one text for equal contents */
 
 /* ---- reporting ------------------------------------------------------------------------ */
 

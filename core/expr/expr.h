@@ -38,7 +38,9 @@ struct expr_symbol {
     uint16_t id; /* what the source gets at run time; SPACE_AS: the scope number */
     uint16_t
         type; /* enum declared_type for attributes and properties; SPACE_AS: the event type, ID_NONE: any */
-    uint32_t cap;          /* events: the history cap, for the warning about constants beyond it */
+    uint32_t cap; /* events: the history cap, for the warning about constants beyond it */
+    uint32_t
+        keep_s; /* events: how long history stays, for the warning about windows beyond it; 0: for ever */
     struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
 };
 
@@ -53,6 +55,7 @@ struct expr_scope {
     uint16_t event;                             /* type of `e` here: a type id, ID_NONE: no event at hand */
     uint16_t trigger;                           /* type of `trigger`, ID_NONE: none or not an event */
     bool any_event;                             /* `e` exists, of unknown type: its properties are dynamic */
+    bool any_trigger;                           /* the same of `trigger` */
     bool alarm;                                 /* rate() may be asked */
     bool
         conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */

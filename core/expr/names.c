@@ -190,7 +190,7 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
     if (is_name(of, "rfm")) return check_rfm(c, t);
     if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs", TYPE_DYN);
     if (is_name(of, "trigger")) {
-        if (c->scope->trigger == ID_NONE)
+        if (c->scope->trigger == ID_NONE && !c->scope->any_trigger)
             return check_fail(c, t, NULL, "no event started this: there is no trigger");
         return check_property(c, t, SCOPE_TRIGGER, c->scope->trigger, probe);
     }
@@ -272,6 +272,29 @@ static const struct node *check_window(struct checker *c, const struct tree *t)
     return check_node(c, (struct node){.op = OP_SLIDING}, type_basic(TYPE_WINDOW), &n, 1);
 }
 
+/* Seconds that a window reaches back; 0: that is not known yet. */
+static int64_t window_reach_s(const struct node *window)
+{
+    static const int64_t days[] = {[CALENDAR_DAY] = 1, [CALENDAR_WEEK] = 7, [CALENDAR_MONTH] = 31};
+    if (window->op == OP_CALENDAR) return days[window->a] * 86400;
+    bool fixed = window->op == OP_SLIDING && window->child[0]->op == OP_CONST;
+    return fixed ? window->child[0]->value.i : 0;
+}
+
+static void warn_beyond_keep(struct checker *c, const struct tree *window_tree, const struct node *window,
+                             const struct tree *event_tree, const struct expr_symbol *event)
+{
+    if (!event->keep_s || window_reach_s(window) <= event->keep_s) return;
+    struct slice name = value_text(event_tree->value);
+    uint32_t s = event->keep_s, unit = s % 86400 == 0 ? 86400 : s % 3600 == 0 ? 3600 : 1;
+    check_warn(c, window_tree, "raise the event's `keep`, or ask for a shorter window",
+               arena_printf(c->pool->arena, "the window is longer than '%.*s' is kept: keep: %u%c",
+                            (int)name.n, (const char *)name.p, s / unit,
+                            unit == 86400  ? 'd'
+                            : unit == 3600 ? 'h'
+                                           : 's'));
+}
+
 /* Checks with `e` bound to an entry of this event's history. */
 static const struct node *check_in_entry(struct checker *c, const struct tree *t, uint16_t event)
 {
@@ -307,7 +330,8 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
     struct node like = {.op = OP_TALLY, .a = (uint8_t)what, .b = event.id};
     if (what == TALLY_COUNT) like.c = event.cap;
     if (at < t->count && is_window(t->args[at])) {
-        parts[n++] = check_window(c, t->args[at++]);
+        parts[n++] = check_window(c, t->args[at]);
+        warn_beyond_keep(c, t->args[at++], parts[0], t->args[0], &event);
         like.a |= TALLY_WINDOW;
     }
     if (needs_value) {
@@ -407,13 +431,15 @@ static const struct node *check_calendar(struct checker *c, const struct tree *t
     return check_fail(c, t->args[0], NULL, "calendar() takes \"day\", \"week\" or \"month\"");
 }
 
-static const struct node *check_step(struct checker *c, const struct tree *t)
+static const struct node *check_step(struct checker *c, const struct tree *t, const struct tree *window_tree,
+                                     const struct node *window)
 {
     bool filtered =
         t->kind == TREE_CALL && !t->target && slice_is(t->name, "ev") && (t->count == 1 || t->count == 2);
     const struct tree *event_tree = filtered ? t->args[0] : t;
     struct expr_symbol event;
     if (!event_named(c, event_tree, &event)) return error_node(c);
+    warn_beyond_keep(c, window_tree, window, event_tree, &event);
     const struct node *where = filtered && t->count == 2 ? check_where(c, t->args[1], event.id) : NULL;
     return check_node(c, (struct node){.op = OP_STEP, .b = event.id}, type_basic(TYPE_BOOL), &where,
                       where != NULL);
@@ -427,7 +453,7 @@ static const struct node *check_sequence(struct checker *c, const struct tree *t
         return check_fail(c, list, NULL, "sequence() takes a list of 1 to %d events and a window", STEPS_MAX);
     parts[0] = check_window(c, t->args[1]);
     for (uint32_t i = 0; i < list->count; i++) {
-        parts[i + 1] = check_step(c, list->args[i]);
+        parts[i + 1] = check_step(c, list->args[i], t->args[1], parts[0]);
         if (parts[i + 1]->type->kind == TYPE_ERROR) return parts[i + 1];
     }
     return check_node(c, (struct node){.op = OP_SEQUENCE}, type_basic(TYPE_BOOL), parts, list->count + 1);

@@ -102,6 +102,18 @@ Test(define_mistakes, ten_in_one_file_are_ten_messages_in_order)
     diagnostics_free(&d);
 }
 
+Test(define_mistakes, two_expressions_that_yaml_cuts_alike_are_two_mistakes)
+{
+    struct slice text =
+        SLICE("segments: {a: count(\"page\", days(3)) > 1, b: count(\"screen\", days(3)) > 1}\n");
+    struct diagnostics d;
+    cr_assert_null(compile(text, &d));
+    cr_expect(d.errors == 2 && d.list[0].column == 15 && d.list[1].column == 46);
+    cr_expect(holds(d.list[1].fix, "b: 'count(\"screen\", days(3)) > 1'"));
+    if (d.errors != 2) print(&d, text);
+    diagnostics_free(&d);
+}
+
 Test(define_mistakes, files_are_all_read_although_one_is_no_yaml)
 {
     struct source_file files[] = {{SLICE("b.yaml"), SLICE("a: [\n")}, {SLICE("a.yaml"), SLICE("x: 1\n")}};

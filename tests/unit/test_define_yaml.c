@@ -288,3 +288,21 @@ Test(define_yaml, spoilt_files_are_refused_or_taken_but_never_break_anything)
     cr_expect(taken > 10 && taken < 1490, "%u taken", taken);
     diagnostics_free(&d);
 }
+
+Test(define_yaml, every_repeated_key_of_a_long_mapping_is_told_with_its_first_line)
+{
+    struct buf text = {0};
+    struct diagnostics d;
+    struct arena a;
+    arena_init(&a);
+    diagnostics_init(&d);
+    for (uint32_t i = 0; i < 3000; i++) buf_printf(&text, "k%u: %u\n", i % 2000, i);
+    struct source_file file = {SLICE("long.yaml"), buf_slice(&text)};
+    cr_assert_not_null(yaml_parse(&file, &a, &d));
+    cr_assert_eq(d.errors, 1000);
+    cr_expect_eq(d.list[999].line, 3000);
+    cr_expect_str_eq(d.list[999].reason, "duplicate key 'k999': it stands in line 1000 already");
+    diagnostics_free(&d);
+    arena_free(&a);
+    buf_free(&text);
+}

@@ -46,7 +46,8 @@ static bool resolve(void *self, enum expr_space space, uint32_t within, struct s
 {
     static const char *const names[] = {"email", "city", "age", "vip", "born", "tags", "first"};
     for (uint16_t i = 0; space == SPACE_ATTRIBUTE && i < ATTR_COUNT; i++)
-        if (slice_is(name, names[i])) return *out = (struct expr_symbol){i, attributes[i].type, 0, {0}}, true;
+        if (slice_is(name, names[i]))
+            return *out = (struct expr_symbol){.id = i, .type = attributes[i].type}, true;
     *out = (struct expr_symbol){.id = space == SPACE_SEGMENT ? slice_is(name, "b") : TYPE_ORDER};
     return space == SPACE_SEGMENT || space == SPACE_EVENT;
 }

@@ -12,7 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_FILE_BYTES_MAX = 1024, SEED_BYTES_MAX = 32, LOG_SEGMENT_MAX = 1 << 30 };
+enum {
+    KEY_FILE_BYTES_MAX = 1024,
+    SEED_BYTES_MAX = 32,
+    LOG_SEGMENT_MAX = 1 << 30,
+    PROGRESS_EVERY_US = 1000000
+};
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
@@ -180,16 +185,23 @@ static bool recovery_definitions(void *self, uint32_t version, struct key hash, 
     return sets_add(e->sets, set);
 }
 
-static void recovery_progress(void *self, uint64_t done, uint64_t total)
+static double per_second(uint64_t n, uint64_t us) { return us ? (double)n * 1e6 / (double)us : 0; }
+
+/* A line each second: how far, how fast, and how long it will take at that rate. */
+static void recovery_progress(void *self, const struct recovery_progress *p)
 {
-    (void)self;
-    static uint64_t next_us;
-    uint64_t now = loop_now_us();
-    if (now < next_us) return;
-    if (next_us)
-        log_line(LOG_INFO, "recovering", "done=%llu total=%llu", (unsigned long long)done,
-                 (unsigned long long)total);
-    next_us = now + 1000000;
+    struct engine *e = self;
+    uint64_t now = loop_now_us(), us = now - e->started_us;
+    if (now < e->progress_us + PROGRESS_EVERY_US) return;
+    e->progress_us = now;
+    uint64_t done = p->snapshot_bytes + p->log_bytes, total = p->snapshot_total + p->log_total;
+    double left = done ? (double)us / 1e6 * (double)(total - done) / (double)done : 0;
+    log_line(LOG_INFO, "recovering",
+             "percent=%.0f snapshot_bytes=%llu log_bytes=%llu total_bytes=%llu records=%llu gb_per_s=%.2f "
+             "events_per_s=%.0f left_s=%.0f",
+             total ? 100.0 * (double)done / (double)total : 0, (unsigned long long)p->snapshot_bytes,
+             (unsigned long long)p->log_bytes, (unsigned long long)total, (unsigned long long)p->records,
+             per_second(done, us) / 1e9, per_second(p->records, us), left);
 }
 
 static bool make_shards(struct engine *e)
@@ -205,8 +217,10 @@ static bool make_shards(struct engine *e)
 
 static int recover_state(struct engine *e)
 {
-    struct recovery_host host = {e, recovery_shard, recovery_definitions, recovery_progress};
+    struct recovery_host host = {e, recovery_shard, recovery_definitions, recovery_progress, e->threads};
+    uint64_t begun = e->progress_us = loop_now_us();
     enum persist_status status = recover(&e->dir, &host, false, &e->recovered);
+    uint64_t us = loop_now_us() - begun;
     if (status != PERSIST_OK) return fail(status, "recovery", &e->dir.error);
     const struct recovered *r = &e->recovered;
     if (r->damaged_snapshot)
@@ -216,9 +230,12 @@ static int recover_state(struct engine *e)
     if (r->cut_bytes)
         log_line(LOG_WARNING, "torn_tail", "bytes=%llu kept=broken/", (unsigned long long)r->cut_bytes);
     if (!e->dir.fresh)
-        log_line(LOG_INFO, "recovered", "snapshot_bytes=%llu log_bytes=%llu records=%llu",
-                 (unsigned long long)r->snapshot_bytes, (unsigned long long)r->log_bytes,
-                 (unsigned long long)r->records);
+        log_line(
+            LOG_INFO, "recovered",
+            "snapshot_bytes=%llu log_bytes=%llu records=%llu seconds=%.3f gb_per_s=%.2f events_per_s=%.0f",
+            (unsigned long long)r->snapshot_bytes, (unsigned long long)r->log_bytes,
+            (unsigned long long)r->records, (double)us / 1e6,
+            per_second(r->snapshot_bytes + r->log_bytes, us) / 1e9, per_second(r->records, us));
     return 0;
 }
 

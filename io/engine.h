@@ -29,7 +29,7 @@ struct engine {
     struct sets *sets;                 /* every definitions set that is loaded; definer.c */
     struct slice shared_key, emit_key; /* .n == 0: none */
     char hostname[64];
-    uint64_t started_us;
+    uint64_t started_us, progress_us; /* progress_us: of the last line about recovery */
     const char *io_name;
     const struct kernels *kernels; /* of scans, as the machine or --cpu allows */
 

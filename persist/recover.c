@@ -1,48 +1,24 @@
 /* Recovery: the newest snapshot that is whole, then every epoch's logs, then the last epoch's tails are ended.
  *
- * Each thread's log is replayed for itself: shards meet only by records that the receiver logged, so the order between
- * threads does not matter (and could be parallel: replay_log touches only its own shards and a struct replay).
- * Always true: 1. Nothing on disk changes before everything was read and applied. 2. A shard's records are applied one
- * LSN after the other without a gap; what the snapshot covers is verified and skipped. */
+ * Shards of a snapshot and logs of one epoch are independent of each other (replay.h) and go over the threads that the
+ * host allows; epochs follow one another, because a shard may have moved to another thread's log between them.
+ * Always true: 1. Nothing on disk changes before everything was read and applied. 2. What is said to be wrong is the first
+ * of it in the order of names, however many threads there were. */
 #include "persist/recover.h"
 #include "core/base/check.h"
-#include "core/base/limits.h"
 #include "core/base/planted.h"
 #include "persist/crash.h"
+#include "persist/lanes.h"
+#include "persist/replay.h"
 #include "persist/snapshot.h"
-#include "persist/wal_reader.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct known_definitions {
-    uint32_t version;
-    struct key hash;
-};
-
-struct replay {
-    struct datadir *dir;
-    const struct recovery_host *host;
-    struct recovered *out;
-    struct shard *shards[LOGICAL_SHARDS];
-    struct known_definitions *known;
-    uint32_t known_count, known_capacity;
-    struct log_names names;
-    uint64_t bytes_total;
-    /* the batch at hand */
-    struct batch_item items[BATCH_EVENTS];
-    uint32_t count;
-    uint64_t reach[LOGICAL_SHARDS];   /* LSNs of a damaged snapshot: the log must make up for them */
-    uint64_t pending[LOGICAL_SHARDS]; /* LSN of each shard with the batch at hand applied */
-    struct effects effects;
-    struct arena scratch;
-    enum persist_status status;
-};
-
-static bool refuse(struct replay *r, const char *path, const char *format, ...)
+static bool refuse(struct recovery *r, const char *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static bool refuse(struct replay *r, const char *path, const char *format, ...)
+static bool refuse(struct recovery *r, const char *path, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -53,46 +29,16 @@ static bool refuse(struct replay *r, const char *path, const char *format, ...)
     return false;
 }
 
-static bool refuse_at(struct replay *r, const struct log_reader *log, const struct log_group *g,
-                      const struct record *record, const char *why)
+/* What one of several threads has to say. */
+static void hear(struct recovery *r, enum persist_status status, const struct datadir *twin)
 {
-    char name[LOG_NAME_BYTES];
-    log_name_print(name, log->header.epoch, log->header.thread, log->header.sequence);
-    return refuse(r, name, "offset %llu: shard %u LSN %llu: %s", (unsigned long long)g->offset, record->shard,
-                  (unsigned long long)record->lsn, why);
+    if (r->status != PERSIST_OK || status == PERSIST_OK) return;
+    r->status = status;
+    buf_clear(&r->dir->error);
+    buf_put_slice(&r->dir->error, buf_slice(&twin->error));
 }
 
 /* ---- definitions ------------------------------------------------------------------------------------ */
-
-static const struct known_definitions *find_definitions(const struct replay *r, uint32_t version)
-{
-    for (uint32_t i = 0; i < r->known_count; i++)
-        if (r->known[i].version == version) return &r->known[i];
-    return NULL;
-}
-
-static void know(struct replay *r, uint32_t version, struct key hash)
-{
-    if (r->known_count == r->known_capacity) {
-        r->known_capacity = r->known_capacity ? 2 * r->known_capacity : 16;
-        r->known = realloc(r->known, r->known_capacity * sizeof *r->known);
-        CHECK(r->known != NULL);
-    }
-    r->known[r->known_count++] = (struct known_definitions){version, hash};
-}
-
-static bool load_definitions(struct replay *r, uint32_t version)
-{
-    if (version == 0 || find_definitions(r, version)) return true;
-    struct key hash;
-    struct buf bundle = {0};
-    r->status = datadir_get_definitions(r->dir, version, &hash, &bundle);
-    if (r->status == PERSIST_OK && !r->host->definitions(r->host->self, version, hash, buf_slice(&bundle)))
-        refuse(r, "definitions", "version %u does not compile any more", version);
-    buf_free(&bundle);
-    if (r->status == PERSIST_OK) know(r, version, hash);
-    return r->status == PERSIST_OK;
-}
 
 struct version_list {
     uint32_t *list, count, capacity;
@@ -120,27 +66,65 @@ static int version_cmp(const void *a, const void *b)
 }
 
 /* People inside journeys may still be on any version that is kept: all of them up to the snapshot's, in order. */
-static bool load_kept_definitions(struct replay *r, uint32_t up_to)
+static bool load_kept_definitions(struct recovery *r, uint32_t up_to)
 {
     struct version_list v = {0};
     int e = r->dir->disk->ops->list(r->dir->disk, "definitions", take_version, &v);
     if (v.count) qsort(v.list, v.count, sizeof *v.list, version_cmp);
-    bool ok = e == 0;
-    if (!ok) r->status = datadir_failed(r->dir, "definitions", e);
-    for (uint32_t i = 0; ok && i < v.count && v.list[i] <= up_to; i++) ok = load_definitions(r, v.list[i]);
+    if (e != 0) r->status = datadir_failed(r->dir, "definitions", e);
+    for (uint32_t i = 0; r->status == PERSIST_OK && i < v.count && v.list[i] <= up_to; i++)
+        r->status = recovery_definitions(r, r->dir, v.list[i]);
     free(v.list);
-    return ok && load_definitions(r, up_to);
+    if (r->status == PERSIST_OK) r->status = recovery_definitions(r, r->dir, up_to);
+    return r->status == PERSIST_OK;
 }
 
 /* ---- the snapshot ------------------------------------------------------------------------------------- */
 
+/* Its files, each read by whoever is free. */
+struct snapshot_work {
+    struct recovery *all;
+    const struct snapshot_manifest *manifest;
+    struct snapshot_part {
+        struct datadir dir;
+        enum persist_status status;
+    } parts[LOGICAL_SHARDS];
+};
+
+static void verify_part(void *self, uint32_t i)
+{
+    struct snapshot_work *w = self;
+    w->parts[i].status = snapshot_verify(&w->parts[i].dir, w->manifest, &w->manifest->files[i]);
+}
+
+static void restore_part(void *self, uint32_t i)
+{
+    struct snapshot_work *w = self;
+    const struct snapshot_file *file = &w->manifest->files[i];
+    w->parts[i].status = snapshot_restore(&w->parts[i].dir, w->manifest, file, w->all->shards[file->shard]);
+    recovery_tell(w->all, (struct recovery_progress){.snapshot_bytes = file->bytes});
+}
+
+static bool snapshot_parts(struct recovery *r, const struct snapshot_manifest *m,
+                           void (*work)(void *self, uint32_t i))
+{
+    struct snapshot_work w = {.all = r, .manifest = m};
+    for (uint32_t i = 0; i < m->count; i++) w.parts[i].dir = datadir_twin(r->dir);
+    lanes_run(m->count, r->host->threads, work, &w);
+    for (uint32_t i = 0; i < m->count; i++) {
+        hear(r, w.parts[i].status, &w.parts[i].dir);
+        buf_free(&w.parts[i].dir.error);
+    }
+    return r->status == PERSIST_OK;
+}
+
 /* The newest one that is whole; a damaged newest one is told, not hidden. With none before it the log must reach back
  * to the beginning. */
-static bool choose_snapshot(struct replay *r, struct snapshot_manifest *m)
+static bool choose_snapshot(struct recovery *r, struct snapshot_manifest *m)
 {
     for (uint32_t skip = 0; skip < 2; skip++) {
         r->status = snapshot_find(r->dir, skip, m);
-        if (r->status == PERSIST_OK && m->count) r->status = snapshot_verify(r->dir, m);
+        if (r->status == PERSIST_OK) snapshot_parts(r, m, verify_part);
         if (r->status == PERSIST_OK) return true;
         if (r->status == PERSIST_IO || skip || m->foreign) return false;
         r->out->damaged_snapshot = m->number;
@@ -149,7 +133,7 @@ static bool choose_snapshot(struct replay *r, struct snapshot_manifest *m)
     return false;
 }
 
-static bool restore_snapshot(struct replay *r)
+static bool restore_snapshot(struct recovery *r)
 {
     struct snapshot_manifest m;
     if (!choose_snapshot(r, &m)) return false;
@@ -157,18 +141,18 @@ static bool restore_snapshot(struct replay *r)
     if (m.core_version > CORE_VERSION)
         return refuse(r, "snapshot", "written by a newer version of hourglass");
     if (!load_kept_definitions(r, m.definitions_version)) return false;
+    for (uint32_t i = 0; i < m.count; i++) r->out->snapshot_bytes += m.files[i].bytes;
+    r->progress.snapshot_total = r->out->snapshot_bytes;
+    if (!snapshot_parts(r, &m, restore_part)) return false;
     for (uint32_t i = 0; i < m.count; i++) {
-        struct shard *s = r->shards[m.files[i].shard];
-        r->status = snapshot_restore(r->dir, &m, &m.files[i], s);
-        if (r->status != PERSIST_OK) return false;
-        r->out->snapshot_bytes += m.files[i].bytes;
-        if (shard_now(s) > r->out->newest_second) r->out->newest_second = shard_now(s);
+        uint32_t now = shard_now(r->shards[m.files[i].shard]);
+        if (now > r->out->newest_second) r->out->newest_second = now;
     }
     return true;
 }
 
 /* What the damaged snapshot held must have come from the log. */
-static bool check_reach(struct replay *r)
+static bool check_reach(struct recovery *r)
 {
     if (r->out->damaged_snapshot && r->names.count == 0) return refuse(r, "log", "empty");
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
@@ -178,120 +162,7 @@ static bool check_reach(struct replay *r)
     return true;
 }
 
-/* ---- records --------------------------------------------------------------------------------------------- */
-
-static bool apply_batch(struct replay *r)
-{
-    if (!r->count) return true;
-    if (!shards_reserve(r->items, r->count, &r->effects))
-        return refuse(r, "log", "not enough memory to replay");
-    shards_apply(r->items, r->count, &r->scratch, &r->effects);
-    for (uint32_t i = 0; i < r->count; i++)
-        CHECK(shard_lsn(r->items[i].shard) == r->pending[r->items[i].record.shard]);
-    r->count = 0;
-    effects_reset(&r->effects);
-    arena_reset(&r->scratch);
-    return true;
-}
-
-static bool apply_tick(struct replay *r, const struct log_reader *log, const struct log_group *g,
-                       const struct record *record)
-{
-    struct shard *s = r->shards[record->shard];
-    if (record->payload.n != 8) return refuse_at(r, log, g, record, "a TICK of another size");
-    uint32_t now = load_le32(record->payload.p), wakes = load_le32(record->payload.p + 4);
-    if (now < shard_now(s)) return refuse_at(r, log, g, record, "time runs backwards");
-    if (!shard_reserve_tick(s, wakes, &r->effects)) return refuse(r, "log", "not enough memory to replay");
-    uint32_t ran = shard_tick(s, now, wakes, &r->effects);
-    effects_reset(&r->effects);
-    if (ran != wakes || shard_lsn(s) != record->lsn)
-        return refuse_at(r, log, g, record, "replay ran other wake-ups than the log says");
-    if (now > r->out->newest_second) r->out->newest_second = now;
-    return true;
-}
-
-static bool know_definitions_of(struct replay *r, const struct log_reader *log, const struct log_group *g,
-                                const struct record *record)
-{
-    struct reader in = reader_of(record->payload);
-    uint32_t version = read_le32(&in);
-    struct key hash = {.hi = read_le64(&in)};
-    hash.lo = read_le64(&in);
-    if (in.bad) return refuse_at(r, log, g, record, "a DEFINITIONS record of another size");
-    if (!load_definitions(r, version)) return false;
-    if (version && !key_eq(find_definitions(r, version)->hash, hash))
-        return refuse_at(r, log, g, record, "names other definitions than the bundle of this version holds");
-    return true;
-}
-
-static bool apply_record(struct replay *r, const struct log_reader *log, const struct log_group *g,
-                         const struct record *record)
-{
-    uint64_t *lsn = &r->pending[record->shard];
-    if (record->lsn <= *lsn) return true; /* the snapshot has it */
-    if (record->lsn != *lsn + 1) return refuse_at(r, log, g, record, "records before this one are missing");
-    if (log->header.core_version != CORE_VERSION && !PLANTED(other_core_replayed))
-        return refuse_at(r, log, g, record,
-                         "logged by another core version: stop it with the old binary first");
-    /* A batch is decoded before it is applied: what stands behind new definitions belongs to the next one. */
-    bool alone = record->kind == RECORD_TICK || record->kind == RECORD_DEFINITIONS;
-    if (alone && !apply_batch(r)) return false;
-    ++*lsn;
-    r->out->records++;
-    if (record->kind == RECORD_TICK) return apply_tick(r, log, g, record);
-    if (record->kind == RECORD_DEFINITIONS && !know_definitions_of(r, log, g, record)) return false;
-    r->items[r->count++] = (struct batch_item){.shard = r->shards[record->shard], .record = *record};
-    return (r->count < BATCH_EVENTS && !alone) || apply_batch(r);
-}
-
-static bool apply_group(struct replay *r, const struct log_reader *log, const struct log_group *g)
-{
-    struct slice rest = g->payload;
-    struct record record;
-    while (record_decode(&rest, &record))
-        if (!apply_record(r, log, g, &record)) return false;
-    return apply_batch(r); /* its payloads stand in the window */
-}
-
 /* ---- logs --------------------------------------------------------------------------------------------------- */
-
-/* What this file continues must be there: a log that was lost as a whole leaves no other trace. */
-static bool check_base(struct replay *r, const struct log_reader *log)
-{
-    char name[LOG_NAME_BYTES];
-    const struct log_header *h = &log->header;
-    log_name_print(name, h->epoch, h->thread, h->sequence);
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
-        if (h->base_lsn[i] > r->pending[i])
-            return refuse(
-                r, name,
-                "continues shard %u behind LSN %llu, but snapshot and log reach only %llu: files are missing",
-                i, (unsigned long long)h->base_lsn[i], (unsigned long long)r->pending[i]);
-    return true;
-}
-
-static void progress(struct replay *r, const struct log_group *g)
-{
-    r->out->log_bytes += group_bytes(&g->header);
-    if (r->host->progress) r->host->progress(r->host->self, r->out->log_bytes, r->bytes_total);
-}
-
-static bool replay_log(struct replay *r, struct log_reader *log)
-{
-    struct log_group g;
-    enum read_result read;
-    uint32_t sequence = 0;
-    do {
-        read = log_reader_next(log, &g);
-        if (log->used && log->header.sequence != sequence && !check_base(r, log)) return false;
-        sequence = log->header.sequence;
-        if (read != READ_GROUP) break;
-        if (!apply_group(r, log, &g)) return false;
-        progress(r, &g);
-    } while (true);
-    r->status = log->status;
-    return read == READ_END;
-}
 
 /* The names of one thread's log in one epoch, from `from` on. */
 static uint32_t names_of_log(const struct log_names *names, uint32_t from)
@@ -303,70 +174,82 @@ static uint32_t names_of_log(const struct log_names *names, uint32_t from)
 }
 
 /* The last epoch's logs together: each shard has one, or nobody has written anything yet. */
-static bool check_threads(struct replay *r, const struct log_reader *logs, uint32_t count)
+static bool check_threads(struct recovery *r, const struct replay *logs, uint32_t count)
 {
     uint64_t mask = 0, records = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (!logs[i].used) continue;
-        if (mask & logs[i].header.shard_mask)
-            return refuse(r, "log", "two threads of epoch %u logged the same shard", logs[i].header.epoch);
-        mask |= logs[i].header.shard_mask;
-        records += logs[i].records;
+        const struct log_reader *log = &logs[i].log;
+        if (!log->used) continue;
+        if (mask & log->header.shard_mask)
+            return refuse(r, "log", "two threads of epoch %u logged the same shard", log->header.epoch);
+        mask |= log->header.shard_mask;
+        records += log->records;
     }
     if (records == 0 || mask == UINT64_MAX >> (64 - LOGICAL_SHARDS)) return true;
     return refuse(r, "log", "the log of a whole thread of epoch %u is missing; restore a backup",
-                  logs[0].names[0].epoch);
+                  logs[0].log.names[0].epoch);
 }
 
-static bool seal_logs(struct replay *r, struct log_reader *logs, uint32_t count)
+static bool seal_logs(struct recovery *r, struct replay *logs, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->status == PERSIST_OK; i++) {
-        r->out->cut_bytes += logs[i].torn_bytes;
-        r->status = log_reader_seal(&logs[i]);
+        r->out->cut_bytes += logs[i].log.torn_bytes;
+        hear(r, log_reader_seal(&logs[i].log), &logs[i].dir);
     }
     return r->status == PERSIST_OK;
 }
 
-static bool replay_last_epoch(struct replay *r, uint32_t from)
+static void replay_one(void *self, uint32_t i) { replay_run((struct replay *)self + i); }
+
+/* Each log knows the LSNs of the shards that it is of. */
+static void take_results(struct recovery *r, const struct replay *log)
 {
-    uint32_t count = 0;
-    for (uint32_t at = from; at < r->names.count; at += names_of_log(&r->names, at)) count++;
-    struct log_reader *logs = calloc(count, sizeof *logs);
+    hear(r, log->status, &log->dir);
+    r->out->records += log->records;
+    r->out->log_bytes += log->bytes;
+    if (log->newest_second > r->out->newest_second) r->out->newest_second = log->newest_second;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
+        if (log->pending[i] > r->pending[i]) r->pending[i] = log->pending[i];
+}
+
+/* One epoch; from: the first of its names. The last one's logs are ended: what is torn is cut. */
+static bool replay_epoch(struct recovery *r, uint32_t from, uint32_t until, bool last)
+{
+    uint32_t count = 0, opened = 0;
+    for (uint32_t at = from; at < until; at += names_of_log(&r->names, at)) count++;
+    struct replay *logs = calloc(count, sizeof *logs);
     CHECK(logs != NULL);
-    uint32_t opened = 0;
-    bool ok = true;
-    for (uint32_t at = from, n; ok && at < r->names.count; at += n) {
+    for (uint32_t at = from, n; at < until; at += n) {
         n = names_of_log(&r->names, at);
-        log_reader_open(&logs[opened], r->dir, r->names.list + at, n, false);
-        ok = replay_log(r, &logs[opened++]);
+        logs[opened++] =
+            (struct replay){.all = r, .names = r->names.list + at, .name_count = n, .closed = !last};
     }
-    ok = ok && check_threads(r, logs, count) && check_reach(r);
-    CRASH_POINT(recovery_replayed);
-    ok = ok && seal_logs(r, logs, count);
-    for (uint32_t i = 0; i < opened; i++) {
-        if (logs[i].used) r->dir->core_version = logs[i].header.core_version;
-        log_reader_close(&logs[i]);
+    lanes_run(count, r->host->threads, replay_one, logs);
+    for (uint32_t i = 0; i < count; i++) take_results(r, &logs[i]);
+    if (last) {
+        bool ok = r->status == PERSIST_OK && check_threads(r, logs, count) && check_reach(r);
+        CRASH_POINT(recovery_replayed);
+        if (ok) seal_logs(r, logs, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (last && logs[i].log.used) r->dir->core_version = logs[i].log.header.core_version;
+        replay_close(&logs[i]);
     }
     free(logs);
-    return ok;
+    return r->status == PERSIST_OK;
 }
 
-static bool replay_logs(struct replay *r)
+static bool replay_logs(struct recovery *r)
 {
-    uint32_t last = r->names.count ? r->names.list[r->names.count - 1].epoch : 0;
-    for (uint32_t at = 0, n; at < r->names.count; at += n) {
-        if (r->names.list[at].epoch == last) return replay_last_epoch(r, at);
-        struct log_reader log;
-        n = names_of_log(&r->names, at);
-        log_reader_open(&log, r->dir, r->names.list + at, n, true);
-        bool ok = replay_log(r, &log);
-        log_reader_close(&log);
-        if (!ok) return false;
+    const struct log_name *list = r->names.list;
+    for (uint32_t at = 0, until; at < r->names.count; at = until) {
+        for (until = at; until < r->names.count && list[until].epoch == list[at].epoch;) until++;
+        if (!replay_epoch(r, at, until, until == r->names.count)) return false;
     }
-    return check_reach(r);
+    return r->names.count > 0 || check_reach(r);
 }
 
-static bool list_logs(struct replay *r)
+static bool list_logs(struct recovery *r)
 {
     int e = log_names_read(r->dir->disk, &r->names);
     if (e < 0)
@@ -378,7 +261,7 @@ static bool list_logs(struct replay *r)
         log_name_print(name, r->names.list[i].epoch, r->names.list[i].thread, r->names.list[i].sequence);
         int file = r->dir->disk->ops->open(r->dir->disk, name, DISK_READ);
         if (file < 0) continue; /* whoever reads it will say why */
-        r->bytes_total += (uint64_t)r->dir->disk->ops->size(r->dir->disk, file);
+        r->progress.log_total += (uint64_t)r->dir->disk->ops->size(r->dir->disk, file);
         r->dir->disk->ops->close(r->dir->disk, file);
     }
     return r->status == PERSIST_OK;
@@ -386,50 +269,37 @@ static bool list_logs(struct replay *r)
 
 /* ---- all of it ------------------------------------------------------------------------------------------------ */
 
-static void prepare(struct replay *r)
+static void run(struct recovery *r, bool from_zero)
 {
-    effects_init(&r->effects);
-    arena_init(&r->scratch);
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) r->shards[i] = r->host->shard(r->host->self, i);
-}
-
-static bool run(struct replay *r, bool from_zero)
-{
-    if (!list_logs(r)) return false;
+    if (!list_logs(r)) return;
     CRASH_POINT(recovery_listed);
-    if (!from_zero && !restore_snapshot(r)) return false;
+    if (!from_zero && !restore_snapshot(r)) return;
     CRASH_POINT(recovery_restored);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) r->pending[i] = shard_lsn(r->shards[i]);
-    return replay_logs(r);
+    replay_logs(r);
 }
 
-static void finish(struct replay *r)
+static void finish(struct recovery *r)
 {
     r->out->next_epoch = r->names.count ? r->names.list[r->names.count - 1].epoch + 1 : 1;
     r->out->next_snapshot = snapshot_next_number(r->dir);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) r->out->lsn_sum += shard_lsn(r->shards[i]);
     log_names_free(&r->names);
-    effects_free(&r->effects);
-    arena_free(&r->scratch);
     free(r->known);
+    pthread_mutex_destroy(&r->lock);
 }
 
 enum persist_status recover(struct datadir *dir, const struct recovery_host *host, bool from_zero,
                             struct recovered *out)
 {
-    struct replay *r = calloc(1, sizeof *r);
-    CHECK(r != NULL);
     *out = (struct recovered){0};
-    r->dir = dir;
-    r->host = host;
-    r->out = out;
-    prepare(r);
-    run(r, from_zero);
-    finish(r);
-    enum persist_status status = r->status;
-    if (status != PERSIST_OK && out->damaged_snapshot)
+    struct recovery r = {.dir = dir, .host = host, .out = out};
+    pthread_mutex_init(&r.lock, NULL);
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) r.shards[i] = host->shard(host->self, i);
+    run(&r, from_zero);
+    finish(&r);
+    if (r.status != PERSIST_OK && out->damaged_snapshot)
         buf_printf(&dir->error, " (snapshot %llu is damaged, too)",
                    (unsigned long long)out->damaged_snapshot);
-    free(r);
-    return status;
+    return r.status;
 }

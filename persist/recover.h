@@ -8,13 +8,19 @@
 #include "core/shard.h"
 #include "persist/datadir.h"
 
+struct recovery_progress {
+    uint64_t snapshot_bytes, snapshot_total, log_bytes, log_total;
+    uint64_t records; /* replayed */
+};
 struct recovery_host {
     void *self;
     /* Fresh shards by index, made before. */
     struct shard *(*shard)(void *self, uint32_t index);
     /* A bundle that the snapshot or the log refers to; called in order of version before it is needed. */
     bool (*definitions)(void *self, uint32_t version, struct key hash, struct slice bundle);
-    void (*progress)(void *self, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
+    /* May be NULL. From any thread, one at a time, and so is `definitions`. */
+    void (*progress)(void *self, const struct recovery_progress *p);
+    uint32_t threads; /* 0: the caller's alone, and nothing is read ahead */
 };
 struct recovered {
     uint32_t next_epoch;

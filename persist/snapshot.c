@@ -408,21 +408,18 @@ static const char *manifest_decode(struct datadir *dir, struct slice file, struc
     return NULL;
 }
 
-static enum persist_status check_sizes(struct datadir *dir, const struct snapshot_manifest *m)
+static enum persist_status check_size(struct datadir *dir, uint64_t number, const struct snapshot_file *f)
 {
     char name[NAME_BYTES];
-    for (uint32_t i = 0; i < m->count; i++) {
-        file_name(name, m->number, m->files[i].shard);
-        int file = dir->disk->ops->open(dir->disk, name, DISK_READ);
-        if (file == -ENOENT) return datadir_refuse(dir, name, "missing");
-        if (file < 0) return datadir_failed(dir, name, file);
-        int64_t n = dir->disk->ops->size(dir->disk, file);
-        dir->disk->ops->close(dir->disk, file);
-        if (n < 0) return datadir_failed(dir, name, n);
-        if ((uint64_t)n != m->files[i].bytes)
-            return datadir_refuse(dir, name, "has another length than the manifest says");
-    }
-    return PERSIST_OK;
+    file_name(name, number, f->shard);
+    int file = dir->disk->ops->open(dir->disk, name, DISK_READ);
+    if (file == -ENOENT) return datadir_refuse(dir, name, "missing");
+    if (file < 0) return datadir_failed(dir, name, file);
+    int64_t n = dir->disk->ops->size(dir->disk, file);
+    dir->disk->ops->close(dir->disk, file);
+    if (n < 0) return datadir_failed(dir, name, n);
+    return (uint64_t)n == f->bytes ? PERSIST_OK
+                                   : datadir_refuse(dir, name, "has another length than the manifest says");
 }
 
 /* The snapshot before this one is what a damaged one falls back to, and the log below it goes. Its manifest may be the work
@@ -451,7 +448,8 @@ enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const 
                                   .core_version = core_version,
                                   .count = count};
     memcpy(m.files, files, count * sizeof *files);
-    enum persist_status status = check_sizes(dir, &m);
+    enum persist_status status = PERSIST_OK;
+    for (uint32_t i = 0; i < count && status == PERSIST_OK; i++) status = check_size(dir, number, &files[i]);
     if (status != PERSIST_OK) return status;
     struct buf bytes = {0};
     char folder[NAME_BYTES], name[NAME_BYTES];
@@ -535,27 +533,22 @@ static enum persist_status stream_fill(struct stream *s, size_t wanted)
     return PERSIST_OK;
 }
 
-static enum persist_status verify_file(struct datadir *dir, uint64_t number, const struct snapshot_file *f)
+enum persist_status snapshot_verify(struct datadir *dir, const struct snapshot_manifest *m,
+                                    const struct snapshot_file *file)
 {
     struct stream s;
-    enum persist_status status = stream_open(&s, dir, number, f->shard);
-    while (status == PERSIST_OK && s.at < f->bytes) {
+    enum persist_status status = check_size(dir, m->number, file);
+    if (status != PERSIST_OK) return status;
+    status = stream_open(&s, dir, m->number, file->shard);
+    while (status == PERSIST_OK && s.at < file->bytes) {
         uint64_t before = s.at;
         buf_clear(&s.bytes);
         status = stream_fill(&s, 1);
         if (s.at == before) break;
     }
-    if (status == PERSIST_OK && (s.at != f->bytes || s.crc != f->crc))
+    if (status == PERSIST_OK && (s.at != file->bytes || s.crc != file->crc))
         status = datadir_refuse(dir, s.name, "damaged: not the bytes that the manifest lists");
     stream_close(&s);
-    return status;
-}
-
-enum persist_status snapshot_verify(struct datadir *dir, const struct snapshot_manifest *m)
-{
-    enum persist_status status = check_sizes(dir, m);
-    for (uint32_t i = 0; i < m->count && status == PERSIST_OK; i++)
-        status = verify_file(dir, m->number, &m->files[i]);
     return status;
 }
 

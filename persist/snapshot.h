@@ -35,8 +35,9 @@ struct snapshot_manifest {
 };
 /* Newest complete snapshot, or the one before if skip is 1. count 0: none. REFUSED: its manifest is damaged. */
 enum persist_status snapshot_find(struct datadir *dir, uint32_t skip, struct snapshot_manifest *out);
-/* Every file of it: present, whole, and what the manifest says. Before anything is restored from it. */
-enum persist_status snapshot_verify(struct datadir *dir, const struct snapshot_manifest *m);
+/* One file of it: present, whole, and what the manifest says. All of them before anything is restored. */
+enum persist_status snapshot_verify(struct datadir *dir, const struct snapshot_manifest *m,
+                                    const struct snapshot_file *file);
 /* One shard's file into a fresh shard. */
 enum persist_status snapshot_restore(struct datadir *dir, const struct snapshot_manifest *m,
                                      const struct snapshot_file *file, struct shard *shard);

@@ -5,9 +5,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
-enum { WINDOW_BYTES = 8 << 20, PIECE_BYTES = 1 << 20, SECTOR = 512, FILE_BYTES_MIN = 32 << 10 };
+enum { PIECE_BYTES = 1 << 20, SECTOR = 512, FILE_BYTES_MIN = 32 << 10 };
 
 /* ---- saying what is wrong ------------------------------------------------------------------------ */
 
@@ -47,6 +46,7 @@ static bool io_error(struct log_reader *r, int64_t error)
 
 static void close_file(struct log_reader *r)
 {
+    window_open(&r->window, -1, 0);
     if (r->file >= 0) r->dir->disk->ops->close(r->dir->disk, r->file);
     r->file = -1;
 }
@@ -57,7 +57,7 @@ static bool open_file(struct log_reader *r, uint32_t index)
     char name[LOG_NAME_BYTES];
     close_file(r);
     r->index = index;
-    r->at = r->window_at = r->window_bytes = 0;
+    r->at = 0;
     name_of(r, index, name);
     r->file =
         ops->open(r->dir->disk, name, DISK_READ | DISK_DIRECT); /* what the disk has, not what a cache has */
@@ -65,25 +65,16 @@ static bool open_file(struct log_reader *r, uint32_t index)
     int64_t size = ops->size(r->dir->disk, r->file);
     if (size < 0) return io_error(r, size);
     r->size = (uint64_t)size;
+    window_open(&r->window, r->file, r->size);
     return true;
 }
 
 /* n bytes at a block's start; NULL when the file is shorter, or could not be read. */
 static const uint8_t *look(struct log_reader *r, uint64_t at, uint64_t n)
 {
-    DCHECK(at % LOG_BLOCK == 0 && n <= WINDOW_BYTES);
-    if (at > r->size || n > r->size - at) return NULL;
-    if (at < r->window_at || at + n > r->window_at + r->window_bytes) {
-        uint64_t wanted = block_round(r->size - at);
-        if (wanted > WINDOW_BYTES) wanted = WINDOW_BYTES;
-        int64_t got = r->dir->disk->ops->read(r->dir->disk, r->file, at, r->window, wanted);
-        if (got >= 0 && (uint64_t)got < wanted && at + (uint64_t)got < r->size) got = -EIO;
-        if (got < 0) io_error(r, got);
-        r->window_at = at;
-        r->window_bytes = got < 0 ? 0 : (uint64_t)got;
-        if (n > r->window_bytes) return NULL;
-    }
-    return r->window + (at - r->window_at);
+    const uint8_t *p = window_look(&r->window, at, n);
+    if (!p && r->window.error) io_error(r, r->window.error);
+    return p;
 }
 
 /* ---- headers ------------------------------------------------------------------------------------------ */
@@ -283,8 +274,7 @@ static bool judge_end(struct log_reader *r)
     struct behind b;
     if (!scan_behind(r, &b)) return false;
     r->torn_bytes = b.bytes;
-    madvise(r->window, WINDOW_BYTES, MADV_DONTNEED); /* logs of the last epoch stay open until all are read */
-    r->window_bytes = 0;
+    window_close(&r->window); /* logs of the last epoch stay open until all are read */
     if (r->ended) return true;
     if (!r->used) return judge_unused(r, &b);
     if (r->size < r->header.bytes)
@@ -306,9 +296,7 @@ void log_reader_open(struct log_reader *r, struct datadir *dir, const struct log
 {
     CHECK(count > 0);
     *r = (struct log_reader){.dir = dir, .names = names, .count = count, .closed = closed, .file = -1};
-    void *p = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    r->window = p;
+    r->window.disk = dir->disk;
     for (uint32_t i = 1; i < count; i++)
         if (names[i].sequence != names[i - 1].sequence + 1) {
             refuse(r, i - 1, 0, "the log file behind this one is missing");
@@ -316,6 +304,13 @@ void log_reader_open(struct log_reader *r, struct datadir *dir, const struct log
         }
     struct log_header h;
     if (open_file(r, 0) && read_header(r, &h)) begin_file(r, &h);
+}
+
+void log_reader_ahead(struct log_reader *r, bool ahead, void (*leave)(void *self), void *self)
+{
+    r->window.ahead = ahead;
+    r->window.leave = leave;
+    r->window.self = self;
 }
 
 enum read_result log_reader_next(struct log_reader *r, struct log_group *out)
@@ -330,7 +325,7 @@ enum read_result log_reader_next(struct log_reader *r, struct log_group *out)
 void log_reader_close(struct log_reader *r)
 {
     close_file(r);
-    munmap(r->window, WINDOW_BYTES);
+    window_close(&r->window);
 }
 
 /* ---- ending a log ------------------------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* wal_reader.h - the log of one thread in one epoch, read and verified group after group.
- * Owner: the caller. Memory: one window of 8 MiB, touched as far as groups are large.
+ * Owner: the caller. Memory: a window (window.h), given back at the log's end.
  * Fails: dir->error gets one line that names file, offset and LSN. Nothing on disk is changed by reading.
  * How a torn tail is told from damage: a bad group whose number is at or below the durable mark of any header behind it
  * was durable once, so it is damage and refuses; above all marks it never was acknowledged and is a tail to cut. What
@@ -10,10 +10,11 @@
 
 #include "persist/datadir.h"
 #include "persist/wal_format.h"
+#include "persist/window.h"
 
 struct log_group {
     struct group_header header;
-    struct slice payload; /* until the next call */
+    struct slice payload; /* until the next call, or the next `leave` */
     uint64_t offset;
 };
 
@@ -38,12 +39,13 @@ struct log_reader {
     uint64_t last_lsn, records;
     uint64_t torn_bytes; /* what lies behind the last group, up to the last byte that is not zero */
 
-    uint8_t *window;
-    uint64_t window_at, window_bytes;
+    struct window window;
 };
 
 void log_reader_open(struct log_reader *r, struct datadir *dir, const struct log_name *names, uint32_t count,
                      bool closed);
+/* Reads the next piece on a thread of its own meanwhile; calls leave(self) before payloads handed out so far go away. */
+void log_reader_ahead(struct log_reader *r, bool ahead, void (*leave)(void *self), void *self);
 enum read_result log_reader_next(struct log_reader *r, struct log_group *out);
 /* After READ_END, when everything else went well too: keeps what is torn in broken/, cuts, writes the end group, removes
  * files never used. Cut short by a crash, it can be done again. */

@@ -134,7 +134,7 @@ static enum persist_status restore(struct place *p, struct shard *shard)
     struct snapshot_manifest m;
     struct datadir *dir = &p->bench.dir;
     enum persist_status s = snapshot_find(dir, 0, &m);
-    if (s == PERSIST_OK) s = snapshot_verify(dir, &m);
+    for (uint32_t i = 0; i < m.count && s == PERSIST_OK; i++) s = snapshot_verify(dir, &m, &m.files[i]);
     if (s == PERSIST_OK) s = snapshot_restore(dir, &m, &m.files[0], shard);
     return s;
 }

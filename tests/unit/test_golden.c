@@ -440,3 +440,65 @@ Test(disk_posix, a_log_and_a_snapshot_survive_on_a_real_file_system)
     snprintf(command, sizeof command, "rm -r '%s'", directory);
     cr_assert_eq(system(command), 0);
 }
+
+static enum persist_status recover_at_once(struct bench *b, uint32_t threads, struct bench_host *host)
+{
+    struct recovered out;
+    struct recovery_host h = {
+        .self = host, .shard = bench_shard, .definitions = bench_definitions, .threads = threads};
+    host->shards = fake_shards_create();
+    return recover(&b->dir, &h, false, &out);
+}
+
+/* Both logs' first files, in their first group. */
+static void damage_both(const char *directory)
+{
+    for (int thread = 0; thread < 2; thread++) {
+        char path[120];
+        snprintf(path, sizeof path, "%s/log/000001-%02d-000001.hgl", directory, thread);
+        FILE *f = fopen(path, "r+b");
+        cr_assert_not_null(f, "%s", path);
+        fseek(f, 4096 + 200, SEEK_SET);
+        fputc(0x5a, f);
+        fclose(f);
+    }
+}
+
+Test(disk_posix, logs_replayed_at_once_give_one_state_and_the_first_damage_is_named)
+{
+    char directory[] = "/var/tmp/hourglass-test-XXXXXX", command[200];
+    struct buf error = {0};
+    struct bench b = {.live = fake_shards_create(), .segment_bytes = 4 << 20, .threads = 2, .now_us = 1000};
+    struct bench_host host = {0};
+    static uint8_t payload[3000];
+    cr_assert_not_null(mkdtemp(directory));
+    struct disk *disk = disk_posix_open(directory, true, true, &error);
+    cr_assert_eq(datadir_open(&b.dir, disk, (struct slice){0}, bench_random), PERSIST_OK);
+    cr_assert(bench_start(&b));
+    for (uint32_t i = 0; i < 2000; i++) {
+        while (!wal_room(b.wal[0], 1, sizeof payload) || !wal_room(b.wal[1], 1, sizeof payload))
+            bench_pump(&b, 100), disk->ops->poll(disk);
+        memset(payload, (int)i, sizeof payload);
+        bench_event(&b, i % 64, payload, sizeof payload);
+        if (i % 20 == 0) bench_pump(&b, 100), disk->ops->poll(disk);
+    }
+    for (int i = 0; i < 50; i++) bench_pump(&b, 1000), disk->ops->poll(disk);
+    for (int t = 0; t < 2; t++) wal_drop(b.wal[t]);
+    for (uint32_t threads = 0; threads < 6; threads += 2) {
+        cr_assert_eq(recover_at_once(&b, threads, &host), PERSIST_OK, "%s", text_of(&b.dir));
+        cr_assert(fake_shards_eq(host.shards, b.live), "%u threads", threads);
+        free(host.shards);
+    }
+    damage_both(directory);
+    for (int i = 0; i < 10; i++) {
+        cr_assert_eq(recover_at_once(&b, 2, &host), PERSIST_REFUSED);
+        cr_assert_not_null(strstr(text_of(&b.dir), "log/000001-00-000001.hgl"), "%s", text_of(&b.dir));
+        free(host.shards);
+    }
+    datadir_close(&b.dir);
+    disk_posix_close(disk);
+    buf_free(&error);
+    free(b.live);
+    snprintf(command, sizeof command, "rm -r '%s'", directory);
+    cr_assert_eq(system(command), 0);
+}

@@ -278,6 +278,7 @@ int engine_open(struct engine *e, const struct options *options)
     memset(e, 0, sizeof *e);
     e->options = options;
     e->started_us = loop_now_us();
+    if (sched_getaffinity(0, sizeof e->cpus, &e->cpus) != 0) CPU_ZERO(&e->cpus);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     e->threads = options->shards ? options->shards : cores > 0 ? (uint32_t)cores : 1;
     if (e->threads > LOGICAL_SHARDS) e->threads = LOGICAL_SHARDS;
@@ -323,6 +324,11 @@ int engine_start(struct engine *e)
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
     return e->failed ? PERSIST_IO : 0;
+}
+
+void engine_unpin(const struct engine *e)
+{
+    if (CPU_COUNT(&e->cpus)) sched_setaffinity(0, sizeof e->cpus, &e->cpus);
 }
 
 void engine_join(struct engine *e)

@@ -14,6 +14,8 @@
 #include "persist/recover.h"
 #include "persist/snapshot.h"
 
+#include <sched.h>
+
 struct kernels;
 struct engine {
     const struct options *options;
@@ -31,6 +33,7 @@ struct engine {
     char hostname[64];
     uint64_t started_us, progress_us; /* progress_us: of the last line about recovery */
     const char *io_name;
+    cpu_set_t cpus;                /* that the process may use */
     const struct kernels *kernels; /* of scans, as the machine or --cpu allows */
 
     _Atomic uint64_t action_sequence[LOGICAL_SHARDS]; /* newest durable action of each shard */
@@ -64,6 +67,9 @@ int engine_open(struct engine *e, const struct options *options);
 int engine_start(struct engine *e); /* all threads run, nothing is served yet */
 void engine_join(struct engine *e); /* until every worker has stopped */
 void engine_close(struct engine *e);
+
+/* Threads beside the workers go to any core: they inherit the one of whoever made them. */
+void engine_unpin(const struct engine *e);
 
 /* call.c */
 void call_return(struct worker *from, struct call *c);

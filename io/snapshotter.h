@@ -12,5 +12,6 @@ bool snapshot_start(struct engine *e, void (*done)(void *owner, uint64_t number,
                     void *owner);
 bool snapshot_running(const struct engine *e);
 void snapshotter_step(struct worker *w);
+bool snapshotter_has_work(const struct worker *w); /* false: it waits for its time or for the disk */
 
 #endif

@@ -41,7 +41,7 @@ static bool mail_waits(struct worker *w)
 /* How long nothing can happen without news from outside. */
 static uint32_t patience_us(struct worker *w)
 {
-    if (w->calls_busy || w->snapshotter || w->stop) return 0;
+    if (w->calls_busy || snapshotter_has_work(w) || w->stop) return 0;
     uint32_t wait = w->wal_wait_us < IDLE_WAIT_US ? w->wal_wait_us : IDLE_WAIT_US;
     bool work = (!intake_idle(w) && !intake_blocked(w)) || w->woken_until != w->now || mail_waits(w);
     if (work && wal_room(w->wal, BATCH_EVENTS, LOG_ROOM_BYTES)) return 0;

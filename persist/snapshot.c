@@ -93,10 +93,15 @@ struct snapshot_writer {
     struct shard *shard;
     uint64_t number;
     int file;
-    bool walked; /* every frame is in the buffer or on disk */
-    struct buf buffer;
-    size_t flushed; /* of the buffer's bytes */
-    uint64_t written, frames, lsn;
+    /* the worker's half */
+    bool walked; /* every frame was put */
+    struct buf front;
+    uint64_t put, frames, lsn; /* put: bytes so far */
+    /* the writing half; the worker touches it between two calls of snapshot_write only */
+    bool verify;
+    struct buf back;
+    size_t flushed; /* of its bytes */
+    uint64_t written;
     uint32_t crc;      /* of all bytes written */
     uint64_t verified; /* bytes read back */
     uint32_t read_crc;
@@ -109,8 +114,9 @@ static void put_frame(void *self, uint8_t kind, struct slice bytes)
     uint8_t head[FRAME_HEADER_BYTES] = {kind};
     store_le32(head + 4, bytes.n);
     store_le32(head + 8, crc32c(crc32c(0, head, 8), bytes.p, bytes.n));
-    buf_put(&w->buffer, head, sizeof head);
-    buf_put_slice(&w->buffer, bytes);
+    buf_put(&w->front, head, sizeof head);
+    buf_put_slice(&w->front, bytes);
+    w->put += sizeof head + bytes.n;
     w->frames++;
 }
 
@@ -142,8 +148,8 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
     struct snapshot_writer *w = calloc(1, sizeof *w);
     CHECK(w != NULL);
     *w = (struct snapshot_writer){.dir = dir, .shard = shard, .number = number, .file = file};
-    buf_reserve(&w->buffer, HEADER_BYTES); /* grows to a slice and what one step puts on top */
-    w->buffer.n = HEADER_BYTES;
+    buf_reserve(&w->front, HEADER_BYTES); /* grows to a slice and what one step puts on top */
+    w->front.n = w->put = HEADER_BYTES;
     struct snapshot_sink sink = {.self = w, .put = put_shard_frame};
     shard_snapshot_begin(shard, &sink, &w->lsn);
     struct header h = {.magic = SNAPSHOT_MAGIC,
@@ -152,32 +158,22 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
                        .directory = dir->id,
                        .snapshot = number,
                        .lsn = w->lsn};
-    header_encode(w->buffer.p, &h);
+    header_encode(w->front.p, &h);
     CRASH_POINT(snapshot_begun);
     return w;
-}
-
-static int fail(struct snapshot_writer *w, int64_t error)
-{
-    char name[NAME_BYTES];
-    file_name(name, w->number, shard_index(w->shard));
-    datadir_failed(w->dir, name, error);
-    snapshot_abandon(w);
-    return -1;
 }
 
 /* Each slice is synced at once: many short waits instead of one long one at the end. */
 static int64_t write_slice(struct snapshot_writer *w)
 {
     const struct disk_ops *ops = w->dir->disk->ops;
-    size_t left = w->buffer.n - w->flushed, n = left < SLICE_BYTES ? left : SLICE_BYTES;
-    const uint8_t *p = w->buffer.p + w->flushed;
+    size_t left = w->back.n - w->flushed, n = left < SLICE_BYTES ? left : SLICE_BYTES;
+    const uint8_t *p = w->back.p + w->flushed;
     int64_t r = ops->write_now(w->dir->disk, w->file, w->written, p, n);
     if (r != (int64_t)n) return r < 0 ? r : -ENOSPC;
     w->crc = crc32c(w->crc, p, n);
     w->written += n;
     w->flushed += n;
-    if (w->flushed == w->buffer.n) w->flushed = w->buffer.n = 0;
     return PLANTED(snapshot_not_synced) ? 0 : ops->sync(w->dir->disk, w->file);
 }
 
@@ -185,7 +181,7 @@ static void put_trailer(struct snapshot_writer *w)
 {
     uint8_t bytes[TRAILER_BYTES];
     store_le64(bytes, w->frames);
-    store_le64(bytes + 8, w->written + w->buffer.n - w->flushed);
+    store_le64(bytes + 8, w->put);
     put_frame(w, TRAILER_KIND, slice_of(bytes, sizeof bytes));
     w->walked = true;
 }
@@ -216,40 +212,71 @@ static int64_t verify_slice(struct snapshot_writer *w)
     return w->verified == w->written && w->read_crc == w->crc ? 0 : -EIO;
 }
 
+bool snapshot_can_walk(const struct snapshot_writer *w) { return !w->walked && w->front.n < SLICE_BYTES; }
+
+void snapshot_walk(struct snapshot_writer *w, uint32_t rows)
+{
+    if (snapshot_can_walk(w) && shard_snapshot_step(w->shard, rows)) put_trailer(w);
+}
+
+bool snapshot_take(struct snapshot_writer *w)
+{
+    if (w->flushed < w->back.n) return true;
+    w->flushed = w->back.n = 0;
+    if (w->front.n >= SLICE_BYTES || (w->walked && w->front.n)) {
+        struct buf empty = w->back;
+        w->back = w->front;
+        w->front = empty;
+        return true;
+    }
+    return w->verify = w->walked;
+}
+
+int64_t snapshot_write(struct snapshot_writer *w)
+{
+    int64_t r = w->verify ? verify_slice(w) : write_slice(w);
+    if (r < 0) return r;
+    CRASH_POINT(snapshot_sliced);
+    return w->verify && w->verified == w->written;
+}
+
 static void free_writer(struct snapshot_writer *w)
 {
     if (w->file >= 0) w->dir->disk->ops->close(w->dir->disk, w->file);
     if (w->window) munmap(w->window, SLICE_BYTES);
-    buf_free(&w->buffer);
+    buf_free(&w->front);
+    buf_free(&w->back);
     free(w);
 }
 
-int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file *out)
+void snapshot_end(struct snapshot_writer *w, struct snapshot_file *out)
 {
-    int64_t r = 0;
-    if (w->buffer.n - w->flushed >= SLICE_BYTES || (w->walked && w->buffer.n))
-        r = write_slice(w);
-    else if (!w->walked && shard_snapshot_step(w->shard, rows))
-        put_trailer(w);
-    else if (w->walked)
-        r = verify_slice(w);
-    if (r < 0) return fail(w, r);
-    CRASH_POINT(snapshot_sliced);
-    if (!w->walked || w->buffer.n || w->verified < w->written) return 0;
     *out = (struct snapshot_file){
         .shard = shard_index(w->shard), .lsn = w->lsn, .bytes = w->written, .crc = w->crc};
     CRASH_POINT(snapshot_verified);
     free_writer(w);
-    return 1;
 }
 
-void snapshot_abandon(struct snapshot_writer *w)
+void snapshot_abandon(struct snapshot_writer *w, int64_t error)
 {
     char name[NAME_BYTES];
-    if (!w->walked) shard_snapshot_abandon(w->shard);
     file_name(name, w->number, shard_index(w->shard));
+    datadir_failed(w->dir, name, error);
+    if (!w->walked) shard_snapshot_abandon(w->shard);
     w->dir->disk->ops->unlink(w->dir->disk, name);
     free_writer(w);
+}
+
+int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file *out)
+{
+    int64_t r = snapshot_take(w) ? snapshot_write(w) : 0;
+    if (r < 0)
+        snapshot_abandon(w, r);
+    else if (r > 0)
+        snapshot_end(w, out);
+    else
+        snapshot_walk(w, rows);
+    return r < 0 ? -1 : (int)r;
 }
 
 /* ---- which there are ------------------------------------------------------------------------------------------ */

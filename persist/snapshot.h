@@ -2,7 +2,7 @@
  * Each shard is cut at one LSN of its own; the manifest lists all of them; a snapshot exists once its manifest does
  * (written, synced, renamed, directory synced). The last two are kept; a failed one is abandoned, not fatal.
  * Owner: a snapshot_writer belongs to one worker and writes the files of its shards; one worker finishes the manifest.
- * Memory: one 1 MiB buffer. Cost: a slice of rows per loop turn. */
+ * Memory: two buffers of 1 MiB. Cost: a slice of rows per loop turn. */
 #ifndef HG_PERSIST_SNAPSHOT_H
 #define HG_PERSIST_SNAPSHOT_H
 
@@ -19,11 +19,17 @@ struct snapshot_file { /* of one shard, as the manifest lists it */
 struct snapshot_writer;
 /* number: of the snapshot; the directory is made by the first writer. NULL: the disk refused, see dir->error. */
 struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, struct shard *shard);
-/* One slice: walks at most `rows` rows and writes a full buffer, or, behind the last row, reads 1 MiB back from disk and
- * verifies it. 1: complete (out filled, w freed; state_hash is zero: not recorded, the caller may put shard_hash there),
- * 0: more, < 0: failed, abandoned, w freed. */
+/* In two halves, so that no turn of the worker waits for a disk: the worker walks rows into memory; a slice of it is
+ * written, or read back and verified, by whoever calls snapshot_write, one at a time, also while the worker walks. */
+bool snapshot_can_walk(const struct snapshot_writer *w); /* false: not until a slice is taken, or never */
+void snapshot_walk(struct snapshot_writer *w, uint32_t rows);
+bool snapshot_take(struct snapshot_writer *w);     /* while nobody writes. False: nothing to write as yet */
+int64_t snapshot_write(struct snapshot_writer *w); /* of what was taken. 1: complete, 0: more, < 0: -errno */
+/* Complete: fills `out`, frees w. state_hash is zero: not recorded, the caller may put shard_hash there. */
+void snapshot_end(struct snapshot_writer *w, struct snapshot_file *out);
+void snapshot_abandon(struct snapshot_writer *w, int64_t error); /* says it in dir->error, frees w */
+/* All of that on one thread: 1: complete, 0: more, < 0: abandoned. */
 int snapshot_step(struct snapshot_writer *w, uint32_t rows, struct snapshot_file *out);
-void snapshot_abandon(struct snapshot_writer *w);
 /* All shards' files are there and verified by snapshot_step: writes the manifest, removes all but the last two. */
 enum persist_status snapshot_commit(struct datadir *dir, uint64_t number, const struct snapshot_file *files,
                                     uint32_t count, uint32_t definitions_version, uint32_t core_version);

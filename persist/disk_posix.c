@@ -230,6 +230,16 @@ static bool take_lock(struct disk_posix *self, struct buf *error)
     return false;
 }
 
+/* The name of the directory itself must last, too; whoever made it may have been killed before he synced it. */
+static int sync_parent(int directory)
+{
+    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) return errno == EACCES ? 0 : -errno; /* somebody else's, so he made the name */
+    int r = result_of(fsync(parent));
+    close(parent);
+    return r;
+}
+
 struct disk *disk_posix_open(const char *directory, bool create, bool lock, struct buf *error)
 {
     if (create && mkdir(directory, 0700) < 0 && errno != EEXIST) {
@@ -237,8 +247,10 @@ struct disk *disk_posix_open(const char *directory, bool create, bool lock, stru
         return NULL;
     }
     int file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0) {
-        buf_printf(error, "%s: %s", directory, strerror(errno));
+    int why = file < 0 ? -errno : create ? sync_parent(file) : 0;
+    if (why < 0) {
+        buf_printf(error, "%s: %s", directory, strerror(-why));
+        if (file >= 0) close(file);
         return NULL;
     }
     struct disk_posix *self = calloc(1, sizeof *self);

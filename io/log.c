@@ -28,16 +28,3 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
     ssize_t written = write(STDERR_FILENO, line, n);
     (void)written; /* nowhere left to complain */
 }
-
-void log_text(struct buf *out, const char *name, struct slice value)
-{
-    buf_printf(out, " %s=\"", name);
-    for (uint32_t i = 0; i < value.n && i < 200; i++) {
-        uint8_t c = value.p[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-            buf_put_u8(out, c);
-        else
-            buf_printf(out, "\\x%02x", c);
-    }
-    buf_put_u8(out, '"');
-}

@@ -202,21 +202,24 @@ static void pack_lists(struct view *v)
     pk_close(v->pk, at, n);
 }
 
-static const char *send_state_text(uint16_t state)
+/* The last that was heard of it; of one of which nothing was, whether it left the outbox of this shard. (What somebody
+ * had pending in another shard before a merge stays in that one's outbox.) */
+static const char *send_state_text(const struct send *m, const struct outbox *outbox)
 {
+    struct action pending;
     static const struct {
         uint16_t bit;
         const char *text;
-    } order[] = {
-        {MESSAGE_SUPPRESSED, "suppressed"}, {MESSAGE_COMPLAINED, "complained"}, {MESSAGE_BOUNCED, "bounced"},
-        {MESSAGE_FAILED, "failed"},         {MESSAGE_REPLIED, "replied"},       {MESSAGE_CLICKED, "clicked"},
-        {MESSAGE_OPENED, "opened"},         {MESSAGE_DELIVERED, "delivered"},   {MESSAGE_CONFIRMED, "sent"}};
+    } order[] = {{MESSAGE_SUPPRESSED, "suppressed"}, {MESSAGE_COMPLAINED, "complained"},
+                 {MESSAGE_BOUNCED, "bounced"},       {MESSAGE_FAILED, "failed"},
+                 {MESSAGE_REPLIED, "replied"},       {MESSAGE_CLICKED, "clicked"},
+                 {MESSAGE_OPENED, "opened"},         {MESSAGE_DELIVERED, "delivered"}};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        if (state & order[i].bit) return order[i].text;
-    return "created";
+        if (m->state & order[i].bit) return order[i].text;
+    return outbox_get(outbox, m->action_id, &pending) ? "created" : "sent";
 }
 
-static void pack_messages(struct view *v)
+static void pack_messages(struct view *v, const struct outbox *outbox)
 {
     uint32_t count;
     const struct send *list = sends_list(v->store, v->row, &count);
@@ -235,7 +238,7 @@ static void pack_messages(struct view *v)
         pk_text(v->pk, "channel");
         pk_text_or_nil(v->pk, channel_name(v, s->channel));
         pk_text(v->pk, "state");
-        pk_text(v->pk, send_state_text(s->state));
+        pk_text(v->pk, send_state_text(s, outbox));
         pk_text(v->pk, "suppressed_reason");
         s->state &MESSAGE_SUPPRESSED ? pk_text(v->pk, decision_name((enum decision)s->reason))
                                      : pk_nil(v->pk);
@@ -318,7 +321,7 @@ static enum call_state pack_profile(struct request *r, const struct person_at *p
     pack_instances(&v, "deferred", pack_deferred);
     pack_consent(&v);
     pack_lists(&v);
-    pack_messages(&v);
+    pack_messages(&v, shard_outbox(p->shard));
     pack_recent(&v, p->shard);
     pk_text(v.pk, "collections");
     pk_map(v.pk, 0);

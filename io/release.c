@@ -91,7 +91,7 @@ static void hold_tail(struct worker *w, uint64_t ticket, const struct effect *e)
     struct buf line = {0};
     tail_encode(w, e, &line);
     struct note n = {.kind = NOTE_TAIL};
-    release_hold(w, ticket, &n, buf_slice(&line));
+    if (line.n) release_hold(w, ticket, &n, buf_slice(&line));
     buf_free(&line);
 }
 
@@ -105,7 +105,10 @@ void release_effects(struct worker *w, uint64_t ticket)
             if (e->cookie) release_done(w, e->cookie);
             break;
         case EFFECT_MESSAGE: hold_message(w, ticket, e); break;
-        case EFFECT_ACTION: hold_action(w, ticket, e); break;
+        case EFFECT_ACTION:
+            hold_action(w, ticket, e);
+            if (w->tailing) hold_tail(w, ticket, e);
+            break;
         default: hold_tail(w, ticket, e);
         }
     }

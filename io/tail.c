@@ -59,9 +59,23 @@ static void pack_transition(pk_t *pk, const struct worker *w, const struct effec
     pk_hex(pk, t->instance);
 }
 
+/* As whoever delivers it gets it; nothing, if the same batch confirmed it. */
+static void put_action(const struct worker *w, const struct effect *e, struct buf *out)
+{
+    struct action a;
+    const struct outbox *outbox = shard_outbox(w->engine->shards[e->shard]);
+    if (!outbox_next(outbox, e->action.sequence - 1, &a) || a.sequence != e->action.sequence) return;
+    buf_put_u8(out, TAIL_ACTIONS);
+    buf_put_slice(out, a.content);
+}
+
 void tail_encode(struct worker *w, const struct effect *e, struct buf *out)
 {
     pk_t pk;
+    if (e->kind == EFFECT_ACTION) {
+        put_action(w, e, out);
+        return;
+    }
     pk_init(&pk, out);
     bool event = e->kind == EFFECT_EVENT;
     buf_put_u8(out, !event                                 ? TAIL_TRANSITIONS

@@ -54,7 +54,6 @@ enum message_state {
     MESSAGE_FAILED = 64,
     MESSAGE_COMPLAINED = 128,
     MESSAGE_SUPPRESSED = 256,
-    MESSAGE_CONFIRMED = 512,
     MESSAGE_UNCAPPED = 1024 /* transactional: outside the caps */
 };
 

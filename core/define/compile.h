@@ -70,6 +70,7 @@ struct field field_of(struct compile *c, struct place place, struct slice name, 
 bool is_computed(const struct node *n); /* a scalar that begins with = */
 /* What an expression must give for a value of this type. */
 enum expr_want want_of(enum declared_type type);
+const char *type_word(enum declared_type type); /* as `attributes:` writes it */
 uint16_t fields_of(struct compile *c, struct place place, struct node *map, const struct field **out);
 enum missing { MISSING_WARNS, MISSING_IS_ERROR, MISSING_FALLS_BACK }; /* {{ x }} without default */
 const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
@@ -86,6 +87,7 @@ struct step_name {
 struct as_name {
     struct slice name;
     uint16_t event;
+    const struct node *otherwise; /* steps in which it has not come; NULL: none */
 };
 struct step_draft {
     struct node *node; /* {wait: 30m} or `end` */

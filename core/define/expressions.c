@@ -4,6 +4,8 @@
 struct scope_self {
     struct compile *c;
     const struct journey_draft *journey;
+    const struct node *text;     /* where the expression stands; NULL: in no file */
+    const struct as_name *early; /* out: an awaited event that has not come there */
 };
 
 static bool known(struct expr_symbol *out, const struct registry_entry *e)
@@ -35,12 +37,19 @@ static bool resolve_step(const struct journey_draft *j, struct slice name, struc
     return false;
 }
 
-static bool resolve_as(const struct journey_draft *j, struct slice name, struct expr_symbol *out)
+static bool inside(const struct node *n, const struct node *of)
 {
+    return n && of && n->file == of->file && n->at >= of->at && n->end <= of->end;
+}
+
+static bool resolve_as(struct scope_self *s, struct slice name, struct expr_symbol *out)
+{
+    const struct journey_draft *j = s->journey;
     for (uint32_t i = 0; j && i < j->as_count; i++) {
         if (!slice_eq(j->as[i].name, name)) continue;
         out->id = (uint16_t)(2 + i); /* scopes 0 and 1 are e and trigger */
         out->type = j->as[i].event;
+        if (inside(s->text, j->as[i].otherwise)) s->early = &j->as[i];
         return true;
     }
     return false;
@@ -56,10 +65,11 @@ static bool resolve_value(const struct compile *c, struct slice name, struct exp
     return false;
 }
 
-/* The number of a collection is its place in the block. */
-static bool resolve_collection(const struct compile *c, struct slice name, struct expr_symbol *out)
+/* The number of a collection or catalog is its place in the block. */
+static bool resolve_block(const struct compile *c, const char *block, struct slice name,
+                          struct expr_symbol *out)
 {
-    struct node *map = node_find(c->root, "collections");
+    struct node *map = node_find(c->root, block);
     for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++) {
         if (!slice_eq(node_key(map, i)->text, name)) continue;
         out->id = (uint16_t)i;
@@ -68,33 +78,24 @@ static bool resolve_collection(const struct compile *c, struct slice name, struc
     return false;
 }
 
-static struct node *collection_fields(const struct compile *c, uint32_t collection)
+static struct node *fields_in(const struct compile *c, const char *block, uint32_t number)
 {
-    struct node *map = node_find(c->root, "collections"),
-                *fields = get(node_value(map, collection), "fields");
+    struct node *map = node_find(c->root, block), *fields = get(node_value(map, number), "fields");
     return fields && fields->kind == NODE_MAPPING ? fields : NULL;
 }
 
 /* What is declared, and the key, whose type is that of the events' property. */
-static bool resolve_field(const struct compile *c, uint32_t collection, struct slice name,
+static bool resolve_field(const struct compile *c, const char *block, uint32_t number, struct slice name,
                           struct expr_symbol *out)
 {
-    struct node *fields = collection_fields(c, collection), *map = node_find(c->root, "collections");
+    struct node *fields = fields_in(c, block, number), *map = node_find(c->root, block);
     for (uint32_t i = 0; fields && i < fields->count; i++) {
         if (!slice_eq(node_key(fields, i)->text, name)) continue;
         out->type = type_of(node_value(fields, i));
         return true;
     }
     out->type = T_RAW;
-    return slice_eq(get_text(node_value(map, collection), "key"), name);
-}
-
-static bool declared_in(const struct compile *c, const char *block, struct slice name)
-{
-    struct node *map = node_find(c->root, block);
-    for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++)
-        if (slice_eq(node_key(map, i)->text, name)) return true;
-    return false;
+    return slice_eq(get_text(node_value(map, number), "key"), name);
 }
 
 static bool resolve_lane(const struct compile *c, struct slice name)
@@ -108,7 +109,7 @@ static bool resolve_lane(const struct compile *c, struct slice name)
 static bool resolve(void *self, enum expr_space space, uint32_t within, struct slice name,
                     struct expr_symbol *out)
 {
-    const struct scope_self *s = self;
+    struct scope_self *s = self;
     const struct registry *r = s->c->registry;
     *out = (struct expr_symbol){0};
     switch (space) {
@@ -121,12 +122,13 @@ static bool resolve(void *self, enum expr_space space, uint32_t within, struct s
     case SPACE_JOURNEY: return known(out, registry_find(r, REG_JOURNEY, 0, name));
     case SPACE_TOPIC: return true; /* topics are not declared: any text is one */
     case SPACE_STEP: return resolve_step(s->journey, name, out);
-    case SPACE_AS: return resolve_as(s->journey, name, out);
+    case SPACE_AS: return resolve_as(s, name, out);
     case SPACE_VALUE: return resolve_value(s->c, name, out);
     case SPACE_LANE: return resolve_lane(s->c, name);
-    case SPACE_COLLECTION: return resolve_collection(s->c, name, out);
-    case SPACE_FIELD: return resolve_field(s->c, within, name, out);
-    case SPACE_CATALOG: return declared_in(s->c, "catalogs", name);
+    case SPACE_COLLECTION: return resolve_block(s->c, "collections", name, out);
+    case SPACE_FIELD: return resolve_field(s->c, "collections", within, name, out);
+    case SPACE_CATALOG: return resolve_block(s->c, "catalogs", name, out);
+    case SPACE_ROW: return resolve_field(s->c, "catalogs", within, name, out);
     case SPACE_VARIABLE: return false;
     }
     return false;
@@ -177,7 +179,8 @@ static struct slice nearest(void *self, enum expr_space space, uint32_t within, 
     case SPACE_AS: return nearest_in_journey(s->journey, space, name);
     case SPACE_VALUE: return nearest_key(node_find(s->c->root, "values"), name);
     case SPACE_COLLECTION: return nearest_key(node_find(s->c->root, "collections"), name);
-    case SPACE_FIELD: return nearest_key(collection_fields(s->c, within), name);
+    case SPACE_FIELD: return nearest_key(fields_in(s->c, "collections", within), name);
+    case SPACE_ROW: return nearest_key(fields_in(s->c, "catalogs", within), name);
     case SPACE_CATALOG: return nearest_key(node_find(s->c->root, "catalogs"), name);
     default: return (struct slice){0};
     }
@@ -234,10 +237,15 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
 const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,
                                       struct slice text, enum expr_want want)
 {
-    struct scope_self self = {c, place.journey};
+    struct scope_self self = {c, place.journey, n, NULL};
     struct expr_scope scope = scope_of(&self, place);
     struct expr_errors errors = {0};
     const struct program *p = expr_compile(c->pool, &scope, text, want, &errors);
+    if (self.early) {
+        report_warning(c->d, n, "'%.*s' has not come when the steps of 'else' are walked",
+                       SHOWN(self.early->name));
+        report_fix(c->d, "ask for it in 'then', or for `trigger` here");
+    }
     if (report_errors(c, n, from, &errors)) n->bad = true;
     return p;
 }
@@ -291,6 +299,14 @@ bool literal_fits(struct value v, enum declared_type type)
     for (uint32_t i = 0; v.kind == V_LIST && i < v.n; i++)
         if (v.list[i].kind != V_STRING) return false;
     return v.kind == V_LIST;
+}
+
+const char *type_word(enum declared_type type)
+{
+    static const char *const words[] = {
+        [T_NUMBER] = "number", [T_STRING] = "string", [T_BOOL] = "bool",       [T_TIME] = "time",
+        [T_DATE] = "date",     [T_RAW] = "list",      [T_STRINGS] = "[string]"};
+    return words[type];
 }
 
 enum expr_want want_of(enum declared_type type)
@@ -401,7 +417,7 @@ const struct program *defset_expression(const struct defset *set, struct slice t
                                         struct arena *a, struct expr_errors *errors)
 {
     struct compile c = {.set = (struct defset *)set, .registry = set->registry};
-    struct scope_self self = {&c, NULL};
+    struct scope_self self = {.c = &c};
     struct expr_scope scope = scope_of(&self, PLACE_NONE);
     return expr_compile(expr_pool_create(a), &scope, text, want, errors);
 }

@@ -65,31 +65,26 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
 
 /* ---- triggers -------------------------------------------------------------------------------------- */
 
-/* A constant that an attribute is compared with, as the program the walk wants. */
-static const struct program *constant(struct compile *c, struct journey_draft *j, struct node *n,
-                                      uint16_t attribute)
+/* What an attribute is compared with, as the program the walk wants. */
+static const struct program *compared_with(struct compile *c, struct journey_draft *j, struct node *n,
+                                           uint16_t attribute)
 {
     if (!n || attribute == ID_NONE) return NULL;
-    if (n->kind != NODE_SCALAR) {
-        report_wrong(c->d, n, "write one value, not a list", "a single value is expected here");
+    enum declared_type type = c->set->schema.attributes[attribute].type;
+    if (is_computed(n)) return field_of(c, at_entry(j), n->text, n, want_of(type)).program;
+    struct value literal = literal_of(c, n), fitted;
+    bool null = literal.kind == V_NULL, text = type == T_STRING && !null;
+    if (text) literal = value_string(arena_slice(c->arena, n->text));
+    if (!null && !value_fit(literal, type, false, &fitted)) {
+        report_node(c->d, n, "the attribute is never this: it is declared as another type");
+        report_fix(c->d, "write a value of that type: %s", type_word(type));
         return NULL;
     }
-    if (n->text.n && n->text.p[0] == '=') {
-        struct slice text = slice_of(n->text.p + 1, n->text.n - 1);
-        return expression_part(c, at_entry(j), n, 1, text, WANT_ANY);
+    if (text && n->text.n > 1 && n->text.p[0] == '"') {
+        report_warning(c->d, n, "the quotes are part of this value: it is literal");
+        report_fix(c->d, "leave the inner quotes out");
     }
-    struct buf text = {0};
-    bool quoted = c->set->schema.attributes[attribute].type == T_STRING || n->style != STYLE_PLAIN;
-    if (quoted) buf_put_u8(&text, '"');
-    for (uint32_t i = 0; i < n->text.n; i++) {
-        if (quoted && (n->text.p[i] == '"' || n->text.p[i] == '\\')) buf_put_u8(&text, '\\');
-        buf_put_u8(&text, n->text.p[i]);
-    }
-    if (quoted) buf_put_u8(&text, '"');
-    const struct program *p =
-        expression_part(c, at_entry(j), n, 0, arena_slice(c->scratch, buf_slice(&text)), WANT_ANY);
-    buf_free(&text);
-    return p;
+    return expr_constant(c->pool, null ? literal : fitted);
 }
 
 static void read_date_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
@@ -111,8 +106,8 @@ static void read_attribute_trigger(struct compile *c, struct journey_draft *j, s
 {
     m->kind = MATCH_ATTRIBUTE;
     m->id = name_id(c, REG_ATTRIBUTE, get(n, "attribute_changed"));
-    m->from = constant(c, j, get(n, "from"), m->id);
-    m->to = constant(c, j, get(n, "to"), m->id);
+    m->from = compared_with(c, j, get(n, "from"), m->id);
+    m->to = compared_with(c, j, get(n, "to"), m->id);
 }
 
 static void check_trigger_keys(struct compile *c, struct node *n, const char *word)
@@ -170,6 +165,32 @@ static void find_trigger_event(struct compile *c, struct journey_draft *j, struc
     }
 }
 
+/* The node that says so when this trigger never starts anything. */
+static struct node *never_starts(const struct compile *c, const struct match *m, const struct node *trigger)
+{
+    if (m->kind == MATCH_EVENT && m->where && program_never_true(m->where)) return get(trigger, "where");
+    bool entered = m->kind == MATCH_SEGMENT_ENTERED, by_segment = entered || m->kind == MATCH_SEGMENT_LEFT;
+    const struct segment *s = by_segment && m->id != ID_NONE ? &c->set->segments.list[m->id] : NULL;
+    bool nobody = s && s->when && program_never_true(s->when);
+    return nobody ? get(trigger, entered ? "segment_entered" : "segment_left") : NULL;
+}
+
+static void check_entry(struct compile *c, const struct journey_draft *j, struct node *triggers)
+{
+    for (uint32_t i = 0; i < item_count(triggers); i++) {
+        struct node *why = i < j->journey->trigger_count
+                               ? never_starts(c, &j->journey->triggers[i], item(triggers, i))
+                               : NULL;
+        if (!why) continue;
+        if (item_count(triggers) == 1)
+            report_wrong(c->d, why, "state: draft holds a journey back",
+                         "no one can enter: this is never true");
+        else
+            report_warning(c->d, why, "this is never true: the trigger starts nothing"),
+                report_fix(c->d, "leave this trigger out");
+    }
+}
+
 static void read_triggers(struct compile *c, struct journey_draft *j)
 {
     struct node *triggers = get(j->node, "trigger");
@@ -179,6 +200,7 @@ static void read_triggers(struct compile *c, struct journey_draft *j)
         if (read_trigger(c, j, item(triggers, i), &list[used])) used++;
     j->journey->triggers = list;
     j->journey->trigger_count = (uint16_t)used;
+    if (used == count) check_entry(c, j, triggers);
     if (triggers && !count)
         report_wrong(c->d, triggers, "write at least one: trigger: {event: NAME}",
                      "no one can enter: the list of triggers is empty");
@@ -267,7 +289,7 @@ static void read_head(struct compile *c, struct journey_draft *j)
     if (out->active_from && out->active_until && out->active_from >= out->active_until)
         report_wrong(c->d, active, "exchange the two dates", "no one can enter: 'until' lies before 'from'");
     out->only_if = expression(c, at_entry(j), get(n, "only_if"), WANT_BOOL);
-    if (slice_is(get_text(n, "only_if"), "false"))
+    if (out->only_if && program_never_true(out->only_if))
         report_wrong(c->d, get(n, "only_if"), "state: draft holds a journey back",
                      "no one can enter: 'only_if' is never true");
     out->priority = (int32_t)get_integer(n, "priority", 0);

@@ -37,7 +37,7 @@ static const char *pattern_of(enum scalar_kind kind)
     switch (kind) {
     case SCALAR_PERCENT: return "^(100(\\.0{1,4})?|[0-9]{1,2}(\\.[0-9]{1,4})?)%$";
     case SCALAR_DURATION: return "^" DURATION "$";
-    case SCALAR_LIFETIME: return "^(never|" DURATION ")$";
+    case SCALAR_LIFETIME: return "^(never|(?=.*[1-9])" DURATION ")$";
     case SCALAR_OFFSET: return "^[-+]?" DURATION "$";
     case SCALAR_CLOCK: return "^" CLOCK "$";
     case SCALAR_HOURS: return "^" CLOCK "-" CLOCK "$";

@@ -45,6 +45,9 @@ static void declare(struct compile *c, const char *block, enum registry_kind kin
     for (uint32_t i = 0; map && map->kind == NODE_MAPPING && i < map->count; i++) {
         struct node *key = node_key(map, i), *value = node_value(map, i);
         uint8_t type = kind == REG_ATTRIBUTE ? (uint8_t)type_of(value) : 0;
+        if (kind == REG_ATTRIBUTE && word_in(key->text, "user_id|known|first_seen|last_seen", NULL))
+            report_wrong(c->d, key, "give the attribute another name",
+                         "profile.%.*s is what the engine itself knows", SHOWN(key->text));
         struct registry_entry *e = registry_add(c->registry, kind, 0, key->text, type);
         if (e)
             e->node = value;

@@ -95,6 +95,7 @@ static bool fits(struct checker *c, struct node *n, const struct shape *shape)
     case SCALAR_PERCENT: return parse_percent(s, &a);
     case SCALAR_LIFETIME:
         if (slice_is(s, "never")) return true;
+        if (parse_duration(s, &seconds) && !seconds) return false;
         /* fall through */
     case SCALAR_DURATION: return parse_duration(s, &seconds) && (duration_in_bounds(c, n, seconds), true);
     case SCALAR_OFFSET: return parse_offset(s, &seconds) && (duration_in_bounds(c, n, seconds), true);

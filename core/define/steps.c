@@ -98,7 +98,8 @@ static void add_name(struct compile *c, struct journey_draft *j, struct node *id
     j->names[j->name_count++] = (struct step_name){arena_slice(c->arena, id->text), step};
 }
 
-static void add_as(struct compile *c, struct journey_draft *j, struct node *branch)
+/* otherwise: the steps of the timeout, where the event has not come. */
+static void add_as(struct compile *c, struct journey_draft *j, struct node *branch, struct node *otherwise)
 {
     struct node *as = get(branch, "as"), *event = get(branch, "event");
     if (!as) return;
@@ -112,6 +113,7 @@ static void add_as(struct compile *c, struct journey_draft *j, struct node *bran
         if (j->as[i].event != type)
             report_wrong(c->d, as, "give this event a name of its own",
                          "'%.*s' is the name of another awaited event already", SHOWN(as->text));
+        j->as[i].otherwise = NULL; /* it may have come before */
         return;
     }
     if (word_in(as->text, "profile|context|e|trigger|now", NULL)) {
@@ -121,7 +123,7 @@ static void add_as(struct compile *c, struct journey_draft *j, struct node *bran
     }
     struct as_name *more = ARENA_ARRAY(c->scratch, struct as_name, j->as_count + 1);
     if (j->as_count) memcpy(more, j->as, sizeof *more * j->as_count);
-    more[j->as_count++] = (struct as_name){arena_slice(c->arena, as->text), type};
+    more[j->as_count++] = (struct as_name){arena_slice(c->arena, as->text), type, otherwise};
     j->as = more;
 }
 
@@ -146,8 +148,9 @@ static void number_step(struct numbering *in, struct node *n, uint32_t place_in_
     if (id) add_name(c, j, id, number);
     if (n->bad || n->kind != NODE_MAPPING) return;
     struct node *wait_for = get(n, "wait_for"), *any = get(wait_for, "any");
-    add_as(c, j, wait_for);
-    for (uint32_t i = 0; i < item_count(any); i++) add_as(c, j, item(any, i));
+    struct node *otherwise = get(wait_for, "else");
+    add_as(c, j, wait_for, otherwise);
+    for (uint32_t i = 0; i < item_count(any); i++) add_as(c, j, item(any, i), otherwise);
     struct numbering inside = {c, j, arena_printf(c->scratch, "%s.", path), next};
     each_sub_list(n, c->scratch, number_list, &inside);
 }
@@ -342,6 +345,21 @@ static void read_if(struct compile *c, struct journey_draft *j, struct node *ste
         report_wrong(c->d, step, "add `then:` with the steps for true", "'if' needs 'then' or 'else'");
 }
 
+/* A case that the value can never be is a mistake: most often digits without quotes. */
+static void check_case(struct compile *c, const struct program *on, struct node *key, struct value v)
+{
+    bool number = v.kind == V_INT || v.kind == V_DOUBLE, is_text = v.kind == V_STRING;
+    const char *fix = NULL;
+    switch (program_result(on)) {
+    case WANT_BOOL: fix = v.kind == V_BOOL ? NULL : "write true or false"; break;
+    case WANT_NUMBER: fix = number ? NULL : "write a number"; break;
+    case WANT_STRING: fix = is_text ? NULL : "'on' is a text, and so is a case: put it in quotes"; break;
+    case WANT_TIME: fix = "make a number or a text of the time, such as now.getMonth()"; break;
+    default: break;
+    }
+    if (fix) report_wrong(c->d, key, fix, "'on' is never '%.*s': it is of another type", SHOWN(key->text));
+}
+
 static void read_switch(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
 {
     struct node *n = get(step, "switch"), *cases = get(n, "cases");
@@ -352,6 +370,7 @@ static void read_switch(struct compile *c, struct journey_draft *j, struct node 
     uint16_t *to = ARENA_ARRAY(c->arena, uint16_t, count + 1);
     for (uint32_t i = 0; i < count; i++) {
         values[i] = literal_of(c, node_key(cases, i));
+        if (out->choose.on) check_case(c, out->choose.on, node_key(cases, i), values[i]);
         to[i] = enter(node_value(cases, i), out->next);
     }
     out->choose.count = (uint16_t)count;
@@ -382,6 +401,9 @@ static void read_split(struct compile *c, struct node *step, struct step *out)
         struct node *key = node_key(shares, i), *list = paths ? get(paths, (const char *)key->text.p) : NULL;
         names[i] = arena_slice(c->arena, key->text);
         ppm[i] = get_percent(shares, (const char *)key->text.p, 0);
+        if (!ppm[i] && !node_value(shares, i)->bad)
+            report_wrong(c->d, node_value(shares, i), "give this path a share, or leave it out",
+                         "a share of 0%% is nobody's");
         whole &= !node_value(shares, i)->bad;
         sum += ppm[i];
         to[i] = enter(list, out->next);
@@ -466,6 +488,12 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
     const char *route = n ? route_of(c, n) : NULL;
     if (!route) return;
     struct node *template = get(n, "template"), *until = get(n, "until");
+    if (!has(n, "template")) {
+        report_at(c->d, SEVERITY_ERROR, n->file, n->at, 1,
+                  "this message has no template: nothing says what is sent");
+        report_fix(c->d, "add `template: NAME`: one of `templates:`, or one that its receiver knows");
+        n->bad = true;
+    }
     out->send.best = strcmp(route, "best_of") == 0;
     out->send.cascade = strcmp(route, "cascade") == 0;
     if (out->send.cascade) out->kind = STEP_CASCADE;
@@ -561,14 +589,6 @@ static void read_audience(struct compile *c, struct node *n, struct step *out)
 }
 
 /* ---- changes ------------------------------------------------------------------------------------------ */
-
-static const char *type_word(enum declared_type type)
-{
-    static const char *const words[] = {
-        [T_NUMBER] = "number", [T_STRING] = "string", [T_BOOL] = "bool",       [T_TIME] = "time",
-        [T_DATE] = "date",     [T_RAW] = "list",      [T_STRINGS] = "[string]"};
-    return words[type];
-}
 
 /* A rendered text is a string, which may name a date or a time; of a computed value the compiler knows. */
 static bool field_fits(const struct field *f, enum declared_type type)

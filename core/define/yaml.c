@@ -271,8 +271,11 @@ static bool refused_bytes(const struct source_file *f, struct diagnostics *d)
         reason = "the file is UTF-16";
     else if (f->text.n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
         reason = "the file starts with a byte order mark";
-    else if (nul)
-        reason = "the file holds a NUL byte";
+    if (!reason && nul) {
+        report_at(d, SEVERITY_ERROR, f, (uint32_t)(nul - p), 1, "a NUL byte");
+        report_fix(d, "remove it: definition files are text");
+        return true;
+    }
     if (!reason) return false;
     report_at(d, SEVERITY_ERROR, f, 0, 1, "%s", reason);
     d->list[d->count - 1].source_line = (struct slice){0};

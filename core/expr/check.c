@@ -51,6 +51,7 @@ static const char *where_declared(enum expr_space space)
     case SPACE_COLLECTION: return "declare it under `collections:`";
     case SPACE_FIELD: return "declare it under the `fields:` of its collection";
     case SPACE_CATALOG: return "declare it under `catalogs:`";
+    case SPACE_ROW: return "declare it under the `fields:` of its catalog";
     case SPACE_VALUE: return "declare it under `values:`";
     default: return "names begin with profile., e., trigger. or context.; texts stand in quotes";
     }
@@ -96,15 +97,37 @@ static const char *types_text(struct checker *c, const struct node *const *args,
     return text;
 }
 
+static bool one_is(const struct node *const *args, enum type_kind kind)
+{
+    return args[0]->type->kind == kind || args[1]->type->kind == kind;
+}
+
+/* What two values that don't go together were meant to be. */
+static const char *meant(struct checker *c, const struct tree *t, const struct node *const *args)
+{
+    const struct node *number = type_is_number(args[0]->type) ? args[0] : args[1];
+    if (one_is(args, TYPE_NULL)) return "absent is not null: use has()";
+    if (slice_is(t->name, "_%_") && one_is(args, TYPE_DOUBLE))
+        return "% is for whole numbers: int(...) % int(...)";
+    if (one_is(args, TYPE_DURATION) && number->op == OP_CONST && number->value.kind == V_INT)
+        return arena_printf(c->pool->arena, "write days(%lld), hours(%lld) or minutes(%lld)",
+                            (long long)number->value.i, (long long)number->value.i,
+                            (long long)number->value.i);
+    if (one_is(args, TYPE_DURATION) && type_is_number(number->type))
+        return "a duration is days(n), hours(n) or minutes(n)";
+    if ((one_is(args, TYPE_DATE) || one_is(args, TYPE_TIME)) && one_is(args, TYPE_STRING))
+        return "write timestamp(\"2026-03-01T00:00:00Z\")";
+    return "values of one kind go together: a text stands in quotes, a number does not";
+}
+
 static const struct node *no_overload(struct checker *c, const struct tree *t, const struct node *const *args,
                                       uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         if (args[i]->type->kind == TYPE_ERROR) return args[i];
-    bool null = n == 2 && (args[0]->type->kind == TYPE_NULL || args[1]->type->kind == TYPE_NULL);
     return check_fail(c, t,
-                      null ? "absent is not null: use has()"
-                           : "values of one kind go together: a text stands in quotes, a number does not",
+                      n == 2 ? meant(c, t, args)
+                             : "values of one kind go together: a text stands in quotes, a number does not",
                       "found no matching overload for '%.*s' applied to '(%s)'", (int)t->name.n,
                       (const char *)t->name.p, types_text(c, args, n));
 }

@@ -53,6 +53,23 @@ const struct program *expr_compile(struct expr_pool *pool, const struct expr_sco
     return p;
 }
 
+const struct program *expr_constant(struct expr_pool *pool, struct value v)
+{
+    static const struct expr_scope nowhere = {.event = ID_NONE, .trigger = ID_NONE};
+    struct checker c = {.pool = pool, .scope = &nowhere};
+    const char *reason;
+    return program_of(pool, check_constant(&c, v), &reason);
+}
+
+static bool never_true(const struct node *n)
+{
+    if (n->op == OP_AND) return never_true(n->child[0]) || never_true(n->child[1]);
+    if (n->op == OP_OR) return never_true(n->child[0]) && never_true(n->child[1]);
+    return n->op == OP_CONST && n->value.kind == V_BOOL && !n->value.b;
+}
+
+bool program_never_true(const struct program *p) { return never_true(p->root); }
+
 /* Levenshtein with two neighbours swapped as one step, one row at a time; words beyond the row are too far. */
 uint32_t text_distance(struct slice a, struct slice b, uint32_t max)
 {

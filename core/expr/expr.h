@@ -29,6 +29,7 @@ enum expr_space {
     SPACE_COLLECTION,
     SPACE_FIELD, /* of a collection's items */
     SPACE_CATALOG,
+    SPACE_ROW, /* field of a catalog's rows */
     SPACE_VALUE,
     SPACE_AS,
     SPACE_VARIABLE
@@ -90,6 +91,9 @@ struct program;
 const struct program *expr_compile(struct expr_pool *pool, const struct expr_scope *scope, struct slice text,
                                    enum expr_want want, struct expr_errors *errors);
 
+/* The program that always gives this value. */
+const struct program *expr_constant(struct expr_pool *pool, struct value v);
+
 /* Names of all functions, each once per overload, operators as _+_; NULL: there are no more. */
 const char *expr_function(uint32_t i);
 
@@ -135,6 +139,8 @@ const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count)
 bool program_timed(const struct program *p);        /* its value can change without an event */
 uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
 enum expr_want program_result(const struct program *p);
+bool program_never_true(
+    const struct program *p); /* whoever the person is; false: nobody can tell by looking */
 bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */

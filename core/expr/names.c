@@ -176,13 +176,31 @@ static const struct node *check_item_field(struct checker *c, const struct tree 
                       since ? type_basic(TYPE_TIME) : type_declared(s.type));
 }
 
+static const struct node *error_node(struct checker *c)
+{
+    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("a name")}, type_basic(TYPE_ERROR));
+}
+
+/* catalog("products", KEY).price */
+static const struct node *check_row_field(struct checker *c, const struct tree *t)
+{
+    const struct tree *of = t->target;
+    struct expr_symbol s;
+    if (of->kind != TREE_CALL || of->target || !slice_is(of->name, "catalog") || of->count != 2) return NULL;
+    if (check(c, of)->type->kind == TYPE_ERROR) return error_node(c);
+    uint32_t catalog = resolve(c, SPACE_CATALOG, 0, value_text(of->args[0]->value), &s) ? s.id : 0;
+    if (!resolve(c, SPACE_ROW, catalog, t->name, &s))
+        return check_undeclared(c, t, SPACE_ROW, catalog, t->name);
+    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("not yet")}, type_declared(s.type));
+}
+
 const struct node *check_field(struct checker *c, const struct tree *t, bool probe)
 {
     const struct tree *of = t->target, *root = leftmost(t);
     struct expr_symbol s;
     if (c->scope->conformance) return check_variable(c, t, probe);
     if (root->kind == TREE_NAME && is_local(c, root->name)) return check_item_field(c, t);
-    if (root->kind != TREE_NAME) return NULL;
+    if (root->kind != TREE_NAME) return check_row_field(c, t);
     if (is_name(root, "context")) return check_context(c, t, probe);
     if (of != root) return NULL;
     if (is_name(of, "profile")) return check_profile(c, t, probe);
@@ -224,13 +242,12 @@ static bool quoted(struct checker *c, const struct tree *t, const char *what, st
 {
     *out = value_text(t->value);
     if (t->kind == TREE_VALUE && t->value.kind == V_STRING) return true;
-    check_fail(c, t, NULL, "%s is a name in quotes", what);
+    const char *fix = t->kind == TREE_NAME ? arena_printf(c->pool->arena, "write \"%.*s\"", (int)t->name.n,
+                                                          (const char *)t->name.p)
+                                           : "for example \"page\"";
+    if (t->kind != TREE_BAD)
+        check_fail(c, t, fix, "%s is a name in quotes", what); /* else it is told already */
     return false;
-}
-
-static const struct node *error_node(struct checker *c)
-{
-    return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("a name")}, type_basic(TYPE_ERROR));
 }
 
 /* A quoted name that the space knows; false: reported. */

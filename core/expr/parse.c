@@ -49,16 +49,17 @@ void expr_error_add(struct arena *a, struct expr_errors *errors, struct expr_err
     errors->list[errors->count++] = e;
 }
 
+static void fail_as(struct parser *p, uint32_t at, uint32_t length, const char *reason, const char *fix)
+{
+    static const char general[] =
+        "every ( [ { and quote needs its end, and an operator a value on both sides";
+    struct expr_error e = {.at = at, .length = length, .reason = reason, .fix = fix ? fix : general};
+    if (!p->quiet) expr_error_add(p->arena, p->errors, e);
+    p->quiet = true;
+}
 static void fail(struct parser *p, uint32_t at, uint32_t length, const char *reason)
 {
-    if (!p->quiet)
-        expr_error_add(p->arena, p->errors,
-                       (struct expr_error){.at = at,
-                                           .length = length,
-                                           .reason = reason,
-                                           .fix = "every ( [ { and quote needs its end, and an operator a "
-                                                  "value on both sides"});
-    p->quiet = true;
+    fail_as(p, at, length, reason, NULL);
 }
 
 static void fail_here(struct parser *p, const char *expected)
@@ -77,7 +78,11 @@ static void advance_signed(struct parser *p, bool minus)
     p->now = token_next(&p->lexer, minus);
     if (p->now.kind != TOKEN_BAD) return;
     p->quiet = false; /* a bad token is always worth its own line */
-    fail(p, p->now.at, p->now.length, p->now.reason);
+    fail_as(p, p->now.at, p->now.length, p->now.reason, p->now.fix);
+    uint8_t c = p->now.text.n == 1 ? p->now.text.p[0] : 0;
+    if (!c || !strchr("=&|", c)) return;
+    p->now.kind = TOKEN_SIGN; /* what was meant is clear: the rest is read as if it stood there */
+    p->now.sign = SIGN2(c, c);
 }
 static void advance(struct parser *p) { advance_signed(p, false); }
 
@@ -88,6 +93,16 @@ static bool at_sign(const struct parser *p, uint16_t sign)
 static bool at_name(const struct parser *p, const char *name)
 {
     return p->now.kind == TOKEN_NAME && slice_is(p->now.text, name);
+}
+
+/* A word that other languages have for a sign: told once, then read as the sign. */
+static bool at_word(struct parser *p, const char *lower, const char *upper, const char *sign)
+{
+    if (!at_name(p, lower) && !at_name(p, upper)) return false;
+    const char *reason = arena_printf(p->arena, "'%.*s' is written %s here", (int)p->now.text.n,
+                                      (const char *)p->now.text.p, sign);
+    fail_as(p, p->now.at, p->now.length, reason, arena_printf(p->arena, "write %s", sign));
+    return true;
 }
 
 static bool at_closer(const struct parser *p)
@@ -282,7 +297,7 @@ static struct tree *member(struct parser *p)
 static struct tree *unary(struct parser *p)
 {
     struct token sign = p->now;
-    if (at_sign(p, '!')) {
+    if (at_sign(p, '!') || at_word(p, "not", "NOT", "!")) {
         advance(p);
         return ++p->depth > DEPTH_MAX ? (fail_here(p, "less nesting"), make(p, TREE_BAD, sign.at, 1))
                                       : call(p, "!_", sign.at, sign.length, unary(p), NULL, NULL);
@@ -297,10 +312,12 @@ static struct tree *unary(struct parser *p)
     return call(p, "-_", sign.at, sign.length, unary(p), NULL, NULL);
 }
 
-static const struct binary *binary_here(const struct parser *p)
+static const struct binary *binary_here(struct parser *p)
 {
     static const struct binary in = {0, 3, "@in"};
     if (at_name(p, "in")) return &in;
+    if (at_word(p, "or", "OR", "||")) return &binaries[0];
+    if (at_word(p, "and", "AND", "&&")) return &binaries[1];
     for (size_t i = 0; i < sizeof binaries / sizeof *binaries; i++)
         if (at_sign(p, binaries[i].sign)) return &binaries[i];
     return NULL;

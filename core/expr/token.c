@@ -42,9 +42,13 @@ static struct token finish(struct lexer *l, uint32_t from, struct token t)
     return t;
 }
 
+static struct token bad_as(struct lexer *l, uint32_t from, const char *reason, const char *fix)
+{
+    return finish(l, from, (struct token){.kind = TOKEN_BAD, .reason = reason, .fix = fix});
+}
 static struct token bad(struct lexer *l, uint32_t from, const char *reason)
 {
-    return finish(l, from, (struct token){.kind = TOKEN_BAD, .reason = reason});
+    return bad_as(l, from, reason, NULL);
 }
 
 /* ---- numbers ------------------------------------------------------------------------------ */
@@ -88,9 +92,38 @@ static struct token floating(struct lexer *l, uint32_t from, bool minus)
     return finish(l, from, (struct token){.kind = TOKEN_VALUE, .value = value_double(minus ? -d : d)});
 }
 
+/* 60d, 1d12h: how definitions write a duration, which in an expression is a function. False: it is none. */
+static bool duration(struct lexer *l, struct token *out)
+{
+    static const struct {
+        char unit;
+        const char *written;
+    } units[] = {
+        {'d', "days(%.*s)"}, {'h', "hours(%.*s)"}, {'m', "minutes(%.*s)"}, {'s', "duration(\"%.*ss\")"}};
+    uint32_t ahead = 0, from = l->at;
+    const char *fix = "write";
+    while (is_digit(peek(l, ahead))) {
+        uint32_t digits = ahead, unit = 0;
+        while (is_digit(peek(l, ahead))) ahead++;
+        while (unit < 4 && units[unit].unit != peek(l, ahead)) unit++;
+        if (unit == 4) return false;
+        fix = arena_printf(l->arena, digits ? "%s + " : "%s ", fix);
+        fix = arena_printf(l->arena, "%s%s", fix,
+                           arena_printf(l->arena, units[unit].written, (int)(ahead - digits),
+                                        (const char *)l->text.p + l->at + digits));
+        ahead++;
+    }
+    if (!ahead || is_letter(peek(l, ahead))) return false;
+    l->at += ahead;
+    *out = bad_as(l, from, "a duration in an expression is a function", fix);
+    return true;
+}
+
 static struct token number(struct lexer *l, bool minus)
 {
+    struct token word;
     uint32_t from = l->at, ahead = 0;
+    if (duration(l, &word)) return word;
     if (peek(l, 0) == '0' && (peek(l, 1) | 32) == 'x') {
         l->at += 2;
         if (hex_digit(peek(l, 0)) < 0) return bad(l, from, "a hexadecimal number without digits");
@@ -199,6 +232,27 @@ static int string_prefix(const struct lexer *l, bool *raw, bool *bytes)
     return -1;
 }
 
+/* Length of the quotation mark here that a text editor has bent: \u2018 to \u201e, \u00ab, \u00bb. 0: none. */
+static uint32_t bent_quote(const struct lexer *l)
+{
+    int a = peek(l, 0), b = peek(l, 1), c = peek(l, 2);
+    if (a == 0xe2 && b == 0x80 && c >= 0x98 && c <= 0x9e) return 3;
+    return a == 0xc2 && (b == 0xab || b == 0xbb) ? 2 : 0;
+}
+
+/* From one bent quotation mark to the next, whatever stands between. */
+static struct token bent_text(struct lexer *l)
+{
+    uint32_t from = l->at, begin = from + bent_quote(l), end;
+    for (l->at = begin; l->at < l->text.n && !bent_quote(l) && peek(l, 0) != '"'; l->at++) {
+    }
+    end = l->at;
+    l->at += end < l->text.n ? (bent_quote(l) ? bent_quote(l) : 1) : 0;
+    return bad_as(
+        l, from, "a text stands in straight quotes",
+        arena_printf(l->arena, "write \"%.*s\"", (int)(end - begin), (const char *)l->text.p + begin));
+}
+
 static struct token sign(struct lexer *l)
 {
     static const char pairs[][3] = {"&&", "||", "==", "!=", "<=", ">="};
@@ -209,16 +263,21 @@ static struct token sign(struct lexer *l)
         l->at += 2;
         return finish(l, from, (struct token){.kind = TOKEN_SIGN, .sign = SIGN2(c, d)});
     }
+    if (bent_quote(l)) return bent_text(l);
     l->at++;
     if (c > 0 && strchr("()[]{}.,:?+-*/%!<>", c))
         return finish(l, from, (struct token){.kind = TOKEN_SIGN, .sign = (uint16_t)c});
-    while (peek(l, 0) >= 0x80 && c >= 0x80) l->at++; /* one report for a whole foreign word */
-    static const char *const meant[][2] = {{"=", "a single '=': compare with '=='"},
-                                           {"&", "a single '&': write '&&'"},
-                                           {"|", "a single '|': write '||'"},
-                                           {"`", "quoted field names are not supported"}};
+    static const char *const meant[][3] = {{"=", "a single '=': compare with '=='", "write =="},
+                                           {"&", "a single '&': write '&&'", "write &&"},
+                                           {"|", "a single '|': write '||'", "write ||"},
+                                           {"`", "quoted field names are not supported", NULL}};
     for (size_t i = 0; i < sizeof meant / sizeof *meant; i++)
-        if (meant[i][0][0] == c) return bad(l, from, meant[i][1]);
+        if (meant[i][0][0] == c) return bad_as(l, from, meant[i][1], meant[i][2]);
+    if (c == 0xc2 && peek(l, 0) == 0xa0) {
+        l->at++;
+        return bad_as(l, from, "a no-break space", "write an ordinary space");
+    }
+    while (peek(l, 0) >= 0x80 && c >= 0x80) l->at++; /* one report for a whole foreign word */
     return bad(l, from, "unexpected character");
 }
 

@@ -21,7 +21,7 @@ struct token {
     uint32_t at, length;
     struct slice text;
     struct value value;
-    const char *reason;
+    const char *reason, *fix; /* TOKEN_BAD; fix NULL: none in particular */
 };
 
 struct lexer {

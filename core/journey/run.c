@@ -259,10 +259,10 @@ static uint64_t *leave_counter(struct journey_counters *c, enum decision why)
 {
     switch (why) {
     case DECISION_GOAL: return &c->goal;
-    case DECISION_EXITED: return &c->exited;
+    case DECISION_EXITED:
+    case DECISION_EXPIRED: return &c->exited; /* on_expired: exit */
     case DECISION_COMPLETED: return &c->completed;
-    case DECISION_TIMEOUT:
-    case DECISION_EXPIRED: return &c->timeout;
+    case DECISION_TIMEOUT: return &c->timeout;
     default: return &c->cancelled;
     }
 }

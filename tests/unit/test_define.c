@@ -335,7 +335,7 @@ Test(define, nested_lists_become_one_table)
                   "            - {segment: buyers}\n"
                   "          timeout: 1d\n"
                   "          else: [{wait: 3h}]\n"
-                  "      - switch: {on: profile.city, cases: {a: [{wait: 4h}], 5: []}, default: [end]}\n"
+                  "      - switch: {on: profile.city, cases: {a: [{wait: 4h}], \"5\": []}, default: [end]}\n"
                   "      - split: {x: 12.5%, y: 87.5%}\n"
                   "        paths: {x: [{wait: 5h}]}\n"
                   "      - {id: tail, wait: 6h}\n");
@@ -363,7 +363,7 @@ Test(define, nested_lists_become_one_table)
     cr_expect_not_null(step(j, "1.any.0.then.0")->set.fields[0].program);
     const struct step *c = &j->steps[choose];
     cr_assert_eq(c->choose.count, 2);
-    cr_expect_eq(c->choose.cases[1].kind, V_INT);
+    cr_expect_eq(c->choose.cases[1].kind, V_STRING);
     cr_expect_eq(c->choose.to[0], number(j, "2.cases.a.0"));
     cr_expect_eq(c->choose.to[1], split);
     cr_expect_eq(c->choose.otherwise, number(j, "2.default.0"));

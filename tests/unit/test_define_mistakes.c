@@ -51,6 +51,14 @@ Test(define_mistakes, bytes_that_are_no_text_are_one_too)
 }
 
 /* `shape` says what the table of keys refuses by itself; the JSON Schema, made of it, is asked the same in tests/e2e. */
+Test(define_mistakes, a_nul_byte_is_told_where_it_stands)
+{
+    read_list(MISTAKES);
+    struct mistake m = {
+        slice_of("lists: {}\nsegments: {a\0: 1}\n", 29), 2, 13, "a NUL byte", "remove it", {0}};
+    cr_expect(is_refused(&m));
+}
+
 Test(define_mistakes, shape_is_marked_where_the_table_refuses)
 {
     read_list(MISTAKES);

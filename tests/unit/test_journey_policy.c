@@ -151,7 +151,7 @@ Test(policy, what_does_not_get_through_expires_and_is_counted)
     cr_sent("m@0");
     cr_assert_eq(W->actions.expired, 2);
     cr_assert_eq(W->counters[j->id].completed, 2);
-    cr_assert_eq(W->counters[x->id].timeout, 1);
+    cr_assert_eq(W->counters[x->id].exited, 1);
     cr_assert_eq(last_decision("u", x), DECISION_EXPIRED);
 }
 

@@ -39,9 +39,9 @@ struct lifetime context_lifetime(const struct expr_context *ctx, uint16_t type)
     const struct expr_source *s = ctx->source;
     bool at_hand = ctx->at_hand && ctx->at_hand_type == type;
     if (!at_hand && s && s->lifetime) return s->lifetime(ctx->self, type);
-    struct history_view h;
-    history_of(ctx, type, &h);
-    return (struct lifetime){h.count, h.first, h.last};
+    struct history_view own;
+    const struct history_view *h = context_history(ctx, type, &own);
+    return h ? (struct lifetime){h->count, h->first, h->last} : (struct lifetime){0};
 }
 
 struct slot *op_count(struct machine *m, const struct instr *in, struct slot *top)

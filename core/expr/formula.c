@@ -18,7 +18,17 @@ static bool add(struct maker *m, struct term t)
 static bool add_counts(struct maker *m, const struct node *n)
 {
     if (n->child[0]->op != OP_COUNT || n->child[1]->op != OP_COUNT) return false;
-    return add(m, (struct term){TERM_COUNTS, n->op, false, n->child[0]->b, n->child[1]->b});
+    struct term t = {TERM_COUNTS, n->op, .type = n->child[0]->b, .other = n->child[1]->b};
+    return add(m, t);
+}
+
+static bool add_number(struct maker *m, const struct node *n)
+{
+    const struct node *property = n->child[0], *constant = n->child[1];
+    if (property->op != OP_PROPERTY || property->a || constant->op != OP_CONST) return false;
+    struct term t = {TERM_NUMBER, n->op, .type = property->b, .other = property->c, .name = &property->value};
+    t.number = constant->value.d;
+    return constant->value.kind == V_DOUBLE && t.number == t.number && add(m, t);
 }
 
 /* All are said as "at least": x > 3 is x >= 4, x < 3 is not x >= 3, x == 0 is not x >= 1. */
@@ -28,7 +38,7 @@ static bool add_leaf(struct maker *m, const struct node *n)
     if (!leaf_of(n, &leaf) || leaf.kind == LEAF_SUM) return false;
     bool left = n->child[1]->op == OP_CONST;
     uint8_t op = left ? n->op : op_mirrored(n->op);
-    struct term t = {TERM_COUNT, op, op == OP_LT || op == OP_LE || op == OP_EQ, leaf.type};
+    struct term t = {TERM_COUNT, op, op == OP_LT || op == OP_LE || op == OP_EQ, .type = leaf.type};
     if (n->child[!left]->op == OP_TALLY && leaf.kind == LEAF_COUNT) return false;
     if (leaf.kind == LEAF_AGO) {
         t.kind = TERM_AGO;
@@ -50,8 +60,9 @@ static bool add_node(struct maker *m, const struct node *n)
         return add_node(m, n->child[0]) && add_node(m, n->child[1]) &&
                add(m, (struct term){n->op == OP_AND ? TERM_AND : TERM_OR});
     case OP_NOT: return add_node(m, n->child[0]) && add(m, (struct term){TERM_NOT});
-    case OP_SEGMENT: return add(m, (struct term){TERM_SEGMENT, 0, false, n->b});
-    default: return n->op >= OP_EQ && n->op <= OP_GE && (add_leaf(m, n) || add_counts(m, n));
+    case OP_SEGMENT: return add(m, (struct term){TERM_SEGMENT, .type = n->b});
+    default:
+        return n->op >= OP_EQ && n->op <= OP_GE && (add_leaf(m, n) || add_counts(m, n) || add_number(m, n));
     }
 }
 
@@ -108,6 +119,16 @@ static bool is_member(const struct term *t, const struct expr_context *ctx)
     return s && s->segment && s->segment(ctx->self, t->type, NULL, NULL);
 }
 
+static bool decide_number(const struct term *t, const struct expr_context *ctx, struct verdict *out)
+{
+    const struct expr_source *s = ctx->source;
+    if (!s || !s->property) return false;
+    struct value v = s->property(ctx->self, t->type, value_text(*t->name), t->other);
+    if (v.kind != V_DOUBLE || v.d != v.d) return false;
+    out->is = order_holds(t->op, (v.d > t->number) - (v.d < t->number));
+    return true;
+}
+
 static bool decide_term(const struct term *t, const struct expr_context *ctx, struct verdict *out)
 {
     bool plain = true;
@@ -117,6 +138,7 @@ static bool decide_term(const struct term *t, const struct expr_context *ctx, st
     case TERM_WITHIN: plain = decide_within(t, ctx, out); break;
     case TERM_AGO: *out = decide_ago(t, ctx); break;
     case TERM_COUNTS: out->is = counts_hold(t, ctx); break;
+    case TERM_NUMBER: plain = decide_number(t, ctx, out); break;
     default: out->is = is_member(t, ctx);
     }
     out->is ^= t->negated;

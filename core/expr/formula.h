@@ -16,15 +16,22 @@ enum term_kind {
     TERM_AGO,     /* `least` seconds or more since the last `type` */
     TERM_COUNTS,  /* lifetime count of `type` OP that of `other` */
     TERM_SEGMENT, /* member of `type` */
+    TERM_NUMBER,  /* property `other` of scope `type` OP number; not a number: ask the machine */
     TERM_NOT,
     TERM_AND,
     TERM_OR
 };
 struct term {
-    uint8_t kind, op; /* op: TERM_COUNTS, OP_EQ .. OP_GE */
+    uint8_t kind, op; /* op: COUNTS, NUMBER, OP_EQ .. OP_GE */
     bool negated;     /* COUNT, WITHIN, AGO */
     uint16_t type, other;
-    uint32_t least, window_s;
+    union {
+        struct {
+            uint32_t least, window_s;
+        };
+        double number;
+    };
+    const struct value *name; /* NUMBER: of the property */
 };
 struct formula { /* postfix */
     uint32_t count;
@@ -32,7 +39,8 @@ struct formula { /* postfix */
 };
 
 const struct formula *formula_make(const struct node *root, struct arena *a); /* NULL: another form */
-/* False: the history at hand is not of the plain sort (days folded, entries ahead of now); ask the machine. */
+/* False: the history at hand is not of the plain sort (days folded, entries ahead of now), or a property is not there;
+ * ask the machine. */
 bool formula_true(const struct formula *f, struct expr_context *ctx, bool *is);
 
 #endif

@@ -190,17 +190,11 @@ static const struct ear *ear_of(const struct journey_set *set, uint16_t id, uint
     return NULL;
 }
 
-bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type)
+bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type, bool changes)
 {
     const struct ear *ear = ear_of(set, id, version);
-    if (!ear || !ear->bits) return true; /* one that is gone is left at once */
+    if (!ear || !ear->bits || (changes && ear->heeds)) return true; /* one that is gone is left at once */
     return type < ear->types && ear->bits[type / 64] >> type % 64 & 1;
-}
-
-bool journey_heeds(const struct journey_set *set, uint16_t id, uint16_t version)
-{
-    const struct ear *ear = ear_of(set, id, version);
-    return !ear || !ear->bits || ear->heeds;
 }
 
 /* ---- making -------------------------------------------------------------------------------------------------- */

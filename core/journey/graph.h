@@ -267,10 +267,9 @@ void journey_set_index(struct journey_set *set, struct arena *a);
 /* In order of journey id. */
 const struct listener *journey_listeners(const struct journey_set *set, enum listen kind, uint16_t id,
                                          uint32_t *count);
-/* May an event of this type move somebody who is inside, without a flip or a change of an attribute? */
-bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type);
-/* And a flip or a change of an attribute? */
-bool journey_heeds(const struct journey_set *set, uint16_t id, uint16_t version);
+/* May an event of this type (ID_NONE: none) move somebody who is inside, or, where there are any, flips and changes of
+ * attributes? */
+bool journey_hears(const struct journey_set *set, uint16_t id, uint16_t version, uint16_t type, bool changes);
 /* The step with this id, if it sends a message; NULL. */
 const struct step *journey_message(const struct journey *j, struct slice id);
 /* Every send of it is transactional: the global holdout may spare it. */

@@ -23,8 +23,8 @@ void run_begin(struct run *r, struct walk *w)
 
 bool run_concerns(const struct walk *w, const struct instance *i)
 {
-    return journey_hears(w->set, i->journey, i->version, w->event ? w->event->type : ID_NONE) ||
-           ((w->flip_count || w->change_count) && journey_heeds(w->set, i->journey, i->version));
+    return journey_hears(w->set, i->journey, i->version, w->event ? w->event->type : ID_NONE,
+                         w->flip_count || w->change_count);
 }
 
 void run_seats(struct run *r)

@@ -143,7 +143,7 @@ static bool somebody_hears(const struct journey_set *set, const struct store *s,
     const uint8_t *at = store_block(s, row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
     for (; at < end; at += ((const struct instance *)at)->bytes) {
         const struct instance *i = (const void *)at;
-        if (journey_hears(set, i->journey, i->version, type)) return true;
+        if (journey_hears(set, i->journey, i->version, type, false)) return true;
     }
     return false;
 }

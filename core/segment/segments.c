@@ -257,8 +257,11 @@ static void evaluate(struct update *u, uint32_t rank)
 {
     uint16_t id = u->set->order[rank];
     bool is = program_true(u->set->list[id].when, u->ctx);
-    if (!member_set(u->store, u->row, id, is, u->ctx->now)) return;
-    if (u->flip_count < u->flip_max) u->flips[u->flip_count++] = (struct flip){id, is};
+    if (!member_note(u->store, u->row, id, is, u->ctx->now)) return;
+    if (u->flip_count < u->flip_max)
+        u->flips[u->flip_count++] = (struct flip){id, is};
+    else
+        member_page_set(u->store, u->row, id, is);
     mark_feature(u->set->index, u->marks, FEATURE_SEGMENT, id);
 }
 
@@ -272,14 +275,6 @@ static uint32_t sort_flips(struct update *u)
         u->flips[k] = f;
     }
     return u->flip_count;
-}
-
-/* Nearly all that is marked flips, and each has its own page of bits: their misses overlap. */
-static void prefetch_marked(const struct update *u, uint32_t words)
-{
-    for (uint32_t w = 0; w < words; w++)
-        for (uint64_t left = u->marks[w]; left; left &= left - 1)
-            member_prefetch(u->store, u->row, u->set->order[w * 64 + (uint32_t)__builtin_ctzll(left)]);
 }
 
 static void evaluate_marked(struct update *u, uint32_t words)
@@ -299,8 +294,8 @@ uint32_t segments_update(const struct segment_set *set, struct store *s, row_t r
     struct update u = {set, s, row, ctx, flips, 0, max, marks->ranks};
     ctx->at_hand = marks->view.count ? &marks->view : NULL;
     ctx->at_hand_type = marks->type;
-    prefetch_marked(&u, words_of(set));
     evaluate_marked(&u, words_of(set));
+    for (uint32_t i = 0; i < u.flip_count; i++) member_page_set(s, row, flips[i].segment, flips[i].entered);
     ctx->at_hand = NULL;
     return sort_flips(&u);
 }

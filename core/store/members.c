@@ -40,7 +40,7 @@ bool member_get(const struct store *s, row_t row, uint16_t segment)
     return at < count && list[at].segment == segment && list[at].member;
 }
 
-bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
+bool member_note(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
 {
     uint32_t count;
     struct membership *m = list_of(s, row, &count);
@@ -48,17 +48,24 @@ bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint3
     bool known = place < count && m[place].segment == segment;
     if ((known && m[place].member) == member) return false;
     store_touch(s, row);
-    bits_set(&s->parts->bits, &s->heap, row.v, segment, member);
+    const uint64_t *page = member_page(s, segment, row.v / BLOCK_ROWS);
+    if (page) __builtin_prefetch(&page[row.v % BLOCK_ROWS / 64], 1);
     m = known ? m + place : insert_at(s, row, place, count, segment);
     m->member = member;
     m->since = at;
     return true;
 }
 
-void member_prefetch(const struct store *s, row_t row, uint16_t segment)
+void member_page_set(struct store *s, row_t row, uint16_t segment, bool member)
 {
-    const uint64_t *page = member_page(s, segment, row.v / BLOCK_ROWS);
-    if (page) __builtin_prefetch(&page[row.v % BLOCK_ROWS / 64], 1);
+    bits_set(&s->parts->bits, &s->heap, row.v, segment, member);
+}
+
+bool member_set(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at)
+{
+    bool changed = member_note(s, row, segment, member, at);
+    if (changed) member_page_set(s, row, segment, member);
+    return changed;
 }
 
 void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left)

@@ -162,7 +162,10 @@ bool attribute_set(struct store *s, row_t row, uint16_t attribute, struct value 
 bool member_get(const struct store *s, row_t row, uint16_t segment);
 bool member_set(struct store *s, row_t row, uint16_t segment, bool member,
                 uint32_t at); /* true: it changed */
-void member_prefetch(const struct store *s, row_t row, uint16_t segment);
+/* The same in two steps, so that the pages of many segments, which are far away, are fetched at the same time: first the
+ * person's own list, then, where it changed, the segment's page. */
+bool member_note(struct store *s, row_t row, uint16_t segment, bool member, uint32_t at);
+void member_page_set(struct store *s, row_t row, uint16_t segment, bool member);
 void member_times(const struct store *s, row_t row, uint16_t segment, uint32_t *entered, uint32_t *left);
 uint32_t member_count(const struct store *s, uint16_t segment); /* O(1) */
 /* The 4096-row page of a segment as 64-bit words, NULL: nobody. */

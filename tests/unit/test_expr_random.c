@@ -258,7 +258,8 @@ static const char *formula_leaf(void)
 {
     const char *type = ONE_OF("'Order'", "'View'"), *op = ONE_OF(">", ">=", "<", "<=");
     uint32_t n = random_below(chance(70) ? 4 : 20), seconds = 1 + random_below(chance(50) ? 900 : 200000);
-    switch (random_below(8)) {
+    switch (random_below(9)) {
+    case 8: return TEXT("%s.total %s %u", ONE_OF("e", "trigger"), ONE_OF("==", "!=", ">", "<="), n * 10);
     case 0: return TEXT("count(%s) %s %u", chance(30) ? "'*'" : type, op, n);
     case 1:
         return TEXT("count(%s) %s count(%s)", type, ONE_OF("==", "!=", "<", ">="), ONE_OF("'View'", "'*'"));

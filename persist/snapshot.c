@@ -314,14 +314,15 @@ static int list_numbers(struct datadir *dir, struct numbers *out)
     return r;
 }
 
-static bool complete(struct datadir *dir, uint64_t number)
+/* Has it a manifest? 1: yes, 0: no; an error of the disk is no answer. */
+static int complete(struct datadir *dir, uint64_t number)
 {
     char name[NAME_BYTES];
     manifest_name(name, number);
     int file = dir->disk->ops->open(dir->disk, name, DISK_READ);
-    if (file < 0) return false;
+    if (file < 0) return file == -ENOENT ? 0 : file;
     dir->disk->ops->close(dir->disk, file);
-    return true;
+    return 1;
 }
 
 uint64_t snapshot_next_number(struct datadir *dir)
@@ -369,8 +370,9 @@ static void remove_old(struct datadir *dir, uint64_t newest)
     list_numbers(dir, &n);
     for (uint32_t i = 0; i < n.count; i++) {
         if (n.list[i] > newest) continue;
-        if (kept < 2 && complete(dir, n.list[i]))
-            kept++;
+        int whole = kept < 2 ? complete(dir, n.list[i]) : 0;
+        if (whole)
+            kept++; /* or unknown */
         else
             remove_snapshot(dir, n.list[i]);
     }
@@ -456,11 +458,12 @@ static enum persist_status keep_one_before(struct datadir *dir, uint64_t newest)
     struct numbers n;
     char folder[NAME_BYTES];
     int e = list_numbers(dir, &n);
-    for (uint32_t i = 0; i < n.count && e >= 0; i++) {
-        if (n.list[i] >= newest || !complete(dir, n.list[i])) continue;
+    int found = 0;
+    for (uint32_t i = 0; i < n.count && e >= 0 && !found; i++) {
+        if (n.list[i] >= newest) continue;
+        e = found = complete(dir, n.list[i]);
         folder_name(folder, n.list[i]);
-        e = dir->disk->ops->sync_dir(dir->disk, folder);
-        break;
+        if (found > 0) e = dir->disk->ops->sync_dir(dir->disk, folder);
     }
     free(n.list);
     return e < 0 ? datadir_failed(dir, "snapshot", e) : PERSIST_OK;
@@ -500,8 +503,10 @@ enum persist_status snapshot_find(struct datadir *dir, uint32_t skip, struct sna
     struct numbers n;
     *out = (struct snapshot_manifest){0};
     int e = list_numbers(dir, &n);
-    for (uint32_t i = 0; i < n.count && !out->number; i++)
-        if (complete(dir, n.list[i]) && skip-- == 0) out->number = n.list[i];
+    for (uint32_t i = 0; i < n.count && e >= 0 && !out->number; i++) {
+        e = complete(dir, n.list[i]);
+        if (e > 0 && skip-- == 0) out->number = n.list[i];
+    }
     free(n.list);
     if (e < 0) return datadir_failed(dir, "snapshot", e);
     if (!out->number) return PERSIST_OK;

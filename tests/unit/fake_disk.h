@@ -38,7 +38,9 @@ struct fake_disk {
     uint64_t operations; /* that change something, so far */
     uint64_t fail_at;    /* this operation fails (1, 2, ...); 0: none */
     bool fail_on;        /* and all behind it */
-    int fail_error;      /* an errno; 0: a short write instead */
+    uint64_t looks;      /* operations that change nothing, so far */
+    uint64_t fail_look;  /* this one fails, and all behind it if fail_on */
+    int fail_error;      /* an errno; 0: a short write or read instead */
     uint64_t space;      /* bytes that files may still grow */
     uint32_t syncs, dir_syncs;
 };
@@ -49,6 +51,14 @@ static bool fake_fails(struct fake_disk *f)
 {
     f->operations++;
     return f->fail_at && (f->operations == f->fail_at || (f->fail_on && f->operations > f->fail_at));
+}
+
+/* Of an operation that only looks: 0, or what it answers. */
+static int fake_look(struct fake_disk *f)
+{
+    f->looks++;
+    bool fails = f->fail_look && (f->looks == f->fail_look || (f->fail_on && f->looks > f->fail_look));
+    return !fails ? 0 : f->fail_error ? -f->fail_error : -EIO;
 }
 
 static struct fake_name *fake_find(struct fake_disk *f, const char *path)
@@ -100,6 +110,8 @@ static int fake_open(struct disk *d, const char *path, int flags)
         file = fake_add(f, path, false);
     }
     if (!file) return -ENOENT;
+    int r = flags & DISK_CREATE ? 0 : fake_look(f);
+    if (r < 0) return r;
     for (int i = 0; i < FAKE_NAMES; i++)
         if (!f->handles[i]) {
             f->handles[i] = file;
@@ -118,13 +130,20 @@ static void fake_close(struct disk *d, int handle)
     fake_release(file);
 }
 
-static int64_t fake_size(struct disk *d, int handle) { return (int64_t)fake(d)->handles[handle]->n; }
+static int64_t fake_size(struct disk *d, int handle)
+{
+    int r = fake_look(fake(d));
+    return r < 0 ? r : (int64_t)fake(d)->handles[handle]->n;
+}
 
 static int64_t fake_read(struct disk *d, int handle, uint64_t offset, void *p, size_t n)
 {
     struct fake_file *file = fake(d)->handles[handle];
+    int r = fake_look(fake(d));
+    if (r < 0 && fake(d)->fail_error) return r;
     if (offset >= file->n) return 0;
     if (n > file->n - offset) n = file->n - offset;
+    if (r < 0) n /= 2;
     memcpy(p, file->bytes + offset, n);
     return (int64_t)n;
 }
@@ -255,7 +274,9 @@ static int fake_list(struct disk *d, const char *path, void (*each)(void *self, 
     static char names[FAKE_NAMES][96];
     uint32_t count = 0;
     size_t n = strlen(path);
+    int r = fake_look(f);
     if (!fake_find(f, path)) return -ENOENT;
+    if (r < 0) return r;
     for (uint32_t i = 0; i < f->count; i++) {
         const char *p = f->names[i].path;
         if (strncmp(p, path, n) == 0 && p[n] == '/' && !strchr(p + n + 1, '/'))

@@ -495,3 +495,90 @@ Test(text, what_turns_or_breaks_a_line_is_not_printable)
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         cr_assert(text_printable(slice_str(good[i])), "%zu", i);
 }
+
+/* ---- what the suite's encodings do not come to -------------------------------------------------- */
+
+/* With nine bytes in reach the cursor reads numbers the short way; each form must give what the long way gives. */
+Test(msgpack, a_number_is_the_same_with_and_without_bytes_behind_it)
+{
+    static const struct {
+        uint8_t bytes[9];
+        uint32_t n;
+        double value;
+    } list[] = {{{0x00}, 1, 0},
+                {{0x7f}, 1, 127},
+                {{0xff}, 1, -1},
+                {{0xcc, 200}, 2, 200},
+                {{0xcd, 1, 2}, 3, 258},
+                {{0xce, 0, 1, 0, 0}, 5, 65536},
+                {{0xcf, 0, 0, 0, 1, 0, 0, 0, 0}, 9, 4294967296.0},
+                {{0xd0, 0x80}, 2, -128},
+                {{0xca, 0x3f, 0x80, 0, 0}, 5, 1},
+                {{0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0}, 9, 1}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        uint8_t bytes[32] = {0};
+        memcpy(bytes, list[i].bytes, list[i].n);
+        struct mp alone = mp_of(slice_of(bytes, list[i].n)), more = mp_of(slice_of(bytes, sizeof bytes));
+        cr_assert_eq(mp_double(&alone), list[i].value, "%zu", i);
+        cr_assert_eq(mp_double(&more), list[i].value, "%zu", i);
+        cr_assert_eq(alone.err, MP_OK);
+        cr_assert_eq(more.p - bytes, list[i].n);
+    }
+}
+
+Test(msgpack, what_a_large_unsigned_number_is_takes_a_second_byte_to_see)
+{
+    static const uint8_t large[] = {0xcf, 0x80}, small[] = {0xcf, 0x7f};
+    struct mp m = mp_of(slice_of(large, 2));
+    cr_assert_eq(mp_peek(&m), MP_UINT);
+    m = mp_of(slice_of(small, 2));
+    cr_assert_eq(mp_peek(&m), MP_INT);
+    m = mp_of(slice_of(large, 1));
+    cr_assert_eq(mp_peek(&m), MP_INT, "cut: reading it will say so");
+}
+
+Test(msgpack, nil_is_only_nil)
+{
+    static const uint8_t bytes[] = {0xc0, 0xc2};
+    struct mp m = mp_of(slice_of(bytes, 2));
+    cr_assert(mp_nil(&m));
+    cr_assert_not(mp_nil(&m), "false is not nil");
+    m = mp_of(slice_of(bytes, 0));
+    cr_assert_not(mp_nil(&m), "nothing is not nil");
+    cr_assert_eq(m.err, MP_OK);
+}
+
+Test(msgpack, a_text_that_says_it_is_longer_than_what_is_there_is_short)
+{
+    static const uint8_t bytes[] = {0xd9, 40, 'a', 'b'};
+    struct mp m = mp_of(slice_of(bytes, sizeof bytes));
+    cr_assert_eq(mp_str_any(&m).n, 0);
+    cr_assert_eq(m.err, MP_SHORT);
+}
+
+Test(msgpack, more_levels_than_there_are_is_all_of_them)
+{
+    uint8_t bytes[MSGPACK_DEPTH_MAX + 2];
+    memset(bytes, 0x91, sizeof bytes);
+    bytes[MSGPACK_DEPTH_MAX] = 0x01;
+    struct mp m = mp_of(slice_of(bytes, MSGPACK_DEPTH_MAX + 1));
+    cr_assert(mp_skip_long(&m, UINT32_MAX));
+    bytes[MSGPACK_DEPTH_MAX] = 0x91;
+    bytes[MSGPACK_DEPTH_MAX + 1] = 0x01;
+    m = mp_of(slice_of(bytes, sizeof bytes));
+    cr_assert_not(mp_skip_long(&m, UINT32_MAX));
+    cr_assert_eq(m.err, MP_DEEP);
+}
+
+Test(msgpack, nil_booleans_and_doubles_read_back_as_written)
+{
+    uint8_t bytes[32], *p = mpw_nil(bytes);
+    p = mpw_double(mpw_bool(mpw_bool(p, true), false), -2.5);
+    struct mp m = mp_of(slice_of(bytes, (size_t)(p - bytes)));
+    cr_assert(mp_nil(&m));
+    cr_assert(mp_bool(&m));
+    cr_assert_not(mp_bool(&m));
+    cr_assert_eq(mp_double(&m), -2.5);
+    cr_assert_eq(m.err, MP_OK);
+    cr_assert_eq(mp_left(&m), 0);
+}

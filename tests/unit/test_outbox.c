@@ -142,3 +142,69 @@ Test(outbox, damaged_bytes_are_refused)
     outbox_destroy(other);
     buf_free(&bytes);
 }
+
+/* An action: id 16, sequence 8, second 4, channel 2, length 4, content 9. */
+Test(outbox, actions_that_contradict_each_other_are_refused)
+{
+    enum { FIRST = 16, ACTION = 34 + 9 };
+    static const struct {
+        const char *what;
+        uint32_t at;
+        uint8_t byte;
+    } list[] = {{"a sequence again", FIRST + ACTION + 16, 1},
+                {"a sequence behind the last", FIRST + 16, 9},
+                {"no content", FIRST + 30, 0}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        struct buf bytes = {0};
+        outbox_destroy(box);
+        box = outbox_create(&heap);
+        for (uint64_t n = 1; n <= 3; n++) add(n, 5);
+        outbox_encode(box, &bytes);
+        cr_assert_eq(bytes.n, FIRST + 3 * ACTION);
+        bytes.p[list[i].at] = list[i].byte;
+        struct outbox *other = outbox_create(&heap);
+        cr_assert_not(outbox_decode(other, buf_slice(&bytes)), "%s", list[i].what);
+        outbox_destroy(other);
+        buf_free(&bytes);
+    }
+}
+
+Test(outbox, an_action_twice_is_refused_and_so_is_a_second_decoding)
+{
+    enum { FIRST = 16, ACTION = 34 + 9 };
+    struct buf bytes = {0};
+    for (uint64_t n = 1; n <= 2; n++) add(n, 5);
+    outbox_encode(box, &bytes);
+    cr_assert_not(outbox_decode(box, buf_slice(&bytes)), "this one holds something");
+    memcpy(bytes.p + FIRST + ACTION, bytes.p + FIRST, 16);
+    struct outbox *other = outbox_create(&heap);
+    cr_assert_not(outbox_decode(other, buf_slice(&bytes)));
+    outbox_destroy(other);
+    buf_free(&bytes);
+}
+
+Test(outbox, the_last_sequence_stays_when_its_action_is_gone)
+{
+    add(1, 5);
+    cr_assert_eq(outbox_last_sequence(box), 1);
+    cr_assert(outbox_confirm(box, id_of(1), NULL));
+    cr_assert_eq(outbox_last_sequence(box), 1);
+}
+
+Test(outbox, without_memory_nothing_is_reserved_and_nothing_is_lost)
+{
+    struct heap small;
+    struct action a;
+    cr_assert(heap_create(&small, 1 << 20));
+    struct outbox *other = outbox_create(&small);
+    cr_assert_not(outbox_reserve(other, 1u << 31, 0), "more than can be counted");
+    cr_assert(outbox_reserve(other, 1, 4));
+    outbox_add(other, id_of(1), 0, 7, SLICE("text"));
+    uint32_t actions = 1;
+    while (outbox_reserve(other, actions, 0))
+        actions *= 2; /* the table of entries grows, or that of slots does not */
+    cr_assert(outbox_get(other, id_of(1), &a) && slice_is(a.content, "text"));
+    outbox_destroy(other);
+    outbox_destroy(NULL);
+    heap_destroy(&small);
+}

@@ -187,3 +187,5 @@ Test(wheel, chunks_are_reused_and_what_was_reserved_is_enough)
     cr_assert_eq(wheel_bytes(w), bytes);
     wheel_destroy(w);
 }
+
+Test(wheel, no_wheel_is_destroyed_quietly) { wheel_destroy(NULL); }

@@ -17,8 +17,7 @@ enum {
     IDLE_WAIT_US = 60 * 1000000,
     CALL_WAIT_US = 500,
     LOG_WAIT_US = 1000,
-    LOG_ROOM_BYTES = 64 << 10,
-    WAL_BYTES_EVERY = 256
+    LOG_ROOM_BYTES = 64 << 10
 };
 
 static void read_clock(struct worker *w)
@@ -64,13 +63,6 @@ static uint32_t patience_us(struct worker *w)
     return wait;
 }
 
-static void publish_wal_bytes(struct worker *w)
-{
-    struct wal_stats stats;
-    wal_stats(w->wal, &stats);
-    atomic_store_explicit(&w->wal_bytes, stats.bytes, memory_order_relaxed);
-}
-
 static void watch_memory(struct worker *w)
 {
     bool low = memory_is_low(w->engine->options->memory_limit);
@@ -95,8 +87,7 @@ static void worker_turn(struct worker *w)
     outbound_flush(w);                            /* notes to the other workers */
     uint64_t busy_us = loop_now_us() - w->now_us;
     if (busy_us > w->counters.loop_us_max) w->counters.loop_us_max = (uint32_t)busy_us;
-    w->turns++;
-    if (w->turns % WAL_BYTES_EVERY == 0) publish_wal_bytes(w);
+    atomic_store_explicit(&w->wal_bytes, wal_bytes(w->wal), memory_order_relaxed);
     loop_run(w->loop, patience_us(w)); /* sockets and finished writes; here it sleeps */
 }
 

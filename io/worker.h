@@ -125,7 +125,6 @@ struct worker {
     bool started; /* guarded by the engine's lock */
     struct worker_counters counters;
     struct latency ack_latency, wake_lag;
-    uint64_t turns;
 };
 
 void worker_create(struct worker *w, struct engine *engine, uint32_t index);

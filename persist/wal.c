@@ -356,6 +356,8 @@ static uint32_t quantile(const struct wal *w, double q)
     return 0;
 }
 
+uint64_t wal_bytes(const struct wal *w) { return w->stats.bytes; }
+
 void wal_stats(const struct wal *w, struct wal_stats *out)
 {
     *out = w->stats;

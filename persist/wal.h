@@ -49,6 +49,7 @@ struct wal_stats {
     uint64_t bytes, groups, files, records;
     uint32_t sync_us_p50, sync_us_p99;
 };
+uint64_t wal_bytes(const struct wal *w); /* written so far, of this run */
 void wal_stats(const struct wal *w, struct wal_stats *out);
 /* Files whose every record is in two snapshots may be recycled: lsn[shard] of the older of the two. */
 void wal_recycle(struct wal *w, const uint64_t lsn[], bool keep_all);

@@ -201,12 +201,22 @@ void admin_reload(struct engine *e)
 
 /* ---- every turn -------------------------------------------------------------------------------------------- */
 
+/* Of log between two snapshots: what was asked for, or sooner when the disk has less than twice as much left. A disk that
+ * is almost full gets no more than one a file. */
+static uint64_t due_after_bytes(const struct engine *e)
+{
+    int64_t space = e->disk->ops->space(e->disk);
+    uint64_t half = space < 0 ? UINT64_MAX : (uint64_t)space / 2;
+    if (half < e->options->log_segment) half = e->options->log_segment;
+    return half < e->options->snapshot_every ? half : e->options->snapshot_every;
+}
+
 static void automatic_snapshot(struct engine *e)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < e->threads; i++)
         bytes += atomic_load_explicit(&e->workers[i].wal_bytes, memory_order_relaxed);
-    if (bytes - e->admin->wal_bytes_at_snapshot < e->options->snapshot_every) return;
+    if (bytes - e->admin->wal_bytes_at_snapshot < due_after_bytes(e)) return;
     if (snapshot_start(e, NULL, NULL)) e->admin->wal_bytes_at_snapshot = bytes;
 }
 

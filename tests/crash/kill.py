@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """kill -9 at random moments, by a client that keeps an account of what was promised; then every promise is checked.
 
-usage: tests/crash/kill.py BUILD [--kills N] [--seed N] [--jobs N]      ends with `N passed, N failed`
+usage: tests/crash/kill.py BUILD [--kills N] [--seed N] [--jobs N] [--long]      ends with `N passed, N failed`
 
 Half of the kills come at any moment after the start, half within two milliseconds of an ack. Lives are short and data is
 small: many kills matter, not much load. Every LIVES kills the data directory is finished off: everything sent is there
 exactly once, each action was given and none after its confirmation, and the whole log gives the same state.
+--long: lives of five seconds on four threads, with more senders; and no reader may ever have stopped for want of credit for
+messages between threads (ring.credit_exhausted), for nothing would go on without it.
 """
 import argparse
 import multiprocessing
@@ -15,10 +17,11 @@ import sys
 import time
 
 import life
-from harness import Failure, Server
+from harness import Failure, Server, expect
 
 LIVES = 50
 LIFE_SECONDS = 0.08
+LONG_LIVES, LONG_SECONDS, LONG_THREADS, LONG_SENDERS = 5, 5, 4, 6
 
 
 def kill_at_some_moment(server, account, chance):
@@ -30,18 +33,27 @@ def kill_at_some_moment(server, account, chance):
     server.kill()
 
 
-def run(build, kills, seed):
+def kill_after_a_while(server, account, chance):
+    time.sleep(LONG_SECONDS * chance.uniform(0.8, 1.2))
+    exhausted = server.stats()['ring']['credit_exhausted']
+    account.await_acks(1, 1)
+    time.sleep(0.002 * chance.random())
+    server.kill()
+    expect(exhausted, 0, 'times that a worker had no credit left')
+
+
+def run(build, kills, seed, long):
     chance, account = random.Random(seed), life.Account()
     where = 'seed %d' % seed
-    arguments = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
+    arguments = ['--log-keep', 'all', '--shards', str(LONG_THREADS if long else 2), '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
     server = Server(build, life.DEFINITIONS, arguments)
     failure = None
     try:
         server.start()
         for n in range(kills):
             where = 'seed %d, kill %d' % (seed, n)
-            clients = life.Life(server, account, chance.randrange(1 << 30))
-            kill_at_some_moment(server, account, chance)
+            clients = life.Life(server, account, chance.randrange(1 << 30), LONG_SENDERS if long else 2)
+            (kill_after_a_while if long else kill_at_some_moment)(server, account, chance)
             clients.end()
             server.start()
             life.check_life(server, account, where)
@@ -61,9 +73,11 @@ def main():
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--seed', type=int, default=20260301)
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
+    parser.add_argument('--long', action='store_true')
     a = parser.parse_args()
     begun = time.monotonic()
-    shares = [(a.build, min(LIVES, a.kills - at), a.seed + at) for at in range(0, a.kills, LIVES)]
+    lives = LONG_LIVES if a.long else LIVES
+    shares = [(a.build, min(lives, a.kills - at), a.seed + at, a.long) for at in range(0, a.kills, lives)]
     with multiprocessing.Pool(a.jobs) as pool:
         results = pool.starmap(run, shares, chunksize=1)
     failed = [failure for _, failure in results if failure]

@@ -411,6 +411,53 @@ def test_simulate_twice_gives_the_same_bytes(build):
         expect(run(build, *plain, '--respond', '{email: {open: lots}}').returncode, 2, 'a mistake in --respond')
 
 
+REACTIONS = """
+events:
+  Order Completed: {keep: 365d}
+channels: {email: {consent: not_needed}, crm: {consent: not_needed}}
+journeys:
+  mail:    {state: live, trigger: {event: Order Completed}, exit: [{after: 9d}], steps: [{send: {channel: email, template: t}}]}
+  opened:  {state: live, trigger: {event: Message Opened}, exit: [{after: 9d}], steps: [{task: {channel: crm, title: Opened}}]}
+  clicked: {state: live, trigger: {event: Message Clicked}, exit: [{after: 9d}], steps: [{task: {channel: crm, title: Clicked}}]}
+  bounced: {state: live, trigger: {event: Message Bounced}, exit: [{after: 9d}], steps: [{task: {channel: crm, title: Bounced}}]}
+"""
+
+
+def test_who_clicks_has_opened_and_who_bounces_has_not(build):
+    with harness.scratch() as home:
+        (home / 'd').mkdir()
+        (home / 'd' / 'shop.yaml').write_text(REACTIONS)
+        lines = harness.write_lines(home / 'm.ndjson', [message('u%d' % i, 1, 1) for i in range(1000)])
+        found = run(build, 'simulate', '--definitions', home / 'd', '--events', lines, '--until', '2026-03-03T00:00:00Z',
+                    '--respond', '{email: {open: 60%, click: 30%, bounce: 40%, after: 2h}}').stdout
+        who = {}
+        for action in map(json.loads, found.splitlines()):
+            who.setdefault(action['journey'], set()).add(action['profile']['user_id'])
+        opened, clicked, bounced = (who[j] for j in ('opened', 'clicked', 'bounced'))
+        expect((clicked < opened, opened & bounced, opened | bounced == who['mail']), (True, set(), True), 'each does one thing')
+        for some, share in ((opened, 600), (clicked, 300), (bounced, 400)):
+            expect(share - 60 < len(some) < share + 60, True, '%d of a thousand, %d found' % (share, len(some)))
+
+
+def test_simulate_says_what_did_not_count_and_what_reacts_to_nothing(build):
+    with harness.scratch() as home:
+        (home / 'd').mkdir()
+        (home / 'd' / 'shop.yaml').write_text(REACTIONS)
+        good = message('u1', 1, 1)
+        lines = harness.write_lines(home / 'm.ndjson', [good, dict(good, event='Order Complete'), dict(good, type='trak'), {'type': 'track', 'event': 'x'}])
+        plain = ['simulate', '--definitions', home / 'd', '--events', lines]
+        done = run(build, *plain)
+        expect((done.returncode, done.stderr.splitlines()[-2:]), (0, ['hourglass: 2 messages were rejected: no_id 1, bad_type 1',
+                                                                      'hourglass: undeclared events, 1 in all: Order Complete 1']), 'what did not count')
+        expect('0 messages' in run(build, *plain, '--until', '2020-01-01T00:00:00Z').stderr, True, 'all of them are later')
+        expect(run(build, *plain, '--until', '2026-01-01T00:00:00Z', '--from', '2026-01-01T00:00:00Z').returncode, 2, 'an empty span')
+        for spec, said in (('{emial: {open: 5%}}', "1:2: error: there is no channel of this name"), ('{emial: {open: 5%}}', "did you mean 'email'?"),
+                           ('{email: {opne: 5%}}', "did you mean 'open'?"), ('{email: {zzz: 5%}}', 'deliver, open, click'), ('', 'a map was expected'),
+                           ('{email: {after: 2h}}', '1:9: error'), ('{email: {open: 70%, bounce: 40%}}', 'more than 100%')):
+            done = run(build, *plain, '--respond', spec)
+            expect((done.returncode, said in done.stderr, done.stdout), (2, True, ''), done.stderr)
+
+
 def test_completions_are_scripts(build):
     bash = run(build, 'completion', 'bash').stdout
     expect(subprocess.run(['bash', '-n'], input=bash, text=True).returncode, 0, 'bash reads it')

@@ -6,6 +6,7 @@
 
 /* definitions.c - no server */
 int run_check(struct cli *c);
+/* simulate.c - no server */
 int run_simulate(struct cli *c);
 int run_test(struct cli *c);
 int run_inspect(struct cli *c);

@@ -1,15 +1,10 @@
-/* definitions.c - what needs no server: check and simulate. */
+/* definitions.c - reading and checking a directory of definitions. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "core/machine.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
-#include "tools/hourglass/lines.h"
 #include "tools/hourglass/load.h"
-#include "tools/hourglass/respond.h"
-#include "tools/hourglass/view.h"
 
 /* ---- reading and checking ---------------------------------------------------------------------- */
 
@@ -96,100 +91,4 @@ int run_check(struct cli *c)
     diagnostics_free(&d);
     buf_free(&out);
     return wrong ? EXIT_WRONG : EXIT_OK;
-}
-
-/* ---- simulate ------------------------------------------------------------------------------------ */
-
-struct simulation {
-    uint32_t from; /* actions before it are not printed */
-    uint64_t messages, actions;
-    struct responses *people; /* NULL: nobody reacts */
-    struct buf out;
-};
-
-static void on_effect(void *self, const struct effect *e)
-{
-    struct simulation *s = self;
-    if (e->kind != EFFECT_ACTION) return;
-    if (s->people) respond_action(s->people, e->action.content, e->action.created_at);
-    if (e->action.created_at < s->from) return;
-    json_print(e->action.content, 0, &s->out);
-    buf_put_u8(&s->out, '\n');
-    s->actions++;
-    if (s->out.n > 1 << 16) put_out(&s->out);
-}
-
-static void secret_option(const struct cli *c, struct hash_secret *secret)
-{
-    const char *hex = cli_option(c, "hash-secret");
-    uint8_t seed[64];
-    uint32_t n = 0;
-    unsigned byte;
-    for (; hex && hex[0] && n < sizeof seed; hex += 2, n++) {
-        if (!hex[1] || sscanf(hex, "%2x", &byte) != 1)
-            die(EXIT_USAGE, "--hash-secret wants an even number of hexadecimal digits");
-        seed[n] = (uint8_t)byte;
-    }
-    hash_secret_from_seed(secret, hex ? slice_of(seed, n) : SLICE("simulate"));
-}
-
-/* To the second `to`, stopping at everything that people do on the way. */
-static void advance(struct simulation *s, struct machine *m, uint32_t to)
-{
-    while (s->people && machine_now(m) < to) {
-        uint32_t next = respond_next(s->people), due = machine_next_due(m);
-        if (due < next) next = due; /* it may cause an outcome that comes before the next known one */
-        if (next >= to) break;
-        machine_advance(m, next > machine_now(m) ? next : machine_now(m) + 1);
-        while (respond_next(s->people) <= machine_now(m))
-            machine_event(m, respond_take(s->people), (int64_t)machine_now(m) * 1000);
-    }
-    if (to > machine_now(m)) machine_advance(m, to);
-}
-
-/* Virtual time begins with the first message and jumps from one to the next, stopping wherever something is due. */
-static struct machine *play(struct lines *lines, struct machine_config *config, struct simulation *s,
-                            uint32_t until)
-{
-    struct machine *m = NULL;
-    struct message message;
-    while (lines_next(lines, &message)) {
-        uint32_t at = (uint32_t)(message.entry_ms / 1000);
-        if (until && at > until) break;
-        if (!m) {
-            config->start = at ? at : s->from;
-            m = machine_create(config);
-            if (!m) die(EXIT_FAILED, "no memory");
-        }
-        advance(s, m, at);
-        machine_event(m, message.record, message.entry_ms);
-        s->messages++;
-    }
-    if (m) advance(s, m, until);
-    return m;
-}
-
-int run_simulate(struct cli *c)
-{
-    const char *dir = cli_option(c, "definitions"), *events = cli_option(c, "events");
-    const char *from = cli_option(c, "from"), *until = cli_option(c, "until"),
-               *respond = cli_option(c, "respond");
-    struct simulation s = {.from = from ? parse_time(from) : 0,
-                           .people = respond ? respond_parse(respond) : NULL};
-    struct hash_secret secret;
-    secret_option(c, &secret);
-    struct defset *set = load_definitions(dir, EXIT_WRONG);
-    struct lines *lines = lines_open(events);
-    struct machine_config config = {.set = set, .secret = &secret, .self = &s, .on_effect = on_effect};
-    struct machine *m = play(lines, &config, &s, until ? parse_time(until) : 0);
-    put_out(&s.out);
-    if (isatty(STDERR_FILENO))
-        complain("%llu messages, %llu actions", (unsigned long long)s.messages,
-                 (unsigned long long)s.actions);
-    if (m) machine_destroy(m);
-    if (s.people) respond_free(s.people);
-    buf_free(&s.out);
-    lines_close(lines);
-    defset_free(set);
-    return EXIT_OK;
 }

@@ -3,20 +3,32 @@
 
 #include <msgpack/pack.h>
 
+#include "core/define/table.h"
 #include "core/model/value.h"
 #include "tools/hourglass/view.h"
 
+static const char *const WORDS[][3] = {
+    {"delivered", "deliver", "Message Delivered"},    {"opened", "open", "Message Opened"},
+    {"clicked", "click", "Message Clicked"},          {"replied", "reply", "Message Replied"},
+    {"bounced", "bounce", "Message Bounced"},         {"failed", "fail", "Message Failed"},
+    {"complained", "complain", "Message Complained"}, {"shown", "show", "Message Shown"},
+    {"dismissed", "dismiss", "Message Dismissed"}};
+enum { WORD_COUNT = sizeof WORDS / sizeof *WORDS };
+
 struct slice outcome_event(struct slice word)
 {
-    static const char *const WORDS[][3] = {
-        {"delivered", "deliver", "Message Delivered"},    {"opened", "open", "Message Opened"},
-        {"clicked", "click", "Message Clicked"},          {"replied", "reply", "Message Replied"},
-        {"bounced", "bounce", "Message Bounced"},         {"failed", "fail", "Message Failed"},
-        {"complained", "complain", "Message Complained"}, {"shown", "show", "Message Shown"},
-        {"dismissed", "dismiss", "Message Dismissed"}};
-    for (uint32_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+    for (uint32_t i = 0; i < WORD_COUNT; i++)
         if (slice_is(word, WORDS[i][0]) || slice_is(word, WORDS[i][1])) return slice_str(WORDS[i][2]);
     return (struct slice){0};
+}
+
+const char *outcome_words(struct slice word, struct arena *a)
+{
+    const char *list[WORD_COUNT], *all = WORDS[0][1];
+    for (uint32_t i = 0; i < WORD_COUNT; i++) list[i] = WORDS[i][1];
+    for (uint32_t i = 1; i < WORD_COUNT; i++) all = arena_printf(a, "%s, %s", all, list[i]);
+    const char *near = nearest_word(word, list, WORD_COUNT, a);
+    return near ? near : arena_printf(a, "there are %s", all);
 }
 
 static void pack_text(msgpack_packer *pk, struct slice s) { msgpack_pack_str_with_body(pk, s.p, s.n); }

@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/define/scalar.h"
+#include "core/define/table.h"
 #include "core/define/yaml.h"
 #include "tools/hourglass/cli.h"
 #include "tools/hourglass/outcome.h"
@@ -32,6 +33,22 @@ struct responses {
 
 /* ---- the specification ------------------------------------------------------------------------------- */
 
+static bool is_bad(struct slice event)
+{
+    return slice_is(event, "Message Bounced") || slice_is(event, "Message Failed");
+}
+
+/* The most of this channel who do something of the one kind. */
+static uint32_t widest(const struct responses *r, struct slice channel, bool bad)
+{
+    uint32_t ppm = 0;
+    for (uint32_t i = 0; i < r->reaction_count; i++) {
+        const struct reaction *x = &r->reactions[i];
+        if (slice_eq(x->channel, channel) && is_bad(x->event) == bad && x->ppm > ppm) ppm = x->ppm;
+    }
+    return ppm;
+}
+
 static void parse_reaction(struct responses *r, struct diagnostics *d, struct node *channel, struct node *key,
                            struct node *value, uint32_t after_s)
 {
@@ -41,11 +58,28 @@ static void parse_reaction(struct responses *r, struct diagnostics *d, struct no
     if (r->reaction_count + 1 == REACTIONS_MAX)
         report_node(d, key, "more than %d reactions", REACTIONS_MAX - 1);
     else if (!x->event.n)
-        report_node(d, key, "no outcome; there are open, click, reply, bounce, ...");
+        report_wrong(d, key, outcome_words(key->text, &r->arena), "no outcome");
     else if (!parse_percent(value->text, &x->ppm))
         report_node(d, value, "a percentage such as 42%% was expected");
     else
         r->reaction_count++;
+    if (widest(r, channel->text, true) + widest(r, channel->text, false) > PPM)
+        report_node(d, value, "with those who bounce or fail these are more than 100%%");
+}
+
+static void check_channel(struct responses *r, struct diagnostics *d, struct node *channel,
+                          const struct journey_set *set)
+{
+    const char **names = ARENA_ARRAY(&r->arena, const char *, set->channel_count + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->channel_count; i++) {
+        struct slice name = set->channels[i].name;
+        if (slice_eq(name, channel->text)) return;
+        if (name.n) names[n++] = arena_printf(&r->arena, "%.*s", (int)name.n, (const char *)name.p);
+    }
+    const char *near = nearest_word(channel->text, names, n, &r->arena);
+    report_wrong(d, channel, near ? near : "the definitions name the channels under `channels`",
+                 "there is no channel of this name");
 }
 
 static void parse_channel(struct responses *r, struct diagnostics *d, struct node *channel,
@@ -53,7 +87,7 @@ static void parse_channel(struct responses *r, struct diagnostics *d, struct nod
 {
     int64_t after_s = 0;
     struct node *after = value->kind == NODE_MAPPING ? node_find(value, "after") : NULL;
-    if (value->kind != NODE_MAPPING)
+    if (value->kind != NODE_MAPPING || value->count == (after != NULL))
         report_node(d, value, "a channel's reactions are a map: {open: 42%%, after: 2h}");
     if (after && !parse_duration(after->text, &after_s))
         report_node(d, after, "a duration such as 2h was expected");
@@ -61,7 +95,7 @@ static void parse_channel(struct responses *r, struct diagnostics *d, struct nod
         parse_reaction(r, d, channel, node_key(value, i), node_value(value, i), (uint32_t)after_s);
 }
 
-struct responses *respond_parse(const char *spec)
+struct responses *respond_parse(const char *spec, const struct journey_set *set)
 {
     struct responses *r = calloc(1, sizeof *r);
     struct diagnostics d;
@@ -72,11 +106,16 @@ struct responses *respond_parse(const char *spec)
     struct source_file *file = ARENA_NEW(&r->arena, struct source_file);
     *file = (struct source_file){SLICE("--respond"), arena_slice(&r->arena, slice_str(spec))};
     struct node *root = yaml_parse(file, &r->arena, &d);
-    if (root && root->kind != NODE_MAPPING)
-        report_node(&d, root, "a map was expected: {email: {open: 42%%, click: 5%%, after: 2h}}");
-    for (uint32_t i = 0; root && root->kind == NODE_MAPPING && i < root->count; i++)
+    bool map = root && root->kind == NODE_MAPPING && root->count;
+    if (!map && !d.errors)
+        report_at(&d, SEVERITY_ERROR, file, 0, 1,
+                  "a map was expected: {email: {open: 42%%, click: 5%%, after: 2h}}");
+    for (uint32_t i = 0; map && i < root->count; i++) {
+        check_channel(r, &d, node_key(root, i), set);
         parse_channel(r, &d, node_key(root, i), node_value(root, i));
+    }
     diagnostics_print(&d, &text);
+    while (text.n && text.p[text.n - 1] == '\n') text.n--;
     if (d.errors) die(EXIT_USAGE, "%.*s", (int)text.n, (const char *)text.p);
     diagnostics_free(&d);
     buf_free(&text);
@@ -136,8 +175,8 @@ struct slice respond_take(struct responses *r)
 
 static bool reacts(const struct reaction *x, struct slice action_id)
 {
-    uint64_t h = hash64_plain(action_id.p, action_id.n) ^ hash64_plain(x->event.p, x->event.n);
-    return hash64_plain(&h, sizeof h) % PPM < x->ppm;
+    uint32_t place = (uint32_t)(hash64_plain(action_id.p, action_id.n) % PPM);
+    return is_bad(x->event) ? place >= PPM - x->ppm : place < x->ppm;
 }
 
 void respond_action(struct responses *r, struct slice content, uint32_t at)

@@ -1,7 +1,14 @@
 """The command line as a user meets it."""
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import select
+import signal
+import struct
 import subprocess
+import termios
 import time
 
 import harness
@@ -84,8 +91,56 @@ def test_unreachable_server_is_69(build):
         expect((tail.wait(30), 'closed the connection' in tail.communicate()[1]), (69, True), 'killed meanwhile')
 
 
+def test_health_is_critical_without_an_answer(build):
+    with Server(build) as s:
+        good = s.cli('health')
+        expect((good.stdout.startswith('HOURGLASS OK - '), json.loads(s.cli('health', '--json').stdout)['state']), (True, 'OK'), good.stdout)
+        s.process.send_signal(signal.SIGSTOP)
+        stopped = s.cli('health', check=False)
+        expect((stopped.returncode, stopped.stdout), (2, 'HOURGLASS CRITICAL - no answer\n'), 'it hangs')
+        s.kill()
+        gone = s.cli('health', check=False)
+        expect((gone.returncode, gone.stdout), (2, 'HOURGLASS CRITICAL - nobody answers\n'), 'it is gone')
+
+
+def test_top_fits_the_screen_and_gives_it_back(build):
+    with Server(build) as s:
+        terminal, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack('HHHH', 6, 40, 0, 0))
+        top = subprocess.Popen([s.build / 'hourglass', 'top', '--admin', 'unix://%s' % s.admin_path], stdout=other, stderr=other)
+        os.close(other)
+        data = b''
+        while data.count(b'\x1b[H') < 2:
+            data += os.read(terminal, 1 << 16)
+        s.kill()
+        with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side
+            while True:
+                data += os.read(terminal, 1 << 16)
+        top.wait(30)
+        first = data.split(b'\x1b[H')[1]
+        expect((data.startswith(b'\x1b[?1049h'), first.count(b'\n')), (True, 5), 'six rows')
+        expect((top.returncode, b'hourglass: ' in data[data.index(b'\x1b[?1049l'):]), (69, True), 'the message comes after the screen is given back')
+        os.close(terminal)
+        expect(run(build, 'top', '--interval', '0').returncode, 2, 'no pause')
+
+
+def test_output_that_cannot_be_written_is_74_and_one_that_nobody_reads_is_fine(build):
+    simulate = ['simulate', '--definitions', harness.DEMO / 'definitions', '--events', harness.DEMO / 'orders.ndjson.gz', '--until', '2011-02-01T00:00:00Z']
+    for command in (['schema'], ['version'], ['help'], ['stats', '--help'], ['--print-config'], ['test', harness.DEMO / 'definitions'],
+                    ['map', harness.DEMO / 'definitions'], ['completion', 'man'], simulate):
+        line = [str(build) + '/hourglass', *map(str, command)]
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+        expect((done.returncode, 'standard output: No space' in done.stderr), (74, True), '%s: %s' % (command, done.stderr))
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        expect((done.returncode, done.stderr), (0, ''), str(command))
+
+
 def test_a_file_that_is_not_there_is_a_failure_and_no_damage(build):
-    for command in (['inspect', '/nonexistent'], ['inspect', '/'], ['ingest', '/nonexistent'],
+    for command in (['inspect', '/nonexistent'], ['inspect', '/'], ['restore', '/nonexistent', '/nonexistent/data'], ['ingest', '/nonexistent'],
                     ['simulate', '--definitions', harness.DEMO / 'definitions', '--events', '/nonexistent']):
         done = run(build, *command)
         expect((done.returncode, len(done.stderr.splitlines())), (1, 1), '%s: %s' % (command, done.stderr))

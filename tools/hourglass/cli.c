@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -218,9 +220,9 @@ void cli_parse(struct cli *c, int argc, char **argv)
     c->json = cli_option(c, "json") != NULL;
     c->tty = isatty(STDOUT_FILENO);
     c->color = c->tty && !getenv("NO_COLOR");
-    if (cli_option(c, "help")) cli_print_help(c->command), exit(EXIT_OK);
+    if (cli_option(c, "help")) cli_print_help(c->command), flush_out(), exit(EXIT_OK);
     settings_load(c);
-    if (cli_option(c, "print-config")) cli_print_config(c), exit(EXIT_OK);
+    if (cli_option(c, "print-config")) cli_print_config(c), flush_out(), exit(EXIT_OK);
     if (c->command->words) take_word(c);
     check_arguments(c);
 }
@@ -275,10 +277,34 @@ const char *cli_nearest(const char *given, const char *(*next)(const void *from,
     return best;
 }
 
+/* ---- the whole screen --------------------------------------------------------------------------------- */
+
+static bool screen_taken;
+
+void screen_take(void)
+{
+    printf("\033[?1049h\033[?25l\033[?7l\033[2J"); /* another screen, no cursor, long lines are cut */
+    screen_taken = true;
+    atexit(screen_give_back);
+}
+
+void screen_give_back(void)
+{
+    if (screen_taken) printf("\033[?7h\033[?25h\033[?1049l");
+    screen_taken = false;
+}
+
+uint32_t screen_rows(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : UINT32_MAX;
+}
+
 /* ---- messages, interruption ---------------------------------------------------------------------- */
 
 static void say(const char *format, va_list args)
 {
+    screen_give_back(); /* the message is to stay */
     fflush(stdout);
     fputs("hourglass: ", stderr);
     vfprintf(stderr, format, args);
@@ -302,10 +328,31 @@ void die(int code, const char *format, ...)
     exit(code);
 }
 
+/* What failed before may have lost its errno: a pipe that nobody reads shows it. */
+static bool nobody_reads(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return errno == EPIPE || (poll(&out, 1, 0) == 1 && out.revents & POLLERR);
+}
+
+static void check_out(bool written)
+{
+    if (written && !ferror(stdout)) return;
+    if (nobody_reads()) _exit(EXIT_OK);
+    complain("standard output: %s", errno ? strerror(errno) : "it could not be written");
+    _exit(EXIT_DISK);
+}
+
+void flush_out(void)
+{
+    errno = 0;
+    check_out(fflush(stdout) == 0);
+}
+
 void put_out(struct buf *b)
 {
-    if (b->n) fwrite(b->p, 1, b->n, stdout);
-    if (fflush(stdout) != 0) _exit(errno == EPIPE ? EXIT_OK : EXIT_FAILED);
+    errno = 0;
+    check_out(fwrite(b->p, 1, b->n, stdout) == b->n && fflush(stdout) == 0);
     buf_clear(b);
 }
 

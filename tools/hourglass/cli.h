@@ -78,8 +78,15 @@ const char *cli_nearest(const char *given, const char *(*next)(const void *from,
 /* `hourglass: ...` on stderr. */
 _Noreturn void die(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Writes the buffer to stdout and empties it; ends quietly when nobody reads any more. */
+/* Writes the buffer to stdout and empties it. Ends the program quietly when nobody reads any more, with 74 and a line
+ * when it cannot be written. */
 void put_out(struct buf *b);
+void flush_out(void); /* the same for what was printed to stdout; main ends with it */
+
+/* The whole terminal, until the program ends or has something to complain about. */
+void screen_take(void);
+void screen_give_back(void);
+uint32_t screen_rows(void); /* UINT32_MAX: no terminal */
 
 /* Ctrl-C: by default ends with 130 at once. After interrupt_hold it only sets `interrupted`. */
 extern volatile int interrupted;

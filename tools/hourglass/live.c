@@ -1,15 +1,15 @@
 /* live.c - what is watched: top, tail, health. `top` needs no terminal library: the alternate screen, home, and
  * clearing to the end of each line. */
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/hourglass/ask.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
-#include "tools/hourglass/rpc.h"
-#include "tools/hourglass/view.h"
+#include "tools/hourglass/net.h"
 
 /* ---- top ------------------------------------------------------------------------------------------ */
 
@@ -97,27 +97,36 @@ static void put_named(struct slice map, const char *title, const char *field, bo
     }
 }
 
+/* What does not fit would scroll the screen away. */
+static void cut_rows(struct buf *out, uint32_t rows)
+{
+    for (uint32_t i = 0; i < out->n; i++)
+        if (out->p[i] == '\n' && --rows == 0) out->n = i;
+}
+
 int run_top(struct cli *c)
 {
     const char *interval = cli_option(c, "interval");
     struct timespec pause = {.tv_sec = interval ? (time_t)parse_count("interval", interval) : 1};
-    bool live = c->tty && !cli_option(c, "once");
+    bool live = c->tty && !c->json && !cli_option(c, "once");
+    if (pause.tv_sec == 0) cli_usage(c, "--interval is at least a second");
     struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
     struct glance before = {0}, now;
     struct buf out = {0};
     if (live) interrupt_hold();
-    if (live) buf_put_str(&out, "\033[?1049h\033[?25l\033[2J");
+    if (live) screen_take();
     do {
         struct slice s = rpc_call_or_die(rpc, "stats.get", NULL);
+        if (c->json) return print_json(c, s);
         put_top(s, &before, &now, live, &out);
         put_named(view(s, "segments"), "segments", NULL, live, &out);
         put_named(view(s, "journeys"), "journeys", "converted", live, &out);
+        if (live) cut_rows(&out, screen_rows());
         if (live) buf_put_str(&out, "\033[J");
         put_out(&out);
         before = now;
     } while (live && nanosleep(&pause, NULL) == 0 && !interrupted);
-    if (live) buf_put_str(&out, "\033[?25h\033[?1049l");
-    put_out(&out);
+    screen_give_back();
     buf_free(&out);
     rpc_close(rpc);
     return interrupted ? EXIT_INTERRUPTED : EXIT_OK;
@@ -186,37 +195,81 @@ const struct word TAIL_WORDS[] = {{"actions", "", tail, 0, 0},
 
 /* ---- health ----------------------------------------------------------------------------------------- */
 
-enum { NAGIOS_OK, NAGIOS_WARNING, NAGIOS_CRITICAL, NAGIOS_UNKNOWN };
+enum { NAGIOS_OK, NAGIOS_WARNING, NAGIOS_CRITICAL };
+enum { PATIENCE_S = 5 }; /* who asks waits for ten */
+
+struct verdict {
+    int state;
+    struct buf why; /* "a; b" */
+};
+
+static void add_reason(struct verdict *v, int state, const char *why)
+{
+    if (state > v->state) v->state = state;
+    buf_printf(&v->why, "%s%s", v->why.n ? "; " : "", why);
+}
+
+static int say_verdict(const struct cli *c, const struct verdict *v, struct slice stats)
+{
+    static const char *const WORDS[] = {"OK", "WARNING", "CRITICAL"};
+    struct buf out = {0};
+    long long people = view_int(stats, "profiles.total"), events = view_int(stats, "events.received"),
+              uptime = view_int(stats, "uptime_s");
+    if (c->json) {
+        buf_printf(&out, "{\"state\":\"%s\",\"why\":", WORDS[v->state]);
+        json_print_text(buf_slice(&v->why), &out);
+        buf_printf(&out, ",\"people\":%lld,\"events\":%lld,\"uptime_s\":%lld}\n", people, events, uptime);
+    } else {
+        buf_printf(&out, "HOURGLASS %s - %.*s", WORDS[v->state], (int)v->why.n, (const char *)v->why.p);
+        if (stats.n)
+            buf_printf(&out, "%s%lld people, %lld events, uptime %lld s", v->why.n ? "; " : "", people,
+                       events, uptime);
+        buf_put_u8(&out, '\n');
+    }
+    put_out(&out);
+    buf_free(&out);
+    return v->state;
+}
+
+static const char *no_answer;
+
+static void on_alarm(int signal_number)
+{
+    ssize_t told = write(STDOUT_FILENO, no_answer, strlen(no_answer));
+    _exit(told < 0 ? EXIT_DISK : NAGIOS_CRITICAL);
+}
+
+static void judge(struct slice s, struct verdict *v)
+{
+    if (view_int(s, "timers.overdue") > 0 && view_int(s, "timers.lag_ms_p99") > 60000)
+        add_reason(v, NAGIOS_WARNING, "timers are late");
+    if (view_int(s, "snapshot.failed") > 0) add_reason(v, NAGIOS_WARNING, "a snapshot failed");
+    if (view_number(s, "clock.offset_s") != 0)
+        add_reason(v, NAGIOS_CRITICAL, "the wall clock jumped and is not followed");
+    if (is_true(view(s, "disk.full")))
+        add_reason(v, NAGIOS_CRITICAL, "the disk is full, nothing is acknowledged");
+    else if (view(s, "disk.free").n && view_number(s, "disk.free") < (double)(1ull << 30))
+        add_reason(v, NAGIOS_CRITICAL, "less than 1 GiB of disk is free");
+}
 
 int run_health(struct cli *c)
 {
-    static const char *const WORDS[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
-    struct buf error = {0}, why = {0};
-    struct rpc *rpc = rpc_connect(cli_setting(c, "admin"));
-    struct slice s = rpc_call_or_die(rpc, "stats.get", NULL);
-    int state = NAGIOS_OK;
-    if (view_int(s, "timers.overdue") > 0 && view_int(s, "timers.lag_ms_p99") > 60000) {
-        state = NAGIOS_WARNING;
-        buf_put_str(&why, "timers are late; ");
+    struct verdict v = {0};
+    struct buf error = {0};
+    int fd = net_dial(cli_setting(c, "admin"), PATIENCE_S, &error);
+    if (fd < 0) {
+        add_reason(&v, NAGIOS_CRITICAL, "nobody answers");
+        return say_verdict(c, &v, (struct slice){0});
     }
-    if (view_int(s, "snapshot.failed") > 0) {
-        state = NAGIOS_WARNING;
-        buf_put_str(&why, "a snapshot failed; ");
-    }
-    if (view_number(s, "clock.offset_s") != 0) {
-        state = NAGIOS_CRITICAL;
-        buf_put_str(&why, "the wall clock jumped and is not followed; ");
-    }
-    struct slice disk = view(s, "disk.free");
-    if (disk.n && view_number(s, "disk.free") < (double)(1ull << 30)) {
-        state = NAGIOS_CRITICAL;
-        buf_put_str(&why, "less than 1 GiB of disk is free; ");
-    }
-    printf("HOURGLASS %s - %.*s%lld people, %lld events, uptime %lld s\n", WORDS[state], (int)why.n,
-           (const char *)why.p, (long long)view_int(s, "profiles.total"),
-           (long long)view_int(s, "events.received"), (long long)view_int(s, "uptime_s"));
-    buf_free(&error);
-    buf_free(&why);
-    rpc_close(rpc);
+    close(fd);
+    no_answer =
+        c->json ? "{\"state\":\"CRITICAL\",\"why\":\"no answer\"}\n" : "HOURGLASS CRITICAL - no answer\n";
+    signal(SIGALRM, on_alarm);
+    alarm(PATIENCE_S);
+    struct slice s = ask(c, "stats.get", NULL);
+    alarm(0);
+    judge(s, &v);
+    int state = say_verdict(c, &v, s);
+    buf_free(&v.why);
     return state;
 }

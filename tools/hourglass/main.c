@@ -86,7 +86,7 @@ const struct command COMMANDS[] = {
      JOURNEY_WORDS},
     {"tail", NULL, "What happens, as it happens; never confirms anything", NULL, TAIL_OPTIONS, 0, 0, NULL,
      TAIL_WORDS},
-    {"health", "", "One line and a Nagios exit code: 0 ok, 1 warning, 2 critical, 3 unknown", run_health,
+    {"health", "", "One line and a Nagios exit code: 0 ok, 1 warning, 2 critical (or no answer)", run_health,
      NULL, 0, 0, NULL},
     {"snapshot", "", "Writes a snapshot now", run_snapshot, NULL, 0, 0, NULL},
     {"backup", "DIR", "Makes a backup of the running server", run_backup, NULL, 1, 1,
@@ -165,11 +165,10 @@ static int help(const char *about)
     return EXIT_OK;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const struct command nothing = {.name = "COMMAND", .arguments = "", .summary = ""};
     struct cli c = {0};
-    interrupt_setup();
     if (argc < 2) {
         cli_print_overview();
         return EXIT_USAGE;
@@ -188,4 +187,12 @@ int main(int argc, char **argv)
     if (!c.command) unknown_command(argv[1]);
     cli_parse(&c, argc - 1, argv + 1);
     return c.word ? c.word->run(&c) : c.command->run(&c);
+}
+
+int main(int argc, char **argv)
+{
+    interrupt_setup();
+    int code = run(argc, argv);
+    flush_out();
+    return code;
 }

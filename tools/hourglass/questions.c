@@ -55,15 +55,15 @@ static void print_journeys(struct slice map, struct buf *out)
     enum { N = sizeof COLUMNS / sizeof *COLUMNS };
     struct items i = items_of(map);
     if (i.left == 0) return;
-    buf_printf(out, "%-24s", "journeys");
-    for (uint32_t k = 0; k < N; k++) buf_printf(out, "%12s", COLUMNS[k]);
+    buf_printf(out, "%-20s", "journeys");
+    for (uint32_t k = 0; k < N; k++) buf_printf(out, "%10s", COLUMNS[k]);
     buf_put_u8(out, '\n');
     while (items_next(&i)) {
-        buf_printf(out, "  %-22.*s", (int)i.key.n, (const char *)i.key.p);
+        buf_printf(out, "  %-18.*s", (int)i.key.n, (const char *)i.key.p);
         for (uint32_t k = 0; k < N; k++) {
             struct buf cell = {0};
             view_print(view(i.value, COLUMNS[k]), &cell);
-            buf_printf(out, "%12.*s", (int)cell.n, (const char *)cell.p);
+            buf_printf(out, "%10.*s", (int)cell.n, (const char *)cell.p);
             buf_free(&cell);
         }
         buf_put_u8(out, '\n');

@@ -136,7 +136,7 @@ int run_restore(struct cli *c)
     struct recovered r;
     absolute(c->argv[1], to);
     struct disk *disk = disk_posix_open(c->argv[0], false, false, &why);
-    if (!disk) give_up(EXIT_DISK, &why);
+    if (!disk) give_up(access(c->argv[0], F_OK) == 0 ? EXIT_DISK : EXIT_FAILED, &why);
     enum persist_status status = open_backup(&from, disk);
     if (status != PERSIST_OK) give_up(status, &from.error);
     status = backup_begin(&copy, &from, slice_str(to), false);

@@ -168,6 +168,20 @@ def test_ingest_names_the_line_and_column_of_bad_json(build):
         s.stop()
 
 
+def test_what_editors_and_slips_leave_in_a_file(build):
+    with Server(build) as s, harness.scratch() as home:
+        (home / 'm.ndjson').write_bytes(b'\xef\xbb\xbf' + json.dumps(dict(TRACK, userId='u')).encode() + b'\r\n\r\n')
+        expect(s.cli('ingest', home / 'm.ndjson').stdout.startswith('1 message acknowledged'), True, 'a byte order mark and an empty line')
+        expect(s.stats()['events']['applied'], 1, 'applied')
+        (home / 'cut.gz').write_bytes((harness.DEMO / 'orders.ndjson.gz').read_bytes()[:1000])
+        done = s.cli('ingest', home / 'cut.gz', check=False)
+        expect((done.returncode, 'cut.gz: the compressed file ends too early' in done.stderr), (65, True), done.stderr)
+        for arguments, code in ((['ingest', home / 'm.ndjson', '--tag', ''], 2), (['ingest', home / 'm.ndjson', '--ingest', 'unix://%s' % s.admin_path], 69),
+                                (['stats', '--admin', 'localhost:1'], 2), (['call', 'profile.get', 'u1'], 2)):
+            expect(s.cli(*arguments, check=False).returncode, code, str(arguments))
+        s.stop()
+
+
 def test_ingest_twice_counts_once(build):
     with Server(build) as s, harness.scratch() as home:
         messages = [dict(TRACK, userId='u%d' % (i % 50), messageId='m%d' % i, properties={'total': 1.5}) for i in range(2500)]
@@ -268,9 +282,11 @@ def test_check_points_at_the_mistake(build):
 def test_journey_tests_pass_and_fail(build):
     done = run(build, 'test', harness.DEMO / 'definitions')
     expect((done.returncode, done.stdout.splitlines()[-1]), (0, '4 passed, 0 failed'), done.stdout + done.stderr)
+    expect(run(build, 'test', harness.DEMO / 'definitions', '--only', 'no such test').returncode, 2, 'a mistyped name')
     with harness.scratch() as home:
         (home / 'a.yaml').write_text('events:\n  Buy: {}\nchannels: {email: {consent: not_needed}}\njourneys:\n  j:\n    state: live\n'
                                      '    trigger: {event: Buy}\n    steps: [{wait: 1h}, {send: {id: s, channel: email, template: t}}]\n')
+        expect('there is no test' in run(build, 'test', home).stderr, True, 'definitions alone')
         (home / 'a.test.yaml').write_text('- test: too early\n  at: 2026-01-01T00:00:00Z\n  events: [{after: 0s, userId: u, event: Buy}]\n'
                                           '  run_for: 2h\n  expect: {actions: [{after: 30m, step: s}]}\n')
         done = run(build, 'test', home)

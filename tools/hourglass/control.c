@@ -20,7 +20,8 @@ static void call_params(const char *text, struct buf *out)
     if (*text == 0)
         buf_put_u8(out, 0x90);
     else if (!json_to_msgpack(slice_str(text), 1, out, &e))
-        die(EXIT_USAGE, "parameters:%u:%u: %s", e.line, e.column, e.reason);
+        die(EXIT_USAGE, "parameters:%u:%u: %s; they are JSON: a text stands in double quotes", e.line,
+            e.column, e.reason);
 }
 
 int run_call(struct cli *c)

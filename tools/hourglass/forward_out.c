@@ -102,9 +102,9 @@ bool forward_out_wait(struct forward_out *f, uint32_t in_flight_max)
             if (interrupted) return false;
             continue;
         }
-        if (n == 0) die(EXIT_FAILED, "the server closed the ingest connection");
+        if (n == 0) die(EXIT_UNREACHABLE, "the server closed the ingest connection");
         if (n < 0 && errno == EAGAIN) die(EXIT_FAILED, "no acknowledgement within %d s", ACK_TIMEOUT_S);
-        if (n < 0) die(EXIT_FAILED, "ingest connection: %s", strerror(errno));
+        if (n < 0) die(EXIT_UNREACHABLE, "ingest connection: %s", strerror(errno));
         f->in.n += (size_t)n;
         take_acks(f);
     }
@@ -142,7 +142,7 @@ bool forward_out_flush(struct forward_out *f)
     buf_clear(&f->entries);
     if (net_send(f->fd, f->frame.p, f->frame.n)) return true;
     if (interrupted) return false;
-    die(EXIT_FAILED, "ingest connection: %s", strerror(errno));
+    die(EXIT_UNREACHABLE, "ingest connection: %s", strerror(errno));
 }
 
 static void pack_time(msgpack_packer *pk, int64_t entry_ms)

@@ -93,14 +93,15 @@ static void summary(const struct ingest *g, bool whole)
         printf("{\"sent\":%llu,\"acknowledged\":%llu,\"seconds\":%.3f,\"complete\":%s}\n",
                (unsigned long long)g->sent, (unsigned long long)acked, took, whole ? "true" : "false");
     else
-        printf("%llu messages acknowledged in %.1f s%s\n", (unsigned long long)acked, took,
-               whole ? "" : "; interrupted, send the file again to go on: nothing counts twice");
+        printf("%llu message%s acknowledged in %.1f s%s\n", (unsigned long long)acked, acked == 1 ? "" : "s",
+               took, whole ? "" : "; interrupted, send the file again to go on: nothing counts twice");
 }
 
 int run_ingest(struct cli *c)
 {
     struct ingest g = {.c = c, .progress = isatty(STDERR_FILENO) && !cli_option(c, "quiet") && !c->json};
     const char *tag = cli_option(c, "tag");
+    if (tag && !*tag) cli_usage(c, "--tag wants a text");
     g.lines = lines_open(c->argv[0]);
     g.out = forward_out_open(cli_setting(c, "ingest"), tag ? tag : "hourglass.ingest");
     if (cli_option(c, "follow-clock")) g.admin = rpc_connect(cli_setting(c, "admin"));

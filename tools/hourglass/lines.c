@@ -94,8 +94,8 @@ static bool read_more(struct lines *l)
     int n = gzread(l->file, l->window.p + l->window.n, READ_BYTES), bad = 0;
     const char *why = gzerror(l->file, &bad);
     if (n < 0 && bad == Z_ERRNO && errno == EINTR && interrupted) n = 0;
-    if (n < 0 || bad == Z_BUF_ERROR)
-        die(EXIT_DAMAGED, "%s: %s", l->path, bad == Z_ERRNO ? strerror(errno) : why);
+    if (bad == Z_BUF_ERROR) die(EXIT_DAMAGED, "%s: the compressed file ends too early", l->path);
+    if (n < 0) die(EXIT_DAMAGED, "%s: %s", l->path, bad == Z_ERRNO ? strerror(errno) : why);
     l->window.n += (size_t)n;
     l->ended = n == 0;
     return n > 0;
@@ -106,6 +106,12 @@ static bool blank(struct slice line)
     for (uint32_t i = 0; i < line.n; i++)
         if (line.p[i] != ' ' && line.p[i] != '\t' && line.p[i] != '\r' && line.p[i] != '\n') return false;
     return true;
+}
+
+/* What some editors put in front of UTF-8. */
+static void skip_byte_order_mark(struct slice *line)
+{
+    if (line->n >= 3 && memcmp(line->p, "\xef\xbb\xbf", 3) == 0) *line = slice_of(line->p + 3, line->n - 3);
 }
 
 /* The next line that is not blank, without its end; false: no more. */
@@ -125,6 +131,7 @@ static bool next_line(struct lines *l, struct slice *line)
             die(EXIT_DAMAGED, "%s:%u: a line of more than 1 MiB", l->path, l->number);
         l->at += line->n + (end != NULL);
         seen = 0;
+        if (l->number == 1) skip_byte_order_mark(line);
         if (!blank(*line)) return true;
     }
 }

@@ -66,7 +66,8 @@ const struct command COMMANDS[] = {
      INSPECT_OPTIONS, 1, 1, NULL},
     {"ingest", "FILE", "Sends Segment messages with acknowledgements", run_ingest, INGEST_OPTIONS, 1, 1,
      "FILE has one JSON object a line; .gz is inflated, - is stdin. Sending a file again counts nothing "
-     "twice."},
+     "twice.\nWhat makes no sense is acknowledged too, and counted by reason: see `hourglass stats` and "
+     "`hourglass tail rejects`."},
     {"stats", "", "Counters, latencies, sizes", run_stats, NULL, 0, 0, NULL},
     {"top", "", "Live counters", run_top, TOP_OPTIONS, 0, 0, NULL},
     {"profile", "ID", "One person", run_profile, NULL, 1, 1,

@@ -85,6 +85,8 @@ int net_dial(const char *url, uint32_t timeout_s, struct buf *error)
 int net_dial_or_die(const char *url, uint32_t timeout_s, const char *option)
 {
     struct buf error = {0};
+    if (strncmp(url, "unix://", 7) != 0 && strncmp(url, "tcp://", 6) != 0)
+        die(EXIT_USAGE, "'%s' is no address: --%s URL begins with unix:// or tcp://", url, option);
     int fd = net_dial(url, timeout_s, &error);
     if (fd < 0)
         die(EXIT_UNREACHABLE, "nobody answers at %s (%.*s). Is hourglassd running? Say where with --%s URL.",

@@ -137,6 +137,9 @@ int run_test(struct cli *c)
         arena_reset(&scratch);
         put_out(&out);
     }
+    if (!tests.count) complain("%s: there is no test in it (*.test.yaml)", c->argv[0]);
+    if (tests.count && !passed && !failed)
+        die(EXIT_USAGE, "no test of %u has '%s' in its name", tests.count, cli_option(c, "only"));
     if (!c->json) printf("%u passed, %u failed\n", passed, failed);
     defset_free(set);
     diagnostics_free(&d);

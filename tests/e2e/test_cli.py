@@ -100,7 +100,9 @@ def test_health_is_critical_without_an_answer(build):
         expect((stopped.returncode, stopped.stdout), (2, 'HOURGLASS CRITICAL - no answer\n'), 'it hangs')
         s.kill()
         gone = s.cli('health', check=False)
-        expect((gone.returncode, gone.stdout), (2, 'HOURGLASS CRITICAL - nobody answers\n'), 'it is gone')
+        expect((gone.returncode, gone.stdout.startswith('HOURGLASS CRITICAL - '), gone.stderr), (2, True, ''), 'it is gone')
+        away = run(build, 'health', '--admin', 'unix:///nonexistent/a.sock', '--json')
+        expect((away.returncode, 'nobody answers' in json.loads(away.stdout)['why']), (2, True), 'it never was')
 
 
 def test_top_fits_the_screen_and_gives_it_back(build):

@@ -319,11 +319,19 @@ void complain(const char *format, ...)
     va_end(args);
 }
 
+static int (*last_words)(const char *reason);
+
+void die_as(int (*say_it)(const char *reason)) { last_words = say_it; }
+
 void die(int code, const char *format, ...)
 {
+    char reason[512];
     va_list args;
     va_start(args, format);
-    say(format, args);
+    if (last_words)
+        vsnprintf(reason, sizeof reason, format, args), code = last_words(reason);
+    else
+        say(format, args);
     va_end(args);
     exit(code);
 }

@@ -77,6 +77,7 @@ const char *cli_nearest(const char *given, const char *(*next)(const void *from,
 
 /* `hourglass: ...` on stderr. */
 _Noreturn void die(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void die_as(int (*say_it)(const char *reason)); /* die says it so, and ends with the code that this returns */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Writes the buffer to stdout and empties it. Ends the program quietly when nobody reads any more, with 74 and a line
  * when it cannot be written. */

@@ -9,7 +9,6 @@
 #include "tools/hourglass/ask.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
-#include "tools/hourglass/net.h"
 
 /* ---- top ------------------------------------------------------------------------------------------ */
 
@@ -209,13 +208,15 @@ static void add_reason(struct verdict *v, int state, const char *why)
     buf_printf(&v->why, "%s%s", v->why.n ? "; " : "", why);
 }
 
-static int say_verdict(const struct cli *c, const struct verdict *v, struct slice stats)
+static bool as_json; /* say_critical and the alarm are called by others */
+
+static int say_verdict(const struct verdict *v, struct slice stats)
 {
     static const char *const WORDS[] = {"OK", "WARNING", "CRITICAL"};
     struct buf out = {0};
     long long people = view_int(stats, "profiles.total"), events = view_int(stats, "events.received"),
               uptime = view_int(stats, "uptime_s");
-    if (c->json) {
+    if (as_json) {
         buf_printf(&out, "{\"state\":\"%s\",\"why\":", WORDS[v->state]);
         json_print_text(buf_slice(&v->why), &out);
         buf_printf(&out, ",\"people\":%lld,\"events\":%lld,\"uptime_s\":%lld}\n", people, events, uptime);
@@ -231,11 +232,18 @@ static int say_verdict(const struct cli *c, const struct verdict *v, struct slic
     return v->state;
 }
 
-static const char *no_answer;
+static int say_critical(const char *reason)
+{
+    struct verdict v = {0};
+    add_reason(&v, NAGIOS_CRITICAL, reason);
+    return say_verdict(&v, (struct slice){0});
+}
 
 static void on_alarm(int signal_number)
 {
-    ssize_t told = write(STDOUT_FILENO, no_answer, strlen(no_answer));
+    const char *text =
+        as_json ? "{\"state\":\"CRITICAL\",\"why\":\"no answer\"}\n" : "HOURGLASS CRITICAL - no answer\n";
+    ssize_t told = write(STDOUT_FILENO, text, strlen(text));
     _exit(told < 0 ? EXIT_DISK : NAGIOS_CRITICAL);
 }
 
@@ -255,21 +263,14 @@ static void judge(struct slice s, struct verdict *v)
 int run_health(struct cli *c)
 {
     struct verdict v = {0};
-    struct buf error = {0};
-    int fd = net_dial(cli_setting(c, "admin"), PATIENCE_S, &error);
-    if (fd < 0) {
-        add_reason(&v, NAGIOS_CRITICAL, "nobody answers");
-        return say_verdict(c, &v, (struct slice){0});
-    }
-    close(fd);
-    no_answer =
-        c->json ? "{\"state\":\"CRITICAL\",\"why\":\"no answer\"}\n" : "HOURGLASS CRITICAL - no answer\n";
+    as_json = c->json;
+    die_as(say_critical);
     signal(SIGALRM, on_alarm);
     alarm(PATIENCE_S);
     struct slice s = ask(c, "stats.get", NULL);
     alarm(0);
     judge(s, &v);
-    int state = say_verdict(c, &v, s);
+    int state = say_verdict(&v, s);
     buf_free(&v.why);
     return state;
 }

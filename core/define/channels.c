@@ -18,13 +18,23 @@ static void read_caps(struct compile *c, struct channel *ch, struct node *caps)
     ch->cap_count = (uint16_t)count;
 }
 
+/* Nobody is reached under a number or a time. */
+static void read_address(struct compile *c, struct channel *ch, struct node *n)
+{
+    ch->address = expression(c, PLACE_NONE, n, WANT_ANY);
+    enum expr_want gives = ch->address ? program_result(ch->address) : WANT_ANY;
+    if (gives != WANT_STRING && gives != WANT_ANY)
+        report_wrong(c->d, n, "string(...), or an attribute that is a text or a list of texts",
+                     "an address is a text or a list of texts");
+}
+
 static void read_channel(struct compile *c, struct channel *ch, const struct registry_entry *r)
 {
     struct node *n = r->node;
     *ch = (struct channel){.name = r->name, .id = r->id, .consent = CHANNEL_CONSENT_REQUIRED};
     if (n->kind != NODE_MAPPING) return;
     ch->consent = (uint8_t)get_word(n, "consent", "required|confirmed|not_needed", CHANNEL_CONSENT_REQUIRED);
-    ch->address = expression(c, PLACE_NONE, get(n, "address"), WANT_ANY);
+    read_address(c, ch, get(n, "address"));
     struct node *quiet = get(n, "quiet"), *cost = get(n, "cost");
     ch->has_quiet = quiet && parse_hours(quiet->text, &ch->quiet_from_s, &ch->quiet_to_s);
     if (cost) parse_number(cost->text, &ch->cost);

@@ -171,10 +171,13 @@ static void parse_output(struct parser *p, struct slice inside)
     struct slice rest = inside, path = take_part(&rest);
     struct op op = {.kind = OP_OUT};
     if (path.n == 0) return fail(p, inside, "nothing between {{ and }}");
+    bool failed = p->failed;
+    p->failed = false;
     set_source(p, &op, path, WANT_ANY);
     while (rest.n) apply_filter(p, &op, take_part(&rest));
-    if (op.otherwise.kind == V_NONE && p->host->bare)
+    if (!p->failed && op.otherwise.kind == V_NONE && p->host->bare) /* one mistake is one message */
         p->host->bare(p->host->self, (uint32_t)(path.p - p->text.p), path.n);
+    p->failed |= failed;
     emit(p, op);
 }
 

@@ -21,7 +21,8 @@ enum {
     BACK_OFF_FIRST_US = 100 * 1000,
     BACK_OFF_MAX_US = 5000 * 1000,
     CONNECT_CHECK_US = 20 * 1000,
-    ACK_BYTES_SANE = 64 << 10
+    ACK_BYTES_SANE = 64 << 10,
+    ACKS_AT_ONCE = 256
 };
 enum emit_state {
     EMIT_DOWN,
@@ -143,23 +144,21 @@ static bool read_ack(struct slice bytes, struct key *id, size_t *used, bool *bad
     return good;
 }
 
+/* All that are whole: nothing else may come behind them. */
 static void take_acks(struct emit *s)
 {
-    struct key ids[256];
-    uint32_t count = 0;
+    struct key ids[ACKS_AT_ONCE];
+    uint32_t count;
     size_t used = 0, one;
     bool bad = false;
-    while (count < 256 && used < s->in.n &&
-           read_ack(slice_of(s->in.p + used, s->in.n - used), &ids[count], &one, &bad)) {
-        used += one;
-        count++;
-    }
+    do {
+        for (count = 0; count < ACKS_AT_ONCE && used < s->in.n; count++, used += one)
+            if (!read_ack(slice_of(s->in.p + used, s->in.n - used), &ids[count], &one, &bad)) break;
+        if (count) actions_confirm(s->engine, ids, count, confirmed, s);
+        if (count) s->back_off_us = BACK_OFF_FIRST_US;
+    } while (count == ACKS_AT_ONCE);
     memmove(s->in.p, s->in.p + used, s->in.n - used);
     s->in.n -= used;
-    if (count) {
-        s->back_off_us = BACK_OFF_FIRST_US;
-        actions_confirm(s->engine, ids, count, confirmed, s);
-    }
     if (bad || s->in.n > ACK_BYTES_SANE) drop(s, "the answer is not an ack");
 }
 

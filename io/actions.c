@@ -199,6 +199,17 @@ void actions_remove(struct engine *e, struct action_reader *r)
     if (!r->fetching) r->release(r);
 }
 
+void action_reader_confirmed(struct action_reader *r, uint32_t count)
+{
+    r->unconfirmed -= count < r->unconfirmed ? count : r->unconfirmed;
+}
+
+void actions_confirmed_by_another(struct engine *e, uint32_t count)
+{
+    for (struct action_reader *r = e->admin->actions->readers; r; r = r->next)
+        action_reader_confirmed(r, count);
+}
+
 /* ---- confirming ---------------------------------------------------------------------------------------------------- */
 
 struct confirm {

@@ -179,6 +179,9 @@ void actions_remove(struct engine *e, struct action_reader *r);
 void actions_turn(struct engine *e);
 void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner);
+void action_reader_confirmed(struct action_reader *r, uint32_t count);
+/* By who reads none: nobody knows whose they were, so every reader may have that many more. */
+void actions_confirmed_by_another(struct engine *e, uint32_t count);
 
 /* emit.c: Forward sinks */
 void emit_start(struct engine *e);

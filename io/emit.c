@@ -114,7 +114,7 @@ static void on_sent(struct loop_socket *socket, int64_t result)
 static void confirmed(void *owner, uint32_t count)
 {
     struct emit *s = owner;
-    s->reader.unconfirmed -= count < s->reader.unconfirmed ? count : s->reader.unconfirmed;
+    action_reader_confirmed(&s->reader, count);
     atomic_store(&s->engine->action_news, 1);
 }
 

@@ -96,7 +96,10 @@ static void acked(void *owner, uint32_t confirmed)
 {
     struct request *r = owner;
     struct subscriber *s = r->conn ? admin_conn_sub(r->conn) : NULL;
-    if (s) s->reader.unconfirmed -= confirmed < s->reader.unconfirmed ? confirmed : s->reader.unconfirmed;
+    if (s)
+        action_reader_confirmed(&s->reader, confirmed);
+    else
+        actions_confirmed_by_another(r->engine, confirmed);
     atomic_store(&r->engine->action_news, 1); /* there is room in the window again */
     pk_map(&r->pack, 1);
     pk_key_uint(&r->pack, "confirmed", confirmed);

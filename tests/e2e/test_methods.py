@@ -340,3 +340,17 @@ def test_a_damaged_memory_of_calls_stops_the_start(build):
             (s.home / 'stderr').write_text('')
         requests.write_bytes(whole)
         s.start()
+
+
+def test_who_subscribed_goes_on_when_another_connection_confirms(build):
+    people = 600  # a message and a task each: more than the 1024 that may be unconfirmed
+    with shop(build, *[known('u%d' % i, phone='1') for i in range(people)], *[track('u%d' % i, 'Order Completed', 0, total=10) for i in range(people)]) as s:
+        reader, other, found = s.rpc(), s.rpc(), []
+        reader.call('actions.subscribe', {'name': 'pager'})  # and, being alone, the default reader
+        while len(found) < 2 * people:
+            params = reader.notification()[1]
+            found += [a['action_id'] for a in params]
+            expect(other.call('actions.ack', [a['action_id'] for a in params])['confirmed'], len(params), 'confirmed')
+        expect((len(set(found)), s.stats()['outbox']['pending']), (2 * people, 0), 'each once')
+        reader.close()
+        other.close()

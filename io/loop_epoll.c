@@ -18,7 +18,7 @@ enum { EVENTS_MAX = 64 };
 
 struct node {
     struct loop_socket *s;
-    struct node *next; /* in `ready` or `closed` */
+    struct node *next; /* in `ready`, `closed` or `resting` */
     bool listener, paused, ended, closing, sending, sent, queued, resting;
     uint32_t interest; /* what epoll was told */
     const uint8_t *p;
@@ -32,8 +32,7 @@ struct epoll_loop {
     uint8_t *buffer;
     struct node *ready; /* sends that are done */
     struct node *closed;
-    struct node
-        *resting; /* the listener whose accept failed for want of descriptors (one at a time is enough) */
+    struct node *resting; /* listeners whose accept failed for want of descriptors; they never send */
     uint64_t rest_until_us;
     uint32_t turn_bytes;
     uint32_t writes_open; /* given to the helper and not yet completed */
@@ -169,6 +168,15 @@ static void epoll_send(struct loop *l, struct loop_socket *s, const uint8_t *p, 
     send_now(self_of(l), n);
 }
 
+static void forget_resting(struct epoll_loop *e, const struct node *n)
+{
+    for (struct node **at = &e->resting; *at; at = &(*at)->next)
+        if (*at == n) {
+            *at = n->next;
+            return;
+        }
+}
+
 static void epoll_close(struct loop *l, struct loop_socket *s)
 {
     struct epoll_loop *e = self_of(l);
@@ -176,7 +184,7 @@ static void epoll_close(struct loop *l, struct loop_socket *s)
     if (n->closing) return;
     n->closing = true;
     epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
-    if (e->resting == n) e->resting = NULL;
+    if (n->resting) forget_resting(e, n);
     if (!n->queued) { /* else it goes to `closed` when `ready` is walked */
         n->next = e->closed;
         e->closed = n;
@@ -217,6 +225,15 @@ static void complete_closes(struct epoll_loop *e)
 
 /* ---- readiness -------------------------------------------------------------------------- */
 
+static void rest(struct epoll_loop *e, struct node *n)
+{
+    n->resting = true;
+    n->next = e->resting;
+    e->resting = n;
+    e->rest_until_us = loop_now_us() + ACCEPT_REST_US;
+    set_interest(e, n);
+}
+
 static void on_acceptable(struct epoll_loop *e, struct node *n)
 {
     for (int i = 0; i < 64 && !n->closing; i++) {
@@ -225,13 +242,9 @@ static void on_acceptable(struct epoll_loop *e, struct node *n)
             n->s->on_accept(n->s, fd);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            n->resting = true;
-            e->resting = n;
-            e->rest_until_us = loop_now_us() + ACCEPT_REST_US;
-            set_interest(e, n);
-        }
-        if (errno != ECONNABORTED && errno != EINTR) return;
+        if (errno == ECONNABORTED || errno == EINTR) continue;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) rest(e, n);
+        return;
     }
 }
 
@@ -272,8 +285,10 @@ static void end_rest(struct epoll_loop *e)
     if (!e->resting || loop_now_us() < e->rest_until_us) return;
     struct node *n = e->resting;
     e->resting = NULL;
-    n->resting = false;
-    set_interest(e, n);
+    for (; n; n = n->next) {
+        n->resting = false;
+        set_interest(e, n);
+    }
 }
 
 static uint32_t poll_events(struct epoll_loop *e, uint32_t wait_us)

@@ -4,9 +4,11 @@ Every input is sent whole, byte by byte, and cut at every byte: the answer is th
 else notices, and memory stays within its cap.
 """
 import gzip
+import itertools
 import os
 import random
 import resource
+import select
 import socket
 import struct
 import time
@@ -381,3 +383,35 @@ def test_rings_that_fill_up_slow_down_and_never_lock(build):
 for overload in (test_half_frames_of_many_peers_stay_below_their_cap, test_ten_thousand_connections_are_served_and_the_next_is_refused,
                  test_a_flood_of_strangers_stops_at_the_memory_limit_and_known_people_go_on, test_rings_that_fill_up_slow_down_and_never_lock):
     overload.group = 'overload'
+
+
+def hello_to(s):
+    c = socket.socket(socket.AF_UNIX)
+    c.settimeout(20)
+    c.connect(str(s.admin_path))
+    c.sendall(msgpack.packb([0, 1, 'sys.hello', []]))
+    return c
+
+
+def test_without_file_descriptors_nobody_new_is_served_and_afterwards_everybody(build):
+    """On the ingest and on the admin socket. (An accept that io_uring has begun keeps the limit of its beginning.)"""
+    for io in ('epoll', 'uring'):
+        with Server(build, SHOP, ['--io', io, '--shards', 1]) as s:
+            pid, there = s.process.pid, s.rpc()
+            expect(there.call('sys.hello')['version'] != '', True, 'served')
+            before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            used = {int(name) for name in os.listdir('/proc/%d/fd' % pid)}
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(n for n in itertools.count() if n not in used), before[1]))
+            waiting = [dial(s) for _ in range(5)]
+            for n, c in enumerate(waiting):
+                c.sendall(frame([entry(order('u%d' % n))], 'c%d' % n))
+            waiting += [hello_to(s) for _ in range(5)]
+            if io == 'epoll':
+                expect(select.select(waiting, [], [], 0.3)[0], [], 'who comes while there are none waits')
+            expect(there.call('sys.hello')['version'] != '', True, 'who is there is served')
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            for c in waiting:
+                expect(c.recv(100)[:1] in (b'\x81', b'\x94'), True, 'an ack or an answer')
+                c.close()
+            there.close()
+            s.stop()

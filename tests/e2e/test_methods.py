@@ -324,13 +324,32 @@ def test_a_wall_clock_is_not_advanced_and_nothing_is_to_be_accepted(build):
         s.stop()
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def changed(requests, at, byte):
+    """The file `requests` with another byte in it, and its checksum made right again (persist/FORMAT.md)."""
+    body = requests[8:at] + bytes([byte]) + requests[at + 1:]
+    return requests[:4] + crc32c(body).to_bytes(4, 'little') + body
+
+
+COUNT, STATE = 10, 12 + 32  # of the calls; of the first one
+
+
 def test_a_damaged_memory_of_calls_stops_the_start(build):
     with shop(build, known('u1')) as s:
         s.call('journey.control', {'command': 'enroll', 'name': 'by_hand', 'id': 'u1', 'request_id': 'r1'})
         s.stop()
         requests = s.data / 'requests'
         whole = requests.read_bytes()
-        for spoilt in (whole[:5], whole[:20] + bytes([whole[20] ^ 1]) + whole[21:]):
+        for spoilt in (whole[:5], whole[:20] + bytes([whole[20] ^ 1]) + whole[21:], changed(whole, COUNT, 2), changed(whole, COUNT, 0),
+                       changed(whole, STATE, 0), changed(whole, STATE, 3), changed(whole, STATE + 1, 200)):
             requests.write_bytes(spoilt)
             try:
                 s.start()
@@ -340,6 +359,19 @@ def test_a_damaged_memory_of_calls_stops_the_start(build):
             (s.home / 'stderr').write_text('')
         requests.write_bytes(whole)
         s.start()
+
+
+def test_of_a_call_that_a_crash_cut_short_nobody_knows_the_outcome(build):
+    with shop(build, known('u1')) as s:
+        call = {'command': 'enroll', 'name': 'by_hand', 'id': 'u1', 'request_id': 'r1'}
+        s.call('journey.control', call)
+        s.stop()
+        requests = s.data / 'requests'
+        requests.write_bytes(changed(requests.read_bytes(), STATE, 1))  # as it was before the answer
+        s.start()
+        expect('unknown_outcome' in refusal(s, 'journey.control', call), True, 'a repetition')
+        expect('request_id_reused' in refusal(s, 'journey.control', dict(call, command='cancel')), True, 'another call')
+        expect(s.call('journey.show', 'by_hand')['counters']['entered'], 1, 'entered once')
 
 
 def test_who_subscribed_goes_on_when_another_connection_confirms(build):

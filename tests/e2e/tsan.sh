@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The daemon under ThreadSanitizer: two threads, epoll (its sync thread too), load with merges, and every kind of admin
-# call meanwhile: stats, questions, definitions, snapshots, subscribers, tails. Any report is a failure.
+# call meanwhile: stats, questions, definitions, snapshots, subscribers, tails; then kill -9 and a start, which replays the
+# logs of both threads at once. Any report is a failure.
 # usage: tests/e2e/tsan.sh [BUILD [SECONDS]]     ends with `N passed, N failed`
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -15,15 +16,20 @@ export HOURGLASS_ADMIN="unix://$home/admin.sock"
 port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 call() { "$build/hourglass" call "$@" >/dev/null 2>>"$home/calls"; }
 
-"$build/hourglassd" --data "$home/data" --definitions tools/demo-data/definitions --shards 2 --io epoll --log-segment 4MiB \
-    --snapshot-every 8MiB --ingest "tcp://127.0.0.1:$port" --admin "unix://$home/admin.sock" >"$home/out" 2>"$home/err" &
-daemon=$!
-for _ in $(seq 300); do grep -q '^ready' "$home/out" && break; sleep 0.1; done
-grep -q '^ready' "$home/out" || { cat "$home/err"; echo '0 passed, 1 failed'; exit 1; }
+start() {
+    "$build/hourglassd" --data "$home/data" --definitions tools/demo-data/definitions --shards 2 --io epoll --log-segment 4MiB \
+        --snapshot-every 8MiB --ingest "tcp://127.0.0.1:$port" --admin "unix://$home/admin.sock" >"$home/out" 2>>"$home/err" &
+    daemon=$!
+    for _ in $(seq 600); do grep -q '^ready' "$home/out" && return; sleep 0.1; done
+    cat "$home/err"
+    echo '0 passed, 1 failed'
+    exit 1
+}
+start
 
 "$build/hourglass-load" --ingest "tcp://127.0.0.1:$port" --rate 1000 --users 1000 --shape pairs --conns 8 \
     --duration "$seconds" --json >"$home/load" 2>&1 &
-load=$!
+load=$! code=0
 timeout "$seconds" "$build/hourglass" tail events >/dev/null 2>&1 &
 timeout "$seconds" "$build/hourglass" tail transitions >/dev/null 2>&1 &
 end=$((SECONDS + seconds))
@@ -62,9 +68,12 @@ asking=$!
 change &
 wait $! $asking
 wait "$load"
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+start
+grep -q 'event=recovered .* records=[1-9]' "$home/err" || { echo 'nothing was replayed'; code=1; }
 kill -TERM "$daemon"
-wait "$daemon"
-code=$?
+wait "$daemon" || code=$?
 daemon=
 grep -q '"acked": *[1-9]' "$home/load" || { echo 'nothing was acknowledged'; cat "$home/load"; code=1; }
 reports=$(cat "$home"/report.* 2>/dev/null | grep -c 'WARNING: ThreadSanitizer')

@@ -91,10 +91,7 @@ static void walk(struct snapshotter *s)
     struct worker *w = s->worker;
     uint64_t begun = loop_now_us();
     if (!s->writer) s->writer = snapshot_begin(&w->dir, w->engine->admin->snapshot->number, w->shards[s->at]);
-    if (s->writer)
-        snapshot_walk(s->writer, SNAPSHOT_ROWS_PER_TURN);
-    else
-        s->failed = s->finished = true;
+    snapshot_walk(s->writer, SNAPSHOT_ROWS_PER_TURN);
     uint64_t now = loop_now_us();
     s->resume_us = now + WAIT_PER_SLICE * (now - begun);
     s->busy_with = work_so_far(w);

@@ -140,14 +140,9 @@ static int make_file(struct datadir *dir, uint64_t number, uint32_t shard)
 
 struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, struct shard *shard)
 {
-    int file = make_file(dir, number, shard_index(shard));
-    if (file < 0) {
-        datadir_failed(dir, "snapshot", file);
-        return NULL;
-    }
     struct snapshot_writer *w = calloc(1, sizeof *w);
     CHECK(w != NULL);
-    *w = (struct snapshot_writer){.dir = dir, .shard = shard, .number = number, .file = file};
+    *w = (struct snapshot_writer){.dir = dir, .shard = shard, .number = number, .file = -1};
     buf_reserve(&w->front, HEADER_BYTES); /* grows to a slice and what one step puts on top */
     w->front.n = w->put = HEADER_BYTES;
     struct snapshot_sink sink = {.self = w, .put = put_shard_frame};
@@ -169,6 +164,8 @@ static int64_t write_slice(struct snapshot_writer *w)
     const struct disk_ops *ops = w->dir->disk->ops;
     size_t left = w->back.n - w->flushed, n = left < SLICE_BYTES ? left : SLICE_BYTES;
     const uint8_t *p = w->back.p + w->flushed;
+    if (w->file < 0) w->file = make_file(w->dir, w->number, shard_index(w->shard));
+    if (w->file < 0) return w->file;
     int64_t r = ops->write_now(w->dir->disk, w->file, w->written, p, n);
     if (r != (int64_t)n) return r < 0 ? r : -ENOSPC;
     w->crc = crc32c(w->crc, p, n);
@@ -186,13 +183,19 @@ static void put_trailer(struct snapshot_writer *w)
     w->walked = true;
 }
 
+static void close_file(struct snapshot_writer *w)
+{
+    if (w->file >= 0) w->dir->disk->ops->close(w->dir->disk, w->file);
+    w->file = -1;
+}
+
 /* What was written is read from the disk itself, not from the cache that it may still stand in. */
 static int64_t begin_verify(struct snapshot_writer *w)
 {
     char name[NAME_BYTES];
     const struct disk_ops *ops = w->dir->disk->ops;
     file_name(name, w->number, shard_index(w->shard));
-    ops->close(w->dir->disk, w->file);
+    close_file(w);
     w->file = ops->open(w->dir->disk, name, DISK_READ | DISK_DIRECT);
     if (w->file < 0) return w->file;
     void *p = mmap(NULL, SLICE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -237,12 +240,14 @@ int64_t snapshot_write(struct snapshot_writer *w)
     int64_t r = w->verify ? verify_slice(w) : write_slice(w);
     if (r < 0) return r;
     CRASH_POINT(snapshot_sliced);
-    return w->verify && w->verified == w->written;
+    if (!w->verify || w->verified < w->written) return 0;
+    close_file(w);
+    return 1;
 }
 
 static void free_writer(struct snapshot_writer *w)
 {
-    if (w->file >= 0) w->dir->disk->ops->close(w->dir->disk, w->file);
+    close_file(w);
     if (w->window) munmap(w->window, SLICE_BYTES);
     buf_free(&w->front);
     buf_free(&w->back);

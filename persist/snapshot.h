@@ -17,7 +17,7 @@ struct snapshot_file { /* of one shard, as the manifest lists it */
 };
 
 struct snapshot_writer;
-/* number: of the snapshot; the directory is made by the first writer. NULL: the disk refused, see dir->error. */
+/* The cut is made now. number: of the snapshot, whose folder the first writer makes. */
 struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, struct shard *shard);
 /* In two halves, so that no turn of the worker waits for a disk: the worker walks rows into memory; a slice of it is
  * written, or read back and verified, by whoever calls snapshot_write, one at a time, also while the worker walks. */

@@ -6,6 +6,7 @@
 #define HG_MODEL_EVENT_H
 
 #include "core/model/schema.h"
+#include "core/model/shape.h"
 
 /* One row per reason: X(name, text in stats and tail). */
 #define REJECT_REASONS(X)                                                                                    \
@@ -77,22 +78,22 @@ enum { EVENT_SCRATCH_BYTES_MAX = PROPS_PER_EVENT_MAX * 16 + (2 * MAP_KEYS_MAX + 
  * With REJECT_NO_ID all else is filled in: an outcome may still be found by its action_id. */
 enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
                         int64_t entry_ms, struct arena *scratch, struct event *out);
-/* What the last messages looked like: which key stood where, and what it means. The next one from the same client has
- * nearly always the same keys in the same order, and then one compare finds each (4 to 8 % of decoding); any
- * other key is looked up as ever, so the result never depends on it. Zero-initialise; the schemas it has seen must outlive
- * it. */
-enum { SHAPE_KEYS = 16, SHAPE_TYPES = 16 };
-struct shape_key {
-    uint64_t text[2], mask[2]; /* MessagePack of a short text, at most 16 bytes */
-    uint32_t bytes;            /* 0: nothing was seen here yet */
-    uint16_t meaning;
-};
+/* What recent messages looked like (shape.h), for event_parse_front. Zero-initialise; the schemas it has seen must
+ * outlive it. */
+enum { SHAPE_TYPES = 32, SHAPE_NAMES = 32 };
 struct event_shape {
-    struct shape_key top[SHAPE_KEYS], context[SHAPE_KEYS];
+    struct shape_map top, context, undeclared;
     struct {
         const struct schema_event *type;
-        struct shape_key keys[SHAPE_KEYS];
+        struct shape_map keys;
     } properties[SHAPE_TYPES];
+    struct shape_name {
+        const struct schema *schema;
+        const struct schema_event *type;
+        struct name_ends ends;
+        uint32_t n;
+    } names[SHAPE_NAMES]; /* of events, by hash: those of at most sixteen bytes, which their ends tell */
+    struct iso8601_minute minute;
 };
 
 /* The same for a message at the front of `bytes` whose end is not known yet: out->raw is the message. A reason to refuse

@@ -3,6 +3,7 @@
  * Date arithmetic after Neri & Schneider, arXiv 2102.06959, in its plain 400-year form: model/ stands beside time/
  * and may not use it. */
 #include "core/model/value.h"
+#include "core/base/check.h"
 
 static bool digits(struct slice *s, uint32_t n, uint32_t *out)
 {
@@ -108,6 +109,31 @@ static bool parse_usual(struct slice text, int64_t *ms)
     uint32_t fraction = byte_of(c, 4) * 10 + (text.p[22] - '0');
     *ms = days_of(year, month, day) * 86400000 + (((int64_t)hour * 60 + minute) * 60 + second) * 1000 +
           fraction;
+    return true;
+}
+
+/* The same minute as last time: only ":SS.mmmZ" is read. */
+static inline bool parse_near(const struct iso8601_minute *near, struct slice text, int64_t *ms)
+{
+    uint64_t pairs;
+    if (text.n != 24 || load_le64(text.p) != near->text[0] || load_le64(text.p + 8) != near->text[1])
+        return false;
+    if (!pairs_of(text.p + 16, 0x5a3030302e30303aull, 0x7f7676767f76767full, &pairs)) return false;
+    uint32_t second = byte_of(pairs, 1);
+    *ms = near->ms + second * 1000 + byte_of(pairs, 4) * 10 + (text.p[22] - '0');
+    return second <= 60;
+}
+
+bool iso8601_parse_near(struct iso8601_minute *near, struct slice text, int64_t *ms)
+{
+    if (likely(parse_near(near, text, ms))) return true;
+    if (!iso8601_parse(text, ms)) return false;
+    uint64_t pairs;
+    if (text.n != 24 || !pairs_of(text.p + 16, 0x5a3030302e30303aull, 0x7f7676767f76767full, &pairs))
+        return true;
+    near->text[0] = load_le64(text.p);
+    near->text[1] = load_le64(text.p + 8);
+    near->ms = *ms - byte_of(pairs, 1) * 1000 - byte_of(pairs, 4) * 10 - (text.p[22] - '0');
     return true;
 }
 

@@ -105,10 +105,11 @@ static void parses_alike(struct slice raw, int64_t entry_ms)
 {
     struct event alone, front;
     static uint8_t made[EVENT_SCRATCH_BYTES_MAX];
-    uint8_t *copy = malloc(raw.n + 20);
+    enum { BEHIND_MAX = 80 }; /* the ways for what is usual need some bytes behind a value */
+    uint8_t *copy = malloc(raw.n + BEHIND_MAX);
     if (raw.n) memcpy(copy, raw.p, raw.n);
-    for (uint32_t behind = 0; behind <= 20; behind += 10) {
-        memset(copy + raw.n, 0xc1, 20);
+    for (uint32_t behind = 0; behind <= BEHIND_MAX; behind += 20) {
+        memset(copy + raw.n, 0xc1, BEHIND_MAX);
         arena_reset(&scratch);
         uint8_t *first = arena_alloc(&scratch, 0);
         enum reject why = event_parse(&schema, &secret, slice_of(copy, raw.n), entry_ms, &scratch, &alone);
@@ -774,6 +775,79 @@ Test(event, properties_are_found_by_their_whole_name)
         cr_assert_eq(schema_prop_find(types, slice_of(other, props[i].name.n)), ID_NONE);
         cr_assert_eq(schema_prop_find_slowly(types, props[i].name), props[i].live ? i : ID_NONE);
     }
+}
+
+/* A key known or not, in one of the forms that text may have; long ones find no place in the shape. */
+static uint8_t *put_any_key(uint8_t *p, uint64_t random, const char *const *known, uint32_t known_count)
+{
+    char made[64];
+    uint32_t pick = (uint32_t)(random % 64);
+    if (pick < known_count)
+        snprintf(made, sizeof made, "%s", known[pick]);
+    else
+        snprintf(made, sizeof made, "%s%u", pick < 60 ? "unknown_" : "a_name_of_more_than_thirty_bytes_",
+                 pick);
+    return random >> 32 & 31 ? mpw_str(p, slice_str(made)) : mpw_bin(p, slice_str(made));
+}
+
+static uint8_t *put_any_value(uint8_t *p, uint64_t random)
+{
+    switch (random % 8) {
+    case 0: return mpw_nil(p);
+    case 1: return mpw_uint(p, random >> (random >> 8 & 63));
+    case 2: return mpw_double(p, (double)(random >> 40) / 8);
+    case 3: return mpw_str(mpw_str(mpw_map(p, 1), SLICE("k")), SLICE("v"));
+    case 4: return mpw_int(mpw_array(p, 1), -(int64_t)(random >> 20));
+    case 5: return mpw_str(p, SLICE("text that is longer than any short text of MessagePack"));
+    default: return mpw_str(p, SLICE("short"));
+    }
+}
+
+static uint8_t *put_any_map(uint8_t *p, uint64_t *seed, const char *const *known, uint32_t known_count)
+{
+    uint32_t n = (uint32_t)(hash64_plain(seed, 8) % 14);
+    p = mpw_map(p, n);
+    for (; n > 0; n--) {
+        uint64_t key = hash64_plain(&(uint64_t){++*seed}, 8), value = hash64_plain(&(uint64_t){++*seed}, 8);
+        p = put_any_value(put_any_key(p, key, known, known_count), value);
+    }
+    return p;
+}
+
+/* Any keys in any order, more than a shape has room for, some twice: what earlier messages taught changes nothing. */
+Test(event, a_shape_changes_nothing_whatever_it_has_seen)
+{
+    static const char *const props[] = {"total",   "order_id", "products",
+                                        "paid_at", "gift",     "a_property_with_a_long_name"};
+    static const char *const context[] = {"traits", "active", "locale", "timezone"};
+    static const char *const top[] = {"sentAt", "traits", "anonymousId", "originalTimestamp", "message_id"};
+    uint64_t seed = 7, accepted = 0, rounds = 20000;
+    uint8_t bytes[4096];
+    for (uint64_t round = 0; round < rounds; round++) {
+        uint8_t *p = bytes + 3;
+        uint32_t n = 4 + (uint32_t)(hash64_plain(&seed, 8) % 3), context_at = (uint32_t)(round % 4);
+        bytes[0] = 0xde;
+        bytes[1] = 0;
+        bytes[2] = (uint8_t)(n + 1);
+        for (uint32_t i = 0; i <= n; i++) {
+            uint64_t random = hash64_plain(&(uint64_t){++seed}, 8);
+            if (i == context_at)
+                p = put_any_map(mpw_str(p, SLICE("context")), &seed, context, 4);
+            else if (i == 4)
+                p = put_any_map(mpw_str(p, SLICE("properties")), &seed, props, 6);
+            else if (i == (round + 1) % 4)
+                p = mpw_str(mpw_str(p, SLICE("type")), SLICE("track"));
+            else if (i == (round + 2) % 4)
+                p = mpw_str(mpw_str(p, SLICE("event")),
+                            random & 1 ? SLICE("Order Completed") : SLICE("unheard"));
+            else if (i == (round + 3) % 4)
+                p = mpw_str(mpw_str(p, SLICE("userId")), SLICE("u1"));
+            else
+                p = put_any_value(put_any_key(p, random, top, 5), random >> 16);
+        }
+        accepted += parse_bytes(slice_of(bytes, (size_t)(p - bytes)), 5) == REJECT_NONE;
+    }
+    cr_assert(accepted > rounds / 4 && accepted < rounds - rounds / 8, "%llu", (unsigned long long)accepted);
 }
 
 /* Random damage: nothing to compare with, but never a crash, and the same answer twice. */

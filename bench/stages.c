@@ -17,6 +17,7 @@ struct bench {
     struct shard *shards[LOGICAL_SHARDS];
     struct effects effects;
     struct arena scratch;
+    struct event_shape shape;
     uint8_t *entries;
     size_t *starts;
     uint32_t events, users, segments, journeys, runs, warm;
@@ -147,7 +148,7 @@ static double run_stage(struct bench *b, enum stage stage)
             struct batch_item *item = &items[i];
             item->record = (struct record){.kind = RECORD_EVENT, .head_bytes = 8, .payload = raw};
             store_le64(item->record.head, (uint64_t)b->now * 1000);
-            item->shard = b->shards[event_route(item, &b->set->schema, &b->secret, &b->scratch)];
+            item->shard = b->shards[event_route(item, &b->set->schema, &b->secret, &b->shape, &b->scratch)];
         }
         if (stage < STAGE_APPLY) continue;
         CHECK(shards_reserve(items, n, &b->effects));
@@ -170,13 +171,13 @@ static void print_row(const char *name, double *ns, uint32_t n, double *before)
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.users = 1000000,
-                      .events = 400000,
-                      .segments = 20,
-                      .journeys = 5,
-                      .runs = 7,
-                      .warm = 3,
-                      .now = 1772359200};
+    static struct bench b = {.users = 1000000,
+                             .events = 400000,
+                             .segments = 20,
+                             .journeys = 5,
+                             .runs = 7,
+                             .warm = 3,
+                             .now = 1772359200};
     static const struct option options[] = {
         {"users", 1, 0, 'u'}, {"events", 1, 0, 'e'},      {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'},
         {"runs", 1, 0, 'r'},  {"definitions", 1, 0, 'd'}, {"warm", 1, 0, 'w'},     {0}};

@@ -139,7 +139,8 @@ void machine_event(struct machine *m, struct slice raw, int64_t entry_ms)
     arena_reset(&m->scratch);
     struct batch_item item = {.record = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = raw}};
     store_le64(item.record.head, (uint64_t)entry_ms);
-    item.shard = shard_for(m, event_route(&item, &m->config.set->schema, m->config.secret, &m->scratch));
+    item.shard =
+        shard_for(m, event_route(&item, &m->config.set->schema, m->config.secret, NULL, &m->scratch));
     apply(m, &item);
     deliver(m);
 }

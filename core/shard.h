@@ -92,9 +92,9 @@ bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *ou
  * (an event of a new person refused for memory becomes a RECORD_REJECT), so log each item after this call. Decodes what is not decoded yet into `scratch`, prefetches across the batch. */
 uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *scratch, struct effects *out);
 
-/* Which shard a raw event belongs to, decoding it on the way; undecodable ones have a home too (by their bytes). */
+/* Which shard a raw event belongs to, decoding it on the way (shape: event.h, may be NULL); undecodable ones have a home too (by their bytes). */
 uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,
-                    struct arena *scratch);
+                    struct event_shape *shape, struct arena *scratch);
 
 /* The same for an event that was decoded before, into `event`. */
 uint8_t event_route_decoded(struct batch_item *item, const struct event *event);

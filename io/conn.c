@@ -8,8 +8,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* A frame with at least this many entries is not copied: its batches are flushed before the parser goes on. */
-enum { BORROW_ENTRIES = BATCH_EVENTS / 2, DECODE_BYTES = BORROW_ENTRIES * 128 /* so many it has, likely */ };
+/* A frame with at least this many entries (so many bytes, where they are packed) is not copied: its batches are flushed before
+ * the parser goes on. */
+enum { BORROW_ENTRIES = BATCH_EVENTS / 2, BORROW_BYTES = 16 << 10 };
 
 struct conn {
     struct loop_socket socket;
@@ -23,7 +24,7 @@ struct conn {
     bool frame_over;         /* a frame was completed by the bytes at hand */
     uint64_t cookie;         /* of the frame being taken in; 0: no ack wanted */
     uint16_t first_chunk, last_chunk; /* waiting for their acks, in order of arrival */
-    bool copy, decode, dirty, in_flight, paused, closing, told_dropped;
+    bool copy, decodes, dirty, in_flight, paused, closing, told_dropped;
 };
 
 struct conns {
@@ -159,7 +160,8 @@ static bool frame_begin(void *self, const struct forward_chunk *f)
     struct conn *c = self;
     if (!intake_open(c->worker)) return false;
     c->worker->counters.frames++;
-    c->copy = f->entries < BORROW_ENTRIES;
+    if (!c->decodes) c->copy = f->entries < BORROW_ENTRIES;
+    c->decodes = false;
     c->cookie = f->chunk.n ? open_chunk(c, f) : 0;
     return true;
 }
@@ -173,12 +175,13 @@ static void on_entry(void *self, const struct forward_entry *e)
         intake_event(c->worker, e, c->cookie, c->copy);
 }
 
-/* Only in frames that are not copied: what is decoded stays where it lies. At the first entry bytes.n is all of them. */
+/* At the first entry bytes.n is all of them. */
 static uint32_t on_decode(void *self, uint32_t nth, struct slice bytes, int64_t time_ms)
 {
     struct conn *c = self;
-    if (nth == 0) c->decode = bytes.n >= DECODE_BYTES;
-    return c->decode ? intake_decode(c->worker, nth, bytes, time_ms) : 0;
+    if (nth == 0) c->copy = bytes.n < BORROW_BYTES;
+    c->decodes = true;
+    return intake_decode(c->worker, nth, bytes, time_ms, c->copy);
 }
 
 static void frame_end(void *self, const struct forward_chunk *f)

@@ -159,7 +159,7 @@ static bool apply_some(struct worker *w)
     if (applied < count) return true;
     uint32_t turns = in->turns;
     batch_clear(in);
-    arena_reset(&in->decode);
+    if (!in->staged.copies) arena_reset(&in->decode);
     end_turns(w, turns);
     return true;
 }
@@ -269,7 +269,8 @@ static void route(struct worker *w, struct batch_item *item, const struct event 
     for (uint32_t hop = 0; hop < ROUTE_HOPS_MAX; hop++) {
         if (item->record.kind != RECORD_EVENT && item->record.kind != RECORD_IMPORT) return;
         uint32_t to = hop == 0 && staged ? event_route_decoded(item, staged)
-                                         : event_route(item, with, &w->engine->dir.secret, &w->intake.decode);
+                                         : event_route(item, with, &w->engine->dir.secret,
+                                                       &w->intake.staged.shape, &w->intake.decode);
         if (engine_owner(w->engine, to) != w->index) return; /* its own worker decodes it again */
         if (&shard_definitions(w->engine->shards[to])->schema == with) return;
         with = &shard_definitions(w->engine->shards[to])->schema;
@@ -330,7 +331,7 @@ static void take_in(struct worker *w, struct record *r, bool copy, const struct 
         spill(w, r);
         return;
     }
-    if (copy) r->payload = arena_slice(&in->decode, r->payload);
+    if (copy && !staged) r->payload = arena_slice(&in->decode, r->payload);
     place_decoded(w, r, !copy, staged);
     if (w->engine->order.on) intake_flush(w);
 }
@@ -353,30 +354,52 @@ static void take_spilled(struct worker *w)
 }
 
 /* A frame is known to be whole only at its last entry, and none of it may have an effect before. Its entries are decoded
- * on that one walk all the same, and wait here: a second walk is spared. */
-uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms)
+ * on that one walk all the same, and wait here: a second walk is spared. Of a frame that is copied all the bytes are
+ * copied first, once, to where its records may stay until the batch is applied. */
+static void begin_staging(struct worker *w, struct slice bytes, bool copy)
 {
-    struct staged *staged = &w->intake.staged;
-    if (nth >= STAGED_MAX) return 0;
+    enum { ENTRY_BYTES_FEW = 256 };
+    struct intake *in = &w->intake;
+    struct staged *staged = &in->staged;
+    staged->copies = 0;
+    if (copy && in->count + bytes.n / ENTRY_BYTES_FEW >= BATCH_EVENTS)
+        intake_flush(w); /* `decode` begins anew */
     if (!staged->events) {
         staged->events = malloc(STAGED_MAX * sizeof *staged->events);
         CHECK(staged->events != NULL);
     }
-    if (nth == 0) arena_reset(&staged->scratch);
-    struct event *e = &staged->events[nth];
+    arena_reset(&staged->scratch);
+    if (!in->count) arena_reset(&in->decode); /* left by a frame that was broken */
+    staged->from = staged->bytes = bytes.p;
+    if (copy) staged->bytes = arena_slice(&in->decode, bytes).p;
+}
+
+uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms, bool copy)
+{
+    struct intake *in = &w->intake;
+    struct staged *staged = &in->staged;
+    if (nth >= STAGED_MAX) return 0;
+    if (nth == 0) begin_staging(w, bytes, copy);
     staged->schema = worker_schema(w);
+    bytes.p = staged->bytes + (bytes.p - staged->from);
+    struct event *e = &staged->events[nth];
     enum reject reject = event_parse_front(staged->schema, &w->engine->dir.secret, &staged->shape, bytes,
-                                           entry_ms, &staged->scratch, e);
-    return reject ? 0 : e->raw.n;
+                                           entry_ms, copy ? &in->decode : &staged->scratch, e);
+    if (reject) return 0;
+    staged->copies += copy;
+    return e->raw.n;
 }
 
 void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cookie, bool copy)
 {
-    struct record r = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = e->record, .cookie = cookie};
+    struct staged *all = &w->intake.staged;
+    const struct event *staged = e->decoded ? &all->events[e->decoded - 1] : NULL;
+    struct record r = {
+        .kind = RECORD_EVENT, .head_bytes = 8, .payload = staged ? staged->raw : e->record, .cookie = cookie};
     store_le64(r.head, (uint64_t)e->time_ms);
     w->counters.events_in++;
-    bool staged = e->decoded && !copy; /* a copy lies elsewhere than what was decoded */
-    take_in(w, &r, copy, staged ? &w->intake.staged.events[e->decoded - 1] : NULL);
+    take_in(w, &r, copy, staged);
+    all->copies -= staged && copy;
 }
 
 void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie)
@@ -411,6 +434,7 @@ static void take_early(struct worker *w);
 void intake_settle(struct worker *w)
 {
     struct intake *in = &w->intake;
+    in->staged.copies = 0; /* of a frame that was refused or has to wait: it will be decoded anew */
     take_spilled(w);
     take_early(w);
     if (!intake_flush(w) && in->borrowed) own_batch(w);

@@ -66,7 +66,10 @@ struct intake { /* records on their way into the log and the shards; intake.c */
     struct staged {
         struct event
             *events; /* of the frame being taken in, by its entries; STAGED_MAX, made at the first use */
-        struct arena scratch; /* what decoding them made */
+        struct arena scratch; /* what decoding them made; of a frame that is copied `decode` has it */
+        const uint8_t *from,
+            *bytes;      /* its entries as they came, and where they are decoded: the copy, if there is one */
+        uint32_t copies; /* decoded from the copy and not yet taken in: it has to stay */
         struct event_shape shape;
         const struct schema *schema;
     } staged;
@@ -138,7 +141,7 @@ bool intake_open(const struct worker *w); /* may sockets bring more? */
 /* An event from outside; raw stays good until the next intake_settle, unless `copy`. cookie 0: nobody waits for it. */
 void intake_event(struct worker *w, const struct forward_entry *e, uint64_t cookie, bool copy);
 /* See forward_sink.decode. */
-uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms);
+uint32_t intake_decode(struct worker *w, uint32_t nth, struct slice bytes, int64_t entry_ms, bool copy);
 void intake_reject(struct worker *w, struct slice raw, enum reject reason, uint64_t cookie);
 /* A record for one of this worker's own shards, applied and logged in this turn; false: no room in the log, try again. */
 bool intake_record(struct worker *w, const struct record *r);

@@ -498,12 +498,19 @@ enum reject event_parse_front(const struct schema *schema, const struct hash_sec
     return parse_event(schema, secret, shape, bytes, false, entry_ms, scratch, out);
 }
 
-enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
-                        int64_t entry_ms, struct arena *scratch, struct event *out)
+enum reject event_parse_shaped(const struct schema *schema, const struct hash_secret *secret,
+                               struct event_shape *shape, struct slice raw, int64_t entry_ms,
+                               struct arena *scratch, struct event *out)
 {
     if (raw.n > EVENT_BYTES_MAX) {
         *out = (struct event){.raw = raw, .type = ID_NONE, .key_attribute = ID_NONE};
         return REJECT_TOO_LARGE;
     }
-    return parse_event(schema, secret, NULL, raw, true, entry_ms, scratch, out);
+    return parse_event(schema, secret, shape, raw, true, entry_ms, scratch, out);
+}
+
+enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
+                        int64_t entry_ms, struct arena *scratch, struct event *out)
+{
+    return event_parse_shaped(schema, secret, NULL, raw, entry_ms, scratch, out);
 }

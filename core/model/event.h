@@ -78,7 +78,7 @@ enum { EVENT_SCRATCH_BYTES_MAX = PROPS_PER_EVENT_MAX * 16 + (2 * MAP_KEYS_MAX + 
  * With REJECT_NO_ID all else is filled in: an outcome may still be found by its action_id. */
 enum reject event_parse(const struct schema *schema, const struct hash_secret *secret, struct slice raw,
                         int64_t entry_ms, struct arena *scratch, struct event *out);
-/* What recent messages looked like (shape.h), for event_parse_front. Zero-initialise; the schemas it has seen must
+/* What recent messages looked like (shape.h). Zero-initialise; the schemas it has seen must
  * outlive it. */
 enum { SHAPE_TYPES = 32, SHAPE_NAMES = 32 };
 struct event_shape {
@@ -95,6 +95,11 @@ struct event_shape {
     } names[SHAPE_NAMES]; /* of events, by hash: those of at most sixteen bytes, which their ends tell */
     struct iso8601_minute minute;
 };
+
+/* The same as event_parse, and cheaper by half. shape may be NULL. */
+enum reject event_parse_shaped(const struct schema *schema, const struct hash_secret *secret,
+                               struct event_shape *shape, struct slice raw, int64_t entry_ms,
+                               struct arena *scratch, struct event *out);
 
 /* The same for a message at the front of `bytes` whose end is not known yet: out->raw is the message. A reason to refuse
  * may be another one than that of event_parse, which must then be asked with the message alone. */

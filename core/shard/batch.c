@@ -202,12 +202,12 @@ uint32_t shards_apply(struct batch_item *items, uint32_t count, struct arena *sc
 }
 
 uint8_t event_route(struct batch_item *item, const struct schema *schema, const struct hash_secret *secret,
-                    struct arena *scratch)
+                    struct event_shape *shape, struct arena *scratch)
 {
     struct record *r = &item->record;
     CHECK(r->head_bytes == 8 && (r->kind == RECORD_EVENT || r->kind == RECORD_IMPORT));
-    item->reject =
-        event_parse(schema, secret, r->payload, (int64_t)load_le64(r->head), scratch, &item->event);
+    item->reject = event_parse_shaped(schema, secret, shape, r->payload, (int64_t)load_le64(r->head), scratch,
+                                      &item->event);
     item->decoded = true;
     if (item->reject) { /* its home is decided by its bytes; what is too large keeps only its beginning */
         uint32_t n = r->payload.n < REJECT_BYTES_KEPT ? r->payload.n : REJECT_BYTES_KEPT;

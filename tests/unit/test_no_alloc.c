@@ -247,7 +247,7 @@ static void send_batch(struct node *n)
         items[i] = (struct batch_item){
             .record = {.kind = RECORD_EVENT, .head_bytes = 8, .payload = make_message(n, &n->bytes[i])}};
         store_le64(items[i].record.head, (uint64_t)n->now * 1000);
-        uint8_t shard = event_route(&items[i], &n->set->schema, &n->secret, &n->scratch);
+        uint8_t shard = event_route(&items[i], &n->set->schema, &n->secret, NULL, &n->scratch);
         items[i].shard = n->shards[shard];
     }
     apply(n, items, BATCH);

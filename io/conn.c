@@ -34,6 +34,7 @@ struct conns {
     uint32_t timed;          /* have a deadline */
     size_t held_bytes;       /* by all parsers */
     uint64_t next_check_us;
+    struct forward_spares spares;
 };
 
 /* ---- sending ------------------------------------------------------------------------------------ */
@@ -175,13 +176,15 @@ static void on_entry(void *self, const struct forward_entry *e)
         intake_event(c->worker, e, c->cookie, c->copy);
 }
 
-/* At the first entry bytes.n is all of them. */
+/* At the first entry bytes.n is all of them. A frame that has to wait would be decoded twice. */
 static uint32_t on_decode(void *self, uint32_t nth, struct slice bytes, int64_t time_ms)
 {
     struct conn *c = self;
-    if (nth == 0) c->copy = bytes.n < BORROW_BYTES;
-    c->decodes = true;
-    return intake_decode(c->worker, nth, bytes, time_ms, c->copy);
+    if (nth == 0) {
+        c->copy = bytes.n < BORROW_BYTES;
+        c->decodes = intake_open(c->worker);
+    }
+    return c->decodes ? intake_decode(c->worker, nth, bytes, time_ms, c->copy) : 0;
 }
 
 static void frame_end(void *self, const struct forward_chunk *f)
@@ -320,7 +323,7 @@ void conn_open(struct worker *w, int fd)
     *c = (struct conn){.worker = w, .first_chunk = NO_CHUNK, .last_chunk = NO_CHUNK};
     c->socket = (struct loop_socket){
         .fd = fd, .owner = c, .on_bytes = on_bytes, .on_sent = on_sent, .on_closed = on_closed};
-    struct forward_sink sink = {c, frame_begin, on_entry, frame_end, on_reply, on_decode};
+    struct forward_sink sink = {c, frame_begin, on_entry, frame_end, on_reply, on_decode, &w->conns->spares};
     struct forward_security security = {e->shared_key, slice_str(e->hostname)};
     uint8_t nonce[16];
     CHECK(getrandom(nonce, sizeof nonce, 0) == sizeof nonce);
@@ -386,4 +389,8 @@ struct conns *conns_create(struct worker *w)
     return c;
 }
 
-void conns_destroy(struct conns *c) { free(c); }
+void conns_destroy(struct conns *c)
+{
+    forward_spares_free(&c->spares);
+    free(c);
+}

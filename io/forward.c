@@ -17,6 +17,7 @@
 
 enum {
     KEEP_BYTES = 64 << 10,
+    SPARE_BYTES_MIN = 128 << 10,
     ENDS_MAX =
         64 << 10, /* entries whose ends are noted; of a frame with more, the others are walked once more */
     BODY = 1,     /* the root's second item tells the mode */
@@ -181,17 +182,23 @@ static size_t find_end(struct forward *f, const uint8_t *p, size_t n, enum forwa
 
 /* ---- entries ----------------------------------------------------------------------------------- */
 
+/* EventTime, as nearly all send it. False, m as it was: another form, or a bad one. */
+static inline bool read_event_time(struct mp *m, int64_t *ms)
+{
+    enum { BYTES = 10 };
+    if (mp_left(m) < BYTES || m->p[0] != 0xd7 || m->p[1] != 0) return false;
+    uint32_t second = load_be32(m->p + 2), ns = load_be32(m->p + 6);
+    if (ns >= 1000000000) return false;
+    m->p += BYTES;
+    *ms = (int64_t)second * 1000 + ns / 1000000;
+    return true;
+}
+
 /* Integer or float seconds, milliseconds when above 1e11, EventTime; nil and 0: none given. */
 static enum reject read_plain_time(struct mp *m, int64_t *ms)
 {
+    if (read_event_time(m, ms)) return REJECT_NONE;
     *ms = 0;
-    if (mp_left(m) >= 10 && m->p[0] == 0xd7 && m->p[1] == 0) { /* EventTime, as nearly all send it */
-        uint32_t second = load_be32(m->p + 2), ns = load_be32(m->p + 6);
-        m->p += 10;
-        if (ns >= 1000000000) return REJECT_BAD_TIME;
-        *ms = (int64_t)second * 1000 + ns / 1000000;
-        return REJECT_NONE;
-    }
     if (mp_nil(m)) return REJECT_NONE;
     if (mp_is_number(m)) {
         bool ok = time_from_number(mp_double(m), ms);
@@ -338,7 +345,8 @@ static bool decode_entry(struct forward *f, uint32_t nth, struct mp *m)
 {
     struct mp at = *m;
     int64_t ms;
-    if (mp_left(&at) < 3 || *at.p++ != 0x92 || read_plain_time(&at, &ms) || at.err) return false;
+    if (mp_left(&at) < 3 || *at.p++ != 0x92) return false;
+    if (!read_event_time(&at, &ms) && (read_plain_time(&at, &ms) || at.err)) return false;
     uint32_t n = f->sink.decode(f->sink.self, nth, slice_of(at.p, mp_left(&at)), ms);
     m->p = n ? at.p + n : m->p;
     return n != 0;
@@ -410,16 +418,28 @@ static uint32_t next_end(struct forward *f, uint32_t nth, const uint8_t *base, s
     return end;
 }
 
+/* One that was decoded on the way, so all of it is known to be well. */
+static inline bool read_decoded(struct mp *m, uint32_t nth, struct forward_entry *e)
+{
+    *e = (struct forward_entry){.decoded = nth + 1};
+    m->p++;
+    if (!read_event_time(m, &e->time_ms)) return false;
+    e->record = slice_of(m->p, mp_left(m));
+    return true;
+}
+
 static void hand_out(struct forward *f, const struct frame *frame)
 {
     struct mp m = mp_of(frame->entries);
     for (uint32_t i = 0; i < frame->chunk.entries; i++) {
         struct forward_entry e;
-        struct mp entry = m;
+        struct mp entry = m, usual = m;
         uint32_t end = next_end(f, i, frame->entries.p, &m);
-        entry.end = m.p;
-        read_entry(&entry, end & END_DEEP, frame->message, &e);
-        if (end & END_DECODED) e.decoded = i + 1;
+        usual.end = entry.end = m.p;
+        if (!(end & END_DECODED) || !read_decoded(&usual, i, &e)) {
+            read_entry(&entry, end & END_DEEP, frame->message, &e);
+            if (end & END_DECODED) e.decoded = i + 1;
+        }
         if (frame->bad_tag) e.reject = REJECT_BAD_TAG;
         f->sink.entry(f->sink.self, &e);
     }
@@ -525,13 +545,44 @@ static size_t run(struct forward *f, const uint8_t *p, size_t n)
     return at;
 }
 
+/* Frames of one size come one after another, on this connection or on another one of the thread. */
+static void hold(struct forward *f, const uint8_t *p, size_t n)
+{
+    struct forward_spares *s = f->sink.spares;
+    if (s && s->count && f->held.n + n >= KEEP_BYTES && f->held.cap < SPARE_BYTES_MIN) {
+        struct buf small = f->held;
+        f->held = s->list[--s->count];
+        buf_put(&f->held, small.p, small.n);
+        buf_free(&small);
+    }
+    buf_put(&f->held, p, n);
+}
+
+static void release_held(struct forward *f)
+{
+    struct forward_spares *s = f->sink.spares;
+    size_t bytes = f->held.cap;
+    if (s && s->count < FORWARD_SPARES && bytes >= SPARE_BYTES_MIN && bytes <= FORWARD_SPARE_BYTES) {
+        buf_clear(&f->held);
+        s->list[s->count++] = f->held;
+        f->held = (struct buf){0};
+    } else if (bytes > KEEP_BYTES) {
+        buf_free(&f->held);
+    }
+}
+
+void forward_spares_free(struct forward_spares *s)
+{
+    while (s->count) buf_free(&s->list[--s->count]);
+}
+
 static void drop_front(struct forward *f, size_t n)
 {
     f->held.n -= n;
     if (f->held.n)
         memmove(f->held.p, f->held.p + n, f->held.n);
-    else if (f->held.cap > KEEP_BYTES)
-        buf_free(&f->held);
+    else
+        release_held(f);
 }
 
 enum forward_close forward_feed(struct forward *f, const uint8_t *p, size_t n)
@@ -540,7 +591,7 @@ enum forward_close forward_feed(struct forward *f, const uint8_t *p, size_t n)
     if (f->state == CLOSED) return f->why;
     if (f->held.n) {
         size_t before = f->held.n;
-        buf_put(&f->held, p, n);
+        hold(f, p, n);
         size_t length = find_end(f, f->held.p, f->held.n, &f->why);
         if (f->why) f->state = CLOSED;
         if (!length) return f->why;
@@ -552,7 +603,7 @@ enum forward_close forward_feed(struct forward *f, const uint8_t *p, size_t n)
         n -= length - before;
     }
     size_t used = run(f, p, n);
-    if (f->state != CLOSED && used < n) buf_put(&f->held, p + used, n - used);
+    if (f->state != CLOSED && used < n) hold(f, p + used, n - used);
     return f->why;
 }
 

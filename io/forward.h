@@ -47,6 +47,15 @@ enum forward_close {
 };
 const char *forward_close_text(enum forward_close c);
 
+/* Large assembly buffers that no frame needs just now, for the next connection that does: growing one anew costs two
+ * copies of the frame. Owner: a thread, all of whose connections share them; zero-initialise. */
+enum { FORWARD_SPARES = 8, FORWARD_SPARE_BYTES = 1 << 20 };
+struct forward_spares {
+    struct buf list[FORWARD_SPARES];
+    uint32_t count;
+};
+void forward_spares_free(struct forward_spares *s);
+
 struct forward_sink {
     void *self;
     /* Frame begins, its entries, frame ends. entry slices stay good until frame_end returns.
@@ -59,6 +68,7 @@ struct forward_sink {
      * of `bytes` and keep the result as the nth of this frame (from 0; then all of an earlier frame is void). Returns its
      * length; 0: not now, or not like this, and the record is then judged by the parser. */
     uint32_t (*decode)(void *self, uint32_t nth, struct slice bytes, int64_t time_ms);
+    struct forward_spares *spares; /* may be NULL */
 };
 
 struct forward;

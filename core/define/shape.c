@@ -222,6 +222,7 @@ static bool not_yet(struct checker *c, struct node *key)
 {
     report_at(c->d, c->for_running ? SEVERITY_ERROR : SEVERITY_WARNING, key->file, key->at, key->text.n,
               "not yet: '%.*s' is read and checked, but this version does not run it", SHOWN(key->text));
+    report_fix(c->d, "take it out of what is to run now");
     return c->for_running;
 }
 

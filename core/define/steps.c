@@ -489,9 +489,8 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
     if (!route) return;
     struct node *template = get(n, "template"), *until = get(n, "until");
     if (!has(n, "template")) {
-        report_at(c->d, SEVERITY_ERROR, n->file, n->at, 1,
-                  "this message has no template: nothing says what is sent");
-        report_fix(c->d, "add `template: NAME`: one of `templates:`, or one that its receiver knows");
+        report_at(c->d, SEVERITY_ERROR, n->file, n->at, 1, "a cascade needs 'template': what is sent");
+        report_fix(c->d, "add `template:`");
         n->bad = true;
     }
     out->send.best = strcmp(route, "best_of") == 0;

@@ -291,7 +291,7 @@ static const struct shape cascade_item = {.scalar = SCALAR_NAME, .block = &casca
 
 /* Keys of a send, in its own braces or, for `cascade`, beside it. */
 #define SEND_KEYS                                                                                            \
-    {"template", TAKES(FORMULA), 0, "what is sent"}, {"vars", NAMED(value), 0, "values for the template"},   \
+    {"vars", NAMED(value), 0, "values for the template"},                                                    \
         {"topic", TAKES(NAME), 0, "what it is about: consent and caps"},                                     \
         {"type", WORDS("transactional|trigger|mass"), 0,                                                     \
          "default trigger; transactional skips caps and quiet hours"},                                       \
@@ -309,7 +309,8 @@ BLOCK(send_block, "send", {"id", TAKES(NAME), 0, "name of the step, for opened(.
       {"channel", TAKES(NAME), 0, "through this channel"},
       {"first_of", LIST(name), 0, "through the first of these that reaches the person"},
       {"best_of", LIST(name), KEY_LATER, "through the one the person reacts to most"},
-      {"cascade", LIST(cascade_item), 0, "through one after the other until a reaction"}, SEND_KEYS);
+      {"cascade", LIST(cascade_item), 0, "through one after the other until a reaction"},
+      {"template", TAKES(FORMULA), KEY_REQUIRED, "what is sent"}, SEND_KEYS);
 
 BLOCK(webhook_block, "webhook", {"id", TAKES(NAME), 0, "name of the step"},
       {"channel", TAKES(NAME), KEY_REQUIRED, "who is called"},
@@ -351,6 +352,7 @@ static const struct key_row step_keys[] = {
     {"paths", NAMED(steps), 0, "split: steps of each share"},
     {"send", KEYS(send_block), 0, "sends a message"},
     {"cascade", LIST(cascade_item), 0, "sends through one channel after the other until a reaction"},
+    {"template", TAKES(FORMULA), 0, "cascade: what is sent"},
     SEND_KEYS,
     {"webhook", KEYS(webhook_block), 0, "calls another system"},
     {"task", KEYS(task_block), 0, "makes a task for an operator"},

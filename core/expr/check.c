@@ -267,7 +267,8 @@ static const char *nearest_function(struct checker *c, struct slice name)
         uint32_t d = text_distance(name, slice_str(function_table[i].name), 2);
         if (d < distance) distance = d, best = function_table[i].name;
     }
-    return best ? arena_printf(c->pool->arena, "did you mean '%s'?", best) : NULL;
+    return best ? arena_printf(c->pool->arena, "did you mean '%s'?", best)
+                : "chapter 3 of core/define/LANGUAGE.md has all functions";
 }
 
 static const struct node *check_constant_call(struct checker *c, const struct tree *t, const struct node *n)
@@ -280,8 +281,8 @@ static const struct node *check_constant_call(struct checker *c, const struct tr
     const struct program *p = program_make(c->pool, n, &reason);
     struct value v = p ? program_run(p, &ctx) : value_none();
     if (v.kind != V_ERROR) return n;
-    return check_fail(c, t, NULL, "%.*s() always fails: %.*s", (int)t->name.n, (const char *)t->name.p,
-                      (int)v.n, (const char *)v.s);
+    return check_fail(c, t, "change its argument", "%.*s() always fails: %.*s", (int)t->name.n,
+                      (const char *)t->name.p, (int)v.n, (const char *)v.s);
 }
 
 static const struct node *call_matches(struct checker *c, const struct tree *t,
@@ -289,7 +290,7 @@ static const struct node *call_matches(struct checker *c, const struct tree *t,
 {
     const char *reason;
     if (!pattern_compile(c->pool->arena, value_text(args[1]->value), &reason))
-        return check_fail(c, t, NULL, "malformed pattern: %s", reason);
+        return check_fail(c, t, "a pattern of RE2, such as \"^a.*z$\"", "malformed pattern: %s", reason);
     return check_node(c, (struct node){.op = OP_MATCHES, .value = args[1]->value}, type_basic(TYPE_BOOL),
                       args, 1);
 }
@@ -334,7 +335,7 @@ static const struct node *check_function(struct checker *c, const struct tree *t
     const struct node *args[ARGS_MAX];
     uint32_t n = 0;
     if (t->count + (t->target != NULL) > ARGS_MAX)
-        return check_fail(c, t, NULL, "too many arguments for '%.*s'", (int)t->name.n,
+        return check_fail(c, t, "leave some out", "too many arguments for '%.*s'", (int)t->name.n,
                           (const char *)t->name.p);
     if (t->target) args[n++] = check(c, t->target);
     for (uint32_t i = 0; i < t->count; i++) args[n++] = check(c, t->args[i]);
@@ -369,7 +370,8 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
         like.b = 3;
         if (args[1]->op == OP_CONST && args[1]->value.kind == V_STRING) {
             if (!zone_load(NULL, value_text(args[1]->value)))
-                return check_fail(c, t->args[0], NULL, "unknown time zone");
+                return check_fail(c, t->args[0], "a name of the time zone database such as \"Europe/Moscow\"",
+                                  "unknown time zone");
             like.b = 2;
             like.value = args[1]->value;
             n = 1;
@@ -380,16 +382,19 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
 
 /* ---- macros -------------------------------------------------------------------------------------------------- */
 
+static const char NO_FIELDS_FIX[] =
+    "only profile, e, trigger, context and what is declared as object have fields";
+
 static const struct node *check_has(struct checker *c, const struct tree *t)
 {
     const struct tree *field = t->count == 1 ? t->args[0] : NULL;
     if (!field || field->kind != TREE_SELECT)
-        return check_fail(c, t, NULL, "has() takes a field: has(profile.city)");
+        return check_fail(c, t, "for example has(profile.city)", "has() takes a field");
     const struct node *load = check_field(c, field, true);
     if (!load) {
         const struct node *of = check(c, field->target);
         if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-            return check_fail(c, field, NULL, "type '%s' does not support field selection",
+            return check_fail(c, field, NO_FIELDS_FIX, "type '%s' does not support field selection",
                               type_text(c->pool->arena, of->type));
         struct node like = {.op = OP_SELECT, .a = SMALL_PROBE, .value = value_string(field->name)};
         load = check_node(c, like, type_basic(TYPE_DYN), &of, 1);
@@ -423,11 +428,14 @@ static const struct node *check_loop(struct checker *c, const struct tree *t, en
     const struct node *args[3] = {check(c, t->target)};
     const struct type *range = args[0]->type;
     if (t->args[0]->kind != TREE_NAME)
-        return check_fail(c, t->args[0], NULL, "the first argument is a new name: list.exists(x, x > 1)");
+        return check_fail(c, t->args[0], "for example list.exists(x, x > 1)",
+                          "the first argument is a new name");
     if (c->local_count == LOCALS_MAX || (c->macro_depth >= MACRO_NESTING && !c->scope->conformance))
-        return check_fail(c, t, NULL, "macros nest at most %d deep", MACRO_NESTING);
+        return check_fail(c, t, "make a segment of the inner part and ask segment(...)",
+                          "macros nest at most %d deep", MACRO_NESTING);
     if (range->kind != TYPE_LIST && range->kind != TYPE_MAP && !type_is_open(range))
-        return check_fail(c, t->target, NULL, "expression of type '%s' cannot be the range of '%.*s'",
+        return check_fail(c, t->target, "it goes over a list: an attribute of type [string], or split(...)",
+                          "expression of type '%s' cannot be the range of '%.*s'",
                           type_text(c->pool->arena, range), (int)t->name.n, (const char *)t->name.p);
     uint32_t n = t->count, collection = check_collection(c, t->target);
     for (uint32_t i = 1; i < n; i++)
@@ -479,9 +487,9 @@ static const struct node *check_map(struct checker *c, const struct tree *t)
                    type_is_open(items[i]->type) || items[i]->type->kind == TYPE_INT ||
                    items[i]->type->kind == TYPE_UINT;
         if (i % 2 == 0 && !key)
-            items[i] =
-                check_fail(c, t->args[i], NULL, "a map's key is text, a whole number or a bool, not %s",
-                           type_text(c->pool->arena, items[i]->type));
+            items[i] = check_fail(c, t->args[i], "string(...)",
+                                  "a map's key is text, a whole number or a bool, not %s",
+                                  type_text(c->pool->arena, items[i]->type));
     }
     return check_node(c, (struct node){.op = OP_MAP, .c = t->count / 2},
                       type_map(c->pool->arena, part[0], part[1]), items, t->count);
@@ -508,7 +516,7 @@ static const struct node *check_select(struct checker *c, const struct tree *t)
     if (special) return special;
     const struct node *of = check(c, t->target);
     if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-        return check_fail(c, t, NULL, "type '%s' does not support field selection",
+        return check_fail(c, t, NO_FIELDS_FIX, "type '%s' does not support field selection",
                           type_text(c->pool->arena, of->type));
     struct node like = {.op = OP_SELECT, .value = value_string(t->name)};
     return check_node(c, like, of->type->kind == TYPE_MAP ? of->type->item : type_basic(TYPE_DYN), &of, 1);

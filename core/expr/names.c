@@ -14,7 +14,7 @@ static bool resolve(struct checker *c, enum expr_space space, uint32_t within, s
 static const struct node *not_yet(struct checker *c, const struct tree *t, const char *what,
                                   enum type_kind type)
 {
-    check_fail(c, t, NULL, "not yet: %s", what);
+    check_fail(c, t, "take it out of what is to run now", "not yet: %s", what);
     return check_leaf(c, (struct node){.op = OP_FAIL, .value = value_fail("not yet")}, type_basic(type));
 }
 
@@ -105,7 +105,9 @@ static const struct node *check_entry_field(struct checker *c, const struct tree
     if (c->event == ID_NONE || !resolve(c, SPACE_PROPERTY, c->event, t->name, &s)) {
         if (slice_is(t->name, "at"))
             return check_leaf(c, (struct node){.op = OP_CELL_AT}, type_basic(TYPE_TIME));
-        if (c->event == ID_NONE) return check_fail(c, t, NULL, "history of \"*\" has no properties");
+        if (c->event == ID_NONE)
+            return check_fail(c, t, "name one event: count(\"page\", ...)",
+                              "history of \"*\" has no properties");
         return check_undeclared(c, t, SPACE_PROPERTY, c->event, t->name);
     }
     struct node like = {.op = OP_CELL, .a = probe ? SMALL_PROBE : 0, .b = s.id, .c = s.type};
@@ -126,7 +128,9 @@ static const struct node *check_context(struct checker *c, const struct tree *t,
 {
     struct slice path;
     dotted(t, c->pool->arena, &path);
-    if (c->in_entry) return check_fail(c, t, NULL, "history does not hold an event's context");
+    if (c->in_entry)
+        return check_fail(c, t, "declare it as a property: {type: string, from: context.X}",
+                          "history does not hold an event's context");
     if (c->event == ID_NONE && !c->any_event)
         return check_fail(c, t, NO_EVENT_FIX, "there is no event at hand here");
     struct slice inner = slice_of(path.p + sizeof "context", path.n - sizeof "context");
@@ -209,7 +213,8 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
     if (is_name(of, "new") || is_name(of, "old")) return not_yet(c, t, "catalogs", TYPE_DYN);
     if (is_name(of, "trigger")) {
         if (c->scope->trigger == ID_NONE && !c->scope->any_trigger)
-            return check_fail(c, t, NULL, "no event started this: there is no trigger");
+            return check_fail(c, t, "trigger.X is there when every trigger is the same event; ask profile.X",
+                              "no event started this: there is no trigger");
         return check_property(c, t, SCOPE_TRIGGER, c->scope->trigger, probe);
     }
     if (resolve(c, SPACE_AS, 0, of->name, &s)) return check_property(c, t, s.id, s.type, probe);
@@ -219,6 +224,8 @@ const struct node *check_field(struct checker *c, const struct tree *t, bool pro
 const struct node *check_name(struct checker *c, const struct tree *t)
 {
     static const char *const bare[] = {"profile", "context", "e", "trigger", "rfm"};
+    static const char *const examples[] = {"profile.city", "context.ip", "e.total", "trigger.total",
+                                           "rfm.code"};
     static const char *const types[] = {"bool", "int", "uint",      "double", "string", "bytes",
                                         "list", "map", "null_type", "type",   "dyn"};
     struct expr_symbol s;
@@ -231,7 +238,7 @@ const struct node *check_name(struct checker *c, const struct tree *t)
     if (slice_is(t->name, "now")) return check_leaf(c, (struct node){.op = OP_NOW}, type_basic(TYPE_TIME));
     for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
         if (slice_is(t->name, bare[i]))
-            return check_fail(c, t, NULL, "'%s' needs a field: %s.name", bare[i], bare[i]);
+            return check_fail(c, t, examples[i], "'%s' needs a field: %s.name", bare[i], bare[i]);
     if (resolve(c, SPACE_COLLECTION, 0, t->name, &s)) return not_yet(c, t, "collections", TYPE_DYN);
     return NULL;
 }
@@ -285,7 +292,7 @@ static const struct node *check_window(struct checker *c, const struct tree *t)
         return check_fail(c, t, "for example days(30)",
                           "a window is days(n), hours(n), minutes(n), since(T) or calendar(\"day\")");
     if (n->op == OP_CONST && nanoseconds(n->value) <= 0)
-        return check_fail(c, t, NULL, "a window must be longer than nothing");
+        return check_fail(c, t, "for example days(30)", "a window must be longer than nothing");
     return check_node(c, (struct node){.op = OP_SLIDING}, type_basic(TYPE_WINDOW), &n, 1);
 }
 
@@ -330,8 +337,10 @@ static const struct node *check_where(struct checker *c, const struct tree *t, u
     const struct node *n = check_in_entry(c, t, event);
     if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
     if (n->type->kind == TYPE_DURATION)
-        return check_fail(c, t, NULL, "a window comes before the filter and is written as days(n)");
-    return check_fail(c, t, NULL, "a filter is true or false, not %s", type_text(c->pool->arena, n->type));
+        return check_fail(c, t, "for example count(\"page\", days(30), e.x > 1)",
+                          "a window comes before the filter and is written as days(n)");
+    return check_fail(c, t, "compare it with something, such as > 0", "a filter is true or false, not %s",
+                      type_text(c->pool->arena, n->type));
 }
 
 /* ---- history --------------------------------------------------------------------------------------------------- */
@@ -355,8 +364,9 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
         const struct node *value = check_in_entry(c, t->args[1], event.id);
         bool any = what >= TALLY_MIN || type_is_number(value->type) || type_is_open(value->type);
         if (!any)
-            value = check_fail(c, t->args[1], NULL, "'%.*s' needs a number, not %s", (int)t->name.n,
-                               (const char *)t->name.p, type_text(c->pool->arena, value->type));
+            value = check_fail(c, t->args[1], "name a property that is declared as a number, or int(...)",
+                               "'%.*s' needs a number, not %s", (int)t->name.n, (const char *)t->name.p,
+                               type_text(c->pool->arena, value->type));
         parts[n++] = value;
         like.a |= TALLY_VALUE;
     }
@@ -365,7 +375,8 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
         like.a |= TALLY_WHERE;
     }
     if (at < t->count)
-        return check_fail(c, t->args[at], NULL,
+        return check_fail(c, t->args[at],
+                          "for example sum(\"Order Completed\", e.total, days(30), e.total > 1)",
                           "unexpected argument: the order is event, value, window, filter");
     const struct type *type =
         type_basic(what == TALLY_COUNT || what == TALLY_DISTINCT ? TYPE_INT : TYPE_DOUBLE);
@@ -432,7 +443,7 @@ static const struct node *check_since(struct checker *c, const struct tree *t)
     if (n->type->kind == TYPE_DATE)
         n = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &n, 1);
     if (n->type->kind != TYPE_TIME && !type_is_open(n->type))
-        return check_fail(c, t->args[0], NULL, "since() takes a timestamp");
+        return check_fail(c, t->args[0], "for example since(last(\"page\"))", "since() takes a timestamp");
     bool lifetime = n->op == OP_LAST || n->op == OP_FIRST;
     return check_node(c, (struct node){.op = OP_SINCE, .a = lifetime}, type_basic(TYPE_WINDOW), &n, 1);
 }
@@ -445,7 +456,8 @@ static const struct node *check_calendar(struct checker *c, const struct tree *t
     for (uint8_t i = 0; i < 3; i++)
         if (slice_is(name, units[i]))
             return check_leaf(c, (struct node){.op = OP_CALENDAR, .a = i}, type_basic(TYPE_WINDOW));
-    return check_fail(c, t->args[0], NULL, "calendar() takes \"day\", \"week\" or \"month\"");
+    return check_fail(c, t->args[0], "for example calendar(\"month\")",
+                      "calendar() takes \"day\", \"week\" or \"month\"");
 }
 
 static const struct node *check_step(struct checker *c, const struct tree *t, const struct tree *window_tree,
@@ -467,7 +479,8 @@ static const struct node *check_sequence(struct checker *c, const struct tree *t
     const struct node *parts[STEPS_MAX + 1];
     const struct tree *list = t->args[0];
     if (list->kind != TREE_LIST || list->count == 0 || list->count > STEPS_MAX)
-        return check_fail(c, list, NULL, "sequence() takes a list of 1 to %d events and a window", STEPS_MAX);
+        return check_fail(c, list, "for example sequence([\"page\", \"screen\"], days(7))",
+                          "sequence() takes a list of 1 to %d events and a window", STEPS_MAX);
     parts[0] = check_window(c, t->args[1]);
     for (uint32_t i = 0; i < list->count; i++) {
         parts[i + 1] = check_step(c, list->args[i], t->args[1], parts[0]);
@@ -478,7 +491,8 @@ static const struct node *check_sequence(struct checker *c, const struct tree *t
 
 static const struct node *check_ev(struct checker *c, const struct tree *t)
 {
-    return check_fail(c, t, NULL, "ev() stands only inside of sequence([...])");
+    return check_fail(c, t, "elsewhere ask count(\"page\", ..., filter) > 0",
+                      "ev() stands only inside of sequence([...])");
 }
 
 /* ---- membership, consent, journeys ------------------------------------------------------------------------------- */
@@ -534,7 +548,8 @@ static const struct node *check_age(struct checker *c, const struct tree *t)
     const struct node *n = check(c, t->args[0]);
     bool date = n->type->kind == TYPE_DATE;
     if (!date && n->type->kind != TYPE_TIME && !type_is_open(n->type))
-        return check_fail(c, t->args[0], NULL, "age() takes a date");
+        return check_fail(c, t->args[0], "an attribute of type date, such as age(profile.birthday)",
+                          "age() takes a date");
     return check_node(c, (struct node){.op = OP_AGE, .a = date}, type_basic(TYPE_INT), &n, 1);
 }
 
@@ -645,7 +660,7 @@ const struct node *check_special(struct checker *c, const struct tree *t)
         const struct special *s = &specials[i];
         if (!slice_is(t->name, s->name)) continue;
         if (t->count < s->least || t->count > s->most)
-            return check_fail(c, t, NULL, "it is written %s", s->usage);
+            return check_fail(c, t, s->usage, "'%s' takes other arguments", s->name);
         return s->check(c, t);
     }
     return NULL;

@@ -175,6 +175,53 @@ Test(define_mistakes, doubtful_things_are_warnings_at_their_place_with_a_fix)
     }
 }
 
+static const char *const bad_expressions[] = {
+    "count(\"*\", e.total > 1) > 0",
+    "count(\"Order Completed\", context.ip == \"x\") > 0",
+    "trigger.total > 1",
+    "profile == 1",
+    "count(\"page\", days(0)) > 0",
+    "count(\"page\", true, days(1)) > 0",
+    "count(\"Order Completed\", e.total) > 0",
+    "sum(\"Order Completed\", e.order_id) > 0",
+    "count(\"page\", true, true) > 0",
+    "count(\"page\", since(1)) > 0",
+    "count(\"page\", calendar(\"year\")) > 0",
+    "sequence(\"page\", days(1))",
+    "ev(\"page\", true)",
+    "age(profile.city) > 1",
+    "ago() > days(1)",
+    "timestamp(\"soon\") > now",
+    "profile.city.matches(\"[a\")",
+    "profile.city.replace(\"a\", \"b\", 1, 2) == \"\"",
+    "now.getHours(\"Mars\") > 1",
+    "has(1)",
+    "has(profile.city.x)",
+    "profile.interests.exists(1, true)",
+    "[1].all(a, [1].all(b, [1].all(c, true)))",
+    "profile.points.exists(x, x > 1)",
+    "{1.5: 1}[1] == 1",
+    "profile.city.x == 1",
+    "profile.points == \"a\"",
+    "coutn(\"page\") > 1",
+    "frobnicate(1)",
+    "days(1.5) > days(1)",
+};
+
+Test(define_mistakes, every_mistake_in_an_expression_has_a_remedy)
+{
+    for (uint32_t i = 0; i < sizeof bad_expressions / sizeof *bad_expressions; i++) {
+        struct buf text = {0};
+        struct diagnostics d;
+        buf_printf(&text, "segments:\n  a: |\n    %s\n", bad_expressions[i]);
+        cr_expect_null(compile(buf_slice(&text), &d), "%s", bad_expressions[i]);
+        for (uint32_t k = 0; k < d.count; k++)
+            cr_expect(d.list[k].fix, "%s: %s", bad_expressions[i], d.list[k].reason);
+        diagnostics_free(&d);
+        buf_free(&text);
+    }
+}
+
 static const struct {
     const char *text, *reason;
 } later[] = {

@@ -39,11 +39,10 @@ static bool size_counters(struct shard *s)
 
 bool shard_use_definitions(struct shard *s, const struct defset *set)
 {
-    s->credit = 0; /* what was reserved before knows nothing of the new set's columns */
     s->set = set;
     store_set_schema(&s->store, &set->schema);
     store_set_segments(&s->store, set->segments.count);
-    s->credit = 0; /* it was paid for other columns */
+    s->credit = 0; /* what was reserved before knows nothing of the new set's columns */
     return size_counters(s);
 }
 

@@ -388,7 +388,7 @@ def test_graph_and_map_show_what_is_written(build):
         expect(run(build, 'graph', home, 'twn').returncode, 1, 'unknown journey')
         expect(run(build, 'graph', home, 'twin', '--format', 'svg').returncode, 2, 'unknown format')
         rows = list(csv.DictReader(io.StringIO(run(build, 'map', home, '--csv').stdout, newline='')))
-        expect([r['name'] for r in rows], ['after_order', 'twin'], 'chains')
+        expect([(r['name'], r['state']) for r in rows], [('after_order', 'live'), ('twin', 'live')], 'chains')
         expect((rows[0]['channels'], rows[0]['steps'], rows[0]['limits']), ('email, crm', '5', 'reentry {after: 30d}'), 'cells')
         expect((rows[0]['problems'], rows[1]['problems']), ('starts like twin', 'no goal; no exit; starts like after_order'), 'problems')
         expect(run(build, 'map', home, '--strict').returncode, 3, 'strict')

@@ -127,7 +127,7 @@ static void fill(struct line *l, struct chains *all, const struct chain *chain)
     struct flow flow;
     flow_of(all, chain, &flow);
     l->cell[NAME] = chain->name;
-    l->cell[STATE] = at(n, "state") ? flow_text(a, at(n, "state")) : SLICE("draft");
+    l->cell[STATE] = at(n, "state") ? flow_text(a, at(n, "state")) : SLICE("live");
     l->cell[SEGMENT] = segment_of(a, at(n, "trigger"));
     l->cell[TRIGGER] = trigger_of(a, n);
     l->cell[CHANNELS] = channels_of(a, steps);

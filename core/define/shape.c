@@ -174,6 +174,8 @@ static bool leaves_open(struct slice text)
     return open > 0;
 }
 
+enum { CUT_PIECE = 1 }; /* mark of a key */
+
 /* In braces YAML ends a text at ', ': what remains of a cut expression looks like a key without a value, behind the text
  * that it was cut from or behind another such piece, which report_cut has marked. */
 static bool cut_expression(const struct node *map, uint32_t i)
@@ -182,18 +184,21 @@ static bool cut_expression(const struct node *map, uint32_t i)
     if (!map->flow || i == 0 || value->kind != NODE_SCALAR || value->text.n || key->style != STYLE_PLAIN)
         return false;
     const struct node *before = node_value(map, i - 1);
-    if (before->kind != NODE_SCALAR || !(before->text.n || before->bad)) return false;
+    bool behind_piece = node_key(map, i - 1)->mark == CUT_PIECE;
+    if (before->kind != NODE_SCALAR || !(before->text.n || behind_piece)) return false;
     for (uint32_t k = 0; k < key->text.n; k++)
         if (strchr("()\"'<>=&|", key->text.p[k])) return true;
-    return before->bad || leaves_open(before->text);
+    return behind_piece || leaves_open(before->text);
 }
 
 /* Several pieces of one expression are one mistake, told at its beginning. */
 static void report_cut(struct checker *c, struct node *map, uint32_t i)
 {
     uint32_t last = i;
-    do node_key(map, last)->bad = node_value(map, last)->bad = true;
-    while (++last < map->count && cut_expression(map, last));
+    do {
+        node_key(map, last)->bad = node_value(map, last)->bad = true;
+        node_key(map, last)->mark = CUT_PIECE;
+    } while (++last < map->count && cut_expression(map, last));
     struct node *key = node_key(map, i - 1), *start = node_value(map, i - 1);
     struct slice whole = slice_of(map->file->text.p + start->at, node_key(map, last - 1)->end - start->at);
     report_node(c->d, start, "YAML cuts this expression at ', '");

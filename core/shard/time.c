@@ -136,11 +136,10 @@ uint64_t shard_armed_timers(const struct shard *s) { return wheel_entries(s->whe
 
 void shard_rebuild_wheel(struct shard *s)
 {
-    wheel_destroy(s->wheel);
-    s->wheel = wheel_create(s->now);
+    wheel_clear(s->wheel, s->now);
     s->ready_count = 0;
     uint32_t rows = s->store.row_limit;
-    CHECK(s->wheel && wheel_reserve(s->wheel, rows + 1) && shard_reserve_ready(s, rows + 1));
+    CHECK(wheel_reserve(s->wheel, rows + 1) && shard_reserve_ready(s, rows + 1));
     for (uint32_t slot = 0; slot < rows; slot++) {
         const struct row *r = &s->store.rows[slot];
         if (!(r->flags & ROW_USED) || !r->next_wake) continue;

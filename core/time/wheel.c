@@ -59,6 +59,13 @@ void wheel_destroy(struct wheel *w)
     free(w);
 }
 
+void wheel_clear(struct wheel *w, uint32_t now)
+{
+    struct region chunks = w->chunks;
+    chunks.used = 0;
+    *w = (struct wheel){.now = now, .chunks = chunks};
+}
+
 bool wheel_reserve(struct wheel *w, uint32_t entries)
 {
     uint64_t chunks = (w->entries + entries) / CHUNK_ENTRIES + BUCKETS + 1;

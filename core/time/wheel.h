@@ -19,6 +19,7 @@ struct wheel_entry {
 struct wheel;
 struct wheel *wheel_create(uint32_t now); /* NULL: no memory */
 void wheel_destroy(struct wheel *w);
+void wheel_clear(struct wheel *w, uint32_t now); /* empty, as if made now; what was reserved stays */
 bool wheel_reserve(struct wheel *w, uint32_t entries);
 /* due must be later than the wheel's now; what is due already goes to the caller's ready list instead. */
 void wheel_add(struct wheel *w, uint32_t slot, uint32_t due);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The daemon under valgrind for a short while: start, events with merges, questions, a snapshot, stop. Reads of
+# The daemon under valgrind for a short while: start, events with merges, questions, a snapshot, stop; twice more, from a
+# snapshot and from a log. Reads of
 # memory never written are what only valgrind sees. (libc's allocator, since valgrind must see each allocation; epoll, since
 # valgrind does not know all of io_uring; tiny limits, since it has no room for the address space of large ones. It reports a processor of its own, so that only what it knows is dispatched to.)
 # usage: tests/e2e/valgrind.sh [BUILD]     ends with `N passed, N failed`
@@ -41,13 +42,27 @@ stop() { # TERM, and valgrind's verdict
     fi
 }
 
-if start; then
+load() {
     timeout 60 "$build/hourglass-load" --ingest "tcp://127.0.0.1:$port" --rate 50 --users 100 --shape pairs --conns 2 --duration 5 --json >"$home/load" 2>&1
     grep -q '"acked": *[1-9]' "$home/load" || { echo 'nothing was acknowledged'; cat "$home/load"; failed=$((failed + 1)); }
+}
+
+if start; then
+    load
     for method in stats.get segment.list journey.list sys.state_hash snapshot.start; do
         "$build/hourglass" call $method >/dev/null || failed=$((failed + 1))
     done
     stop
+else failed=$((failed + 1)); fi
+# From its snapshot; then killed, so that the next one has a log to replay, too.
+if start; then
+    load
+    kill -9 "$daemon"
+    wait "$daemon" 2>/dev/null
+    if start; then
+        "$build/hourglass" call sys.state_hash >/dev/null || failed=$((failed + 1))
+        stop
+    else failed=$((failed + 1)); fi
 else failed=$((failed + 1)); fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -188,4 +188,31 @@ Test(wheel, chunks_are_reused_and_what_was_reserved_is_enough)
     wheel_destroy(w);
 }
 
+Test(wheel, a_cleared_wheel_is_as_new_and_keeps_its_memory)
+{
+    struct wheel *w = wheel_create(100), *fresh = wheel_create(5000);
+    struct wheel_entry out[64];
+    cr_assert(wheel_reserve(w, 1000) && wheel_reserve(fresh, 1000));
+    for (uint32_t i = 0; i < 1000; i++) wheel_add(w, i, 101 + i * 7919);
+    cr_assert_gt(wheel_advance(w, 20000, out, 64), 0);
+    wheel_clear(w, 5000);
+    cr_assert_eq(wheel_now(w), 5000);
+    cr_assert_eq(wheel_entries(w), 0);
+    cr_assert_eq(wheel_next(w), UINT32_MAX);
+    for (uint32_t i = 0; i < 1000; i++) {
+        wheel_add(w, i, 5001 + i * 104729);
+        wheel_add(fresh, i, 5001 + i * 104729);
+    }
+    cr_assert_eq(wheel_bytes(w), wheel_bytes(fresh));
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct wheel_entry a, c;
+        cr_assert_eq(wheel_next(w), wheel_next(fresh));
+        cr_assert_eq(wheel_advance(w, UINT32_MAX - 1, &a, 1), 1);
+        cr_assert_eq(wheel_advance(fresh, UINT32_MAX - 1, &c, 1), 1);
+        cr_assert(a.slot == c.slot && a.due == c.due);
+    }
+    wheel_destroy(w);
+    wheel_destroy(fresh);
+}
+
 Test(wheel, no_wheel_is_destroyed_quietly) { wheel_destroy(NULL); }

@@ -64,7 +64,7 @@ struct wal {
 
 static void fail(struct wal *w, int error)
 {
-    if (w->failed) return;
+    CHECK(!w->failed);
     w->failed = true;
     w->config.failed(w->config.self, error);
 }

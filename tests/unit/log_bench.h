@@ -21,6 +21,8 @@ struct bench {
     uint64_t segment_bytes;
     uint32_t epoch, threads;
     uint32_t filled; /* groups that a test put in */
+    uint32_t delay_us;
+    bool relaxed;
 };
 
 static const uint8_t bench_random[32] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
@@ -56,6 +58,8 @@ static bool bench_start(struct bench *b) /* a new epoch */
                                              : t             ? 0xffffffff00000000ull
                                                              : 0xffffffffull,
                                .core_version = CORE_VERSION,
+                               .delay_us = b->delay_us,
+                               .relaxed = b->relaxed,
                                .self = b,
                                .failed = bench_failed};
         for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) c.start_lsn[i] = b->live->list[i].lsn;

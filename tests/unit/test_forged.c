@@ -365,6 +365,31 @@ Test(forged, every_field_of_a_snapshot_files_header_is_looked_at)
     bench_free(&b);
 }
 
+Test(forged, a_state_that_does_not_fit_together_is_refused)
+{
+    make_snapshot();
+    fake_restore_refuses = true;
+    refused_with("state", "does not make a whole shard");
+    fake_restore_refuses = false;
+    bench_free(&b);
+}
+
+Test(forged, folders_that_are_no_snapshots_are_let_alone)
+{
+    make_snapshot();
+    fake_add(b.disk, "snapshot/notes", true);
+    fake_add(b.disk, "snapshot/12x", true);
+    for (uint32_t i = 2; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "snapshot/%06u", i);
+        fake_add(b.disk, name, true);
+    }
+    cr_assert_eq(start_on_copy(), PERSIST_OK, "%s", text_of(&b.dir));
+    cr_assert(out.snapshot_bytes && !out.damaged_snapshot, "the newest with a manifest");
+    cr_assert_eq(out.next_snapshot, 40);
+    bench_free(&b);
+}
+
 Test(forged, the_lsn_of_a_file_and_its_manifest_must_be_that_of_the_state)
 {
     make_snapshot();

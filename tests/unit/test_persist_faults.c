@@ -18,7 +18,8 @@ struct trial {
 static void turns(struct trial *t, int n)
 {
     while (n--) {
-        bench_pump(&t->bench, 1000);
+        struct wal *w = t->bench.wal[0];
+        bench_pump(&t->bench, w && wal_disk_full(w) ? 1100000 : 1000); /* it is tried again each second */
         t->bench.disk->disk.ops->poll(&t->bench.disk->disk);
     }
 }
@@ -159,6 +160,7 @@ static void sweep(bool look, int error, bool on)
 Test(persist_faults, an_operation_that_fails_loses_nothing) { sweep(false, EIO, false); }
 Test(persist_faults, operations_that_fail_from_then_on_lose_nothing) { sweep(false, EIO, true); }
 Test(persist_faults, a_disk_that_is_full_once_loses_nothing) { sweep(false, ENOSPC, false); }
+Test(persist_faults, a_quota_that_is_reached_once_loses_nothing) { sweep(false, EDQUOT, false); }
 Test(persist_faults, a_disk_that_stays_full_loses_nothing) { sweep(false, ENOSPC, true); }
 Test(persist_faults, a_short_write_loses_nothing) { sweep(false, 0, false); }
 Test(persist_faults, a_read_that_fails_is_told_as_the_disks_trouble) { sweep(true, EIO, false); }

@@ -254,3 +254,107 @@ Test(wal, files_that_two_snapshots_cover_are_deleted_oldest_first)
     cr_assert_leq(count_files(b.disk, "log/"), 4);
     bench_free(&b);
 }
+
+Test(wal, ticks_alone_wait_as_long_as_the_log_was_told)
+{
+    struct bench b;
+    bench_init(&b);
+    b.segment_bytes = 4 << 20;
+    b.delay_us = 5000;
+    b.relaxed = true; /* a disk without O_DIRECT changes nothing of this */
+    cr_assert(bench_start(&b));
+    cr_assert(wal_idle(b.wal[0]));
+    bench_tick(&b, 0, 100, 0);
+    cr_assert_not(wal_idle(b.wal[0]), "a record waits");
+    bench_pump(&b, 1);
+    bench_pump(&b, 4000);
+    cr_assert_eq(b.disk->pending_count, 0);
+    bench_pump(&b, 1000);
+    cr_assert_eq(b.disk->pending_count, 1);
+    cr_assert_not(wal_idle(b.wal[0]), "a group is on its way");
+    bench_pump(&b, 100);
+    cr_assert_eq(b.disk->pending_count, 1, "nothing to seal while it is");
+    bench_settle(&b);
+    cr_assert(wal_idle(b.wal[0]));
+    bench_free(&b);
+}
+
+Test(wal, a_log_that_never_synced_has_no_latency)
+{
+    struct bench b;
+    struct wal_stats stats;
+    bench_init(&b);
+    cr_assert(bench_start(&b));
+    wal_stats(b.wal[0], &stats);
+    cr_assert_eq(stats.sync_us_p50, 0);
+    cr_assert_eq(stats.sync_us_p99, 0);
+    bench_free(&b);
+}
+
+Test(wal, a_group_that_a_young_file_has_no_room_for_gets_the_next_one)
+{
+    struct bench b;
+    static const uint8_t large[26000] = {1};
+    bench_init(&b);
+    cr_assert(bench_start(&b));
+    bench_event(&b, 0, large, sizeof large);
+    bench_pump(&b, 1000);
+    cr_assert_not(wal_idle(b.wal[0]));
+    bench_settle(&b);
+    cr_assert_eq(wal_durable(b.wal[0]), 1);
+    cr_assert_eq(b.failed, 0);
+    bench_free(&b);
+}
+
+/* One file for each event, more than a hundred of them; what is listed to go is kept in a list that grows. */
+Test(wal, a_hundred_files_go_one_by_one_and_a_file_that_is_gone_already_is_gone)
+{
+    struct bench b;
+    static const uint8_t large[20000] = {1};
+    uint64_t lsn[LOGICAL_SHARDS];
+    bench_init(&b);
+    cr_assert(bench_start(&b));
+    for (uint32_t i = 0; i < 110; i++) {
+        bench_event(&b, i % 4, large, sizeof large);
+        bench_settle(&b);
+    }
+    uint32_t before = count_files(b.disk, "log/");
+    cr_assert_gt(before, 100);
+    for (int i = 0; i < LOGICAL_SHARDS; i++) lsn[i] = b.live->list[i].lsn;
+    cr_assert_not(wal_recycling(b.wal[0]));
+    wal_recycle(b.wal[0], lsn, false);
+    cr_assert(wal_recycling(b.wal[0]));
+    wal_recycle(b.wal[0], lsn, false); /* asked again meanwhile: nothing twice */
+    fake_drop(b.disk, fake_find(b.disk, "log/000001-00-000002.hgl"));
+    bench_settle(&b);
+    cr_assert_eq(b.failed, 0);
+    cr_assert_leq(count_files(b.disk, "log/"), 4);
+    wal_recycle(b.wal[0], lsn, false);
+    cr_assert_not(wal_recycling(b.wal[0]), "former epochs are looked for once");
+    bench_free(&b);
+}
+
+Test(wal, each_of_two_logs_lets_go_of_what_its_own_shards_have_in_snapshots)
+{
+    struct bench b;
+    static const uint8_t large[20000] = {1};
+    uint64_t lsn[LOGICAL_SHARDS] = {0};
+    bench_init(&b);
+    b.threads = 2;
+    cr_assert(bench_start(&b));
+    for (uint32_t i = 0; i < 20; i++) {
+        bench_event(&b, i % 2 ? 3 : 40, large, sizeof large);
+        bench_settle(&b);
+    }
+    uint32_t before = count_files(b.disk, "log/");
+    for (int i = 32; i < LOGICAL_SHARDS; i++) lsn[i] = b.live->list[i].lsn;
+    wal_recycle(b.wal[0], lsn, false);
+    bench_settle(&b);
+    cr_assert_eq(count_files(b.disk, "log/"), before, "its shards are not in any");
+    wal_recycle(b.wal[1], lsn, false);
+    bench_settle(&b);
+    cr_assert_lt(count_files(b.disk, "log/"), before);
+    cr_assert_not_null(fake_find(b.disk, "log/000001-00-000001.hgl"));
+    cr_assert_null(fake_find(b.disk, "log/000001-01-000001.hgl"));
+    bench_free(&b);
+}

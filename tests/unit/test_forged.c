@@ -204,12 +204,25 @@ Test(forged, names_that_are_not_ours_are_refused_or_let_alone)
     bench_free(&b);
 }
 
+static void drop_all_behind_the_first(void)
+{
+    for (uint32_t i = 2; i < 99; i++) {
+        char name[LOG_NAME_BYTES];
+        log_name_print(name, 1, 0, i);
+        if (fake_find(b.disk, name)) fake_drop(b.disk, fake_find(b.disk, name));
+    }
+}
+
 Test(forged, a_log_whose_first_file_is_gone_or_not_used_is_refused)
 {
     make_log(1);
     struct fake_disk *kept = fake_disk_copy(b.disk);
     fake_drop(b.disk, fake_find(b.disk, second_log));
     refused_with("a hole", "the log file behind this one is missing");
+    fake_disk_destroy(b.disk);
+    b.disk = fake_disk_copy(kept);
+    drop_all_behind_the_first();
+    refused_with("no name behind it", "the log file behind this one is missing");
     fake_disk_destroy(b.disk);
     b.disk = fake_disk_copy(kept);
     memset(file_of(first_log)->bytes, 0, file_of(first_log)->n);
@@ -224,12 +237,7 @@ Test(forged, a_former_log_without_its_end_is_refused)
     fake_add(b.disk, "log/000002-00-000001.hgl", false);
     refused_with("no end", "stops without its end");
     memset(file_of(first_log)->bytes, 0, file_of(first_log)->n);
-    while (b.disk->count && fake_find(b.disk, second_log)) fake_drop(b.disk, fake_find(b.disk, second_log));
-    for (uint32_t i = 3; i < 99; i++) {
-        char name[LOG_NAME_BYTES];
-        log_name_print(name, 1, 0, i);
-        if (fake_find(b.disk, name)) fake_drop(b.disk, fake_find(b.disk, name));
-    }
+    drop_all_behind_the_first();
     refused_with("no header", "the log of a former epoch has no header");
     bench_free(&b);
 }

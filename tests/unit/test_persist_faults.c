@@ -2,6 +2,7 @@
  * there afterwards, and the failure is told as one of the disk. The simulator sweeps the whole daemon likewise (sim --sweep);
  * this one is quick and comes into every corner of persist. */
 #include "persist/snapshot.h"
+#include "persist/wal_reader.h"
 #include "tests/unit/log_bench.h"
 
 #include <criterion/criterion.h>
@@ -166,3 +167,60 @@ Test(persist_faults, a_short_write_loses_nothing) { sweep(false, 0, false); }
 Test(persist_faults, a_read_that_fails_is_told_as_the_disks_trouble) { sweep(true, EIO, false); }
 Test(persist_faults, reads_that_fail_from_then_on_are_told_as_the_disks_trouble) { sweep(true, EIO, true); }
 Test(persist_faults, a_short_read_is_told_as_the_disks_trouble) { sweep(true, 0, false); }
+
+/* What `inspect --repair` does: whatever follows the last good group goes aside, and the log ends there. */
+static enum persist_status give_up(struct bench *b)
+{
+    struct log_names names;
+    struct log_reader r;
+    enum persist_status status = PERSIST_IO;
+    if (log_names_read(&b->disk->disk, &names) == 0 && names.count) {
+        log_reader_open(&r, &b->dir, names.list, names.count, false);
+        status = log_reader_give_up(&r);
+        log_reader_close(&r);
+    }
+    log_names_free(&names);
+    return status;
+}
+
+static void damage_third_group(struct bench *b)
+{
+    uint8_t *first = fake_file(b->disk, "log/000001-00-000001.hgl")->bytes + LOG_HEADER_BYTES;
+    first[2 * block_round(GROUP_HEADER_BYTES + RECORD_HEADER_BYTES + EVENT_BYTES) + GROUP_HEADER_BYTES] ^= 1;
+}
+
+static void repair(const struct fault *fault, bool *whole)
+{
+    struct trial t = {0};
+    struct bench_host host = {0};
+    struct recovered out;
+    bench_init(&t.bench);
+    cr_assert(bench_start(&t.bench));
+    log_events(&t);
+    bench_kill(&t.bench);
+    damage_third_group(&t.bench);
+    t.bench.disk->operations = t.bench.disk->looks = 0;
+    set_fault(t.bench.disk, fault);
+    enum persist_status status = give_up(&t.bench);
+    cr_assert(status == PERSIST_OK || status == PERSIST_IO, "%.*s", (int)t.bench.dir.error.n,
+              (char *)t.bench.dir.error.p);
+    *whole = status == PERSIST_OK;
+    set_fault(t.bench.disk, &(struct fault){0});
+    cr_assert_eq(give_up(&t.bench), PERSIST_OK, "again, and now it works: %.*s", (int)t.bench.dir.error.n,
+                 (char *)t.bench.dir.error.p);
+    cr_assert_eq(bench_recover(&t.bench.dir, &host, &out), PERSIST_OK, "%.*s", (int)t.bench.dir.error.n,
+                 (char *)t.bench.dir.error.p);
+    cr_assert_eq(out.lsn_sum, 2, "what stood before the damage");
+    free(host.shards);
+    bench_free(&t.bench);
+}
+
+Test(persist_faults, a_repair_that_fails_can_be_done_again)
+{
+    bool whole = false;
+    for (uint64_t n = 1; !whole; n++) repair(&(struct fault){.change = n, .error = EIO}, &whole);
+    whole = false;
+    for (uint64_t n = 1; !whole; n++) repair(&(struct fault){.look = n, .error = EIO}, &whole);
+    whole = false;
+    for (uint64_t n = 1; !whole; n++) repair(&(struct fault){.change = n}, &whole);
+}

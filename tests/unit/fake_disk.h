@@ -41,6 +41,7 @@ struct fake_disk {
     uint64_t looks;      /* operations that change nothing, so far */
     uint64_t fail_look;  /* this one fails, and all behind it if fail_on */
     int fail_error;      /* an errno; 0: a short write or read instead */
+    bool garbles;        /* what is read is not what was written */
     uint64_t space;      /* bytes that files may still grow */
     uint32_t syncs, dir_syncs;
 };
@@ -145,6 +146,7 @@ static int64_t fake_read(struct disk *d, int handle, uint64_t offset, void *p, s
     if (n > file->n - offset) n = file->n - offset;
     if (r < 0) n /= 2;
     memcpy(p, file->bytes + offset, n);
+    if (fake(d)->garbles && n) *(uint8_t *)p ^= 1;
     return (int64_t)n;
 }
 

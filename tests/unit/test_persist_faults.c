@@ -224,3 +224,70 @@ Test(persist_faults, a_repair_that_fails_can_be_done_again)
     whole = false;
     for (uint64_t n = 1; !whole; n++) repair(&(struct fault){.change = n}, &whole);
 }
+
+/* A snapshot of several slices: the walk and the disk take turns, and either may be interrupted. */
+static bool large_snapshot(const struct fault *fault, bool garbled)
+{
+    struct bench b;
+    struct snapshot_file file;
+    int r = -1;
+    bench_init(&b);
+    fake_ballast =
+        5
+        << 19; /* three slices: make the folder and the file, three writes and syncs; open it, three reads */
+    b.disk->operations = b.disk->looks = 0;
+    set_fault(b.disk, fault);
+    b.disk->garbles = garbled;
+    struct snapshot_writer *w = snapshot_begin(&b.dir, 1, &b.live->list[0]);
+    while (w && (r = snapshot_step(w, 3, &file)) == 0) continue;
+    set_fault(b.disk, &(struct fault){0});
+    cr_assert_not(b.live->list[0].saving, "the shard was let go");
+    if (r > 0) cr_assert_eq(snapshot_commit(&b.dir, 1, &file, 1, 0, CORE_VERSION), PERSIST_OK);
+    if (r <= 0) cr_assert_null(fake_find(b.disk, "snapshot/000001/shard-00.hgs"), "nothing is left of it");
+    fake_ballast = 0;
+    bench_free(&b);
+    return r > 0;
+}
+
+Test(persist_faults, a_snapshot_that_fails_anywhere_is_given_up)
+{
+    static const struct fault none;
+    cr_assert(large_snapshot(&none, false));
+    cr_assert_not(large_snapshot(&none, true), "what is read back is not what was written");
+    for (uint64_t n = 1; n <= 8; n++)
+        cr_assert_not(large_snapshot(&(struct fault){.change = n, .error = EIO}, false), "change %lu",
+                      (unsigned long)n);
+    for (uint64_t n = 1; n <= 4; n++)
+        cr_assert_not(large_snapshot(&(struct fault){.look = n, .error = EIO}, false), "look %lu",
+                      (unsigned long)n);
+    for (uint64_t n = 2; n <= 4; n++)
+        cr_assert_not(large_snapshot(&(struct fault){.look = n}, false), "short read %lu", (unsigned long)n);
+}
+
+Test(persist_faults, a_large_snapshot_is_restored_or_the_disks_trouble_is_told)
+{
+    struct bench b;
+    struct snapshot_file file;
+    struct recovered out;
+    bench_init(&b);
+    fake_ballast = 5 << 19;
+    struct snapshot_writer *w = snapshot_begin(&b.dir, 1, &b.live->list[0]);
+    cr_assert_not_null(w);
+    while (snapshot_step(w, 3, &file) == 0) continue;
+    cr_assert_eq(snapshot_commit(&b.dir, 1, &file, 1, 0, CORE_VERSION), PERSIST_OK);
+    enum persist_status status = PERSIST_IO;
+    uint64_t n = 0;
+    while (status != PERSIST_OK) {
+        struct bench_host host = {0};
+        b.disk->looks = 0;
+        set_fault(b.disk, &(struct fault){.look = ++n, .error = EIO});
+        status = bench_recover(&b.dir, &host, &out);
+        cr_assert(status == PERSIST_OK || status == PERSIST_IO, "look %lu: %.*s", (unsigned long)n,
+                  (int)b.dir.error.n, (char *)b.dir.error.p);
+        free(host.shards);
+    }
+    cr_assert_gt(n, 15, "it was read twice, slice by slice");
+    cr_assert_gt(out.snapshot_bytes, 5 << 19);
+    fake_ballast = 0;
+    bench_free(&b);
+}

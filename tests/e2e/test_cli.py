@@ -157,6 +157,11 @@ def test_settings_come_from_flag_environment_file_default(build):
         expect(done.returncode, 2, 'unknown option')
         done = run(build, 'stats', '--config', home / 'c.yaml', '--print-config')
         expect((done.returncode, 'unix:///from-file' in done.stdout), (0, True), 'print-config')
+        (home / 'c.yaml').write_text('# where\nadmin: "unix:///quoted"  # production\ningest: tcp://h:1 # too\n')
+        said = subprocess.run([str(build) + '/hourglass', '--config', home / 'c.yaml', '--print-config'], capture_output=True, text=True,
+                              env={'HOURGLASS_ADMIN': '', 'HOURGLASS_INGEST': 'tcp://e:2'}).stdout
+        expect([line.split() for line in said.splitlines()],
+               [['admin', 'unix:///quoted', str(home / 'c.yaml')], ['ingest', 'tcp://e:2', 'HOURGLASS_INGEST']], 'quotes, comments, empty variables')
         (home / 'c.yaml').write_text('admn: unix:///x\n')
         done = run(build, 'stats', '--config', home / 'c.yaml')
         expect((done.returncode, "did you mean 'admin'" in done.stderr), (78, True), 'bad config')
@@ -168,6 +173,21 @@ def test_ingest_names_the_line_and_column_of_bad_json(build):
         done = s.cli('ingest', home / 'bad.ndjson', check=False)
         expect((done.returncode, 'bad.ndjson:2:10' in done.stderr), (65, True), done.stderr)
         s.stop()
+
+
+def test_an_interrupted_ingest_says_how_far_it_came(build):
+    with Server(build, arguments=['--fake-clock', '2026-03-01T00:00:00Z']) as s, harness.scratch() as home:
+        messages = [dict(TRACK, userId='u', messageId=str(i), timestamp='2026-03-%02dT10:%02d:%02dZ' % (1 + i // 3600, i // 60 % 60, i % 60))
+                    for i in range(100000)]
+        ingest = subprocess.Popen([s.build / 'hourglass', 'ingest', '--follow-clock', harness.write_lines(home / 'm.ndjson', messages)],
+                                  env=dict(os.environ, HOURGLASS_ADMIN='unix://%s' % s.admin_path, HOURGLASS_INGEST='tcp://127.0.0.1:%d' % s.port),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        s.wait_received(10)
+        s.process.send_signal(signal.SIGSTOP)  # it waits for an answer that does not come
+        ingest.send_signal(signal.SIGINT)
+        said = ingest.communicate(timeout=30)[0]
+        expect((ingest.returncode, 'interrupted, send the file again' in said), (130, True), said)
+        s.kill()
 
 
 def test_what_editors_and_slips_leave_in_a_file(build):

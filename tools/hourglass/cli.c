@@ -26,9 +26,29 @@ static struct setting {
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
+/* What is empty is not set. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
 static const char *setting_name(const void *from, uint32_t i)
 {
     return i < SETTINGS ? settings[i].name : NULL;
+}
+
+/* `"value"  # why` is value. */
+static char *plain_value(char *text)
+{
+    text += strspn(text, " \t");
+    char *comment = *text == '#' ? text : strstr(text, " #");
+    if (comment) *comment = 0;
+    size_t n = strlen(text);
+    while (n && (text[n - 1] == ' ' || text[n - 1] == '\t')) text[--n] = 0;
+    bool quoted = n >= 2 && (*text == '"' || *text == '\'') && text[n - 1] == *text;
+    if (quoted) text[n - 1] = 0;
+    return text + quoted;
 }
 
 /* `key: value` a line, `#` begins a comment. */
@@ -41,7 +61,7 @@ static void settings_line(const char *path, uint32_t number, char *line)
     *colon = 0;
     for (uint32_t i = 0; i < SETTINGS; i++) {
         if (strcmp(settings[i].name, text) != 0) continue;
-        settings[i].from_file = strdup(colon + 1 + strspn(colon + 1, " \t"));
+        settings[i].from_file = strdup(plain_value(colon + 1));
         settings[i].file = path;
         return;
     }
@@ -62,12 +82,12 @@ static void settings_read(const char *path)
 static void settings_load(const struct cli *c)
 {
     const char *file = cli_option(c, "config"), *context = cli_option(c, "context");
-    if (!file) file = getenv("HOURGLASS_CONFIG");
-    if (!context) context = getenv("HOURGLASS_CONTEXT");
+    if (!file) file = environment("HOURGLASS_CONFIG");
+    if (!context) context = environment("HOURGLASS_CONTEXT");
     if (file) settings_read(file);
     if (!context) return;
     struct buf path = {0};
-    const char *home = getenv("XDG_CONFIG_HOME");
+    const char *home = environment("XDG_CONFIG_HOME");
     if (home)
         buf_printf(&path, "%s/hourglass/%s.yaml", home, context);
     else
@@ -80,7 +100,7 @@ static const char *setting_of(const struct cli *c, const struct setting *s, cons
 {
     const char *value = cli_option(c, s->name);
     *origin = "flag";
-    if (!value && (value = getenv(s->environment))) *origin = s->environment;
+    if (!value && (value = environment(s->environment))) *origin = s->environment;
     if (!value && (value = s->from_file)) *origin = s->file;
     if (!value && (value = s->fallback)) *origin = "default";
     return value;
@@ -219,7 +239,7 @@ void cli_parse(struct cli *c, int argc, char **argv)
     c->argv = argv + optind;
     c->json = cli_option(c, "json") != NULL;
     c->tty = isatty(STDOUT_FILENO);
-    c->color = c->tty && !getenv("NO_COLOR");
+    c->color = c->tty && !environment("NO_COLOR");
     if (cli_option(c, "help")) cli_print_help(c->command), flush_out(), exit(EXIT_OK);
     settings_load(c);
     if (cli_option(c, "print-config")) cli_print_config(c), flush_out(), exit(EXIT_OK);

@@ -97,6 +97,16 @@ static void summary(const struct ingest *g, bool whole)
                took, whole ? "" : "; interrupted, send the file again to go on: nothing counts twice");
 }
 
+/* A call to the admin socket that is interrupted ends the program at once. */
+static struct ingest *at_work;
+
+static void say_how_far(void)
+{
+    if (!at_work || !interrupted) return;
+    show_progress(at_work, true);
+    summary(at_work, false);
+}
+
 int run_ingest(struct cli *c)
 {
     struct ingest g = {.c = c, .progress = isatty(STDERR_FILENO) && !cli_option(c, "quiet") && !c->json};
@@ -111,7 +121,10 @@ int run_ingest(struct cli *c)
     }
     interrupt_hold();
     g.started = now_s();
+    at_work = &g;
+    atexit(say_how_far);
     bool whole = send_all(&g);
+    at_work = NULL;
     show_progress(&g, true);
     summary(&g, whole);
     forward_out_close(g.out);

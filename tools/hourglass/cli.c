@@ -380,7 +380,8 @@ void flush_out(void)
 void put_out(struct buf *b)
 {
     errno = 0;
-    check_out(fwrite(b->p, 1, b->n, stdout) == b->n && fflush(stdout) == 0);
+    bool taken = b->n == 0 || fwrite(b->p, 1, b->n, stdout) == b->n;
+    check_out(taken && fflush(stdout) == 0);
     buf_clear(b);
 }
 

@@ -28,16 +28,16 @@ struct lines {
 
 struct lines *lines_open(const char *path)
 {
-    struct lines *l = calloc(1, sizeof *l);
-    struct stat st;
+    struct stat st = {0};
     bool in = strcmp(path, "-") == 0;
-    if (!l) die(EXIT_FAILED, "no memory");
-    l->path = in ? "stdin" : path;
+    if (!in && stat(path, &st) != 0) die(EXIT_FAILED, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) die(EXIT_FAILED, "%s: is a directory", path);
     errno = 0;
-    l->file = in ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rb");
-    if (!l->file || (!in && stat(path, &st) != 0)) die(EXIT_FAILED, "%s: %s", path, strerror(errno));
-    if (!in && S_ISDIR(st.st_mode)) die(EXIT_FAILED, "%s: is a directory", path);
-    if (!in) l->bytes = (uint64_t)st.st_size;
+    gzFile file = in ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rb");
+    if (!file) die(EXIT_FAILED, "%s: %s", path, strerror(errno));
+    struct lines *l = calloc(1, sizeof *l);
+    if (!l) die(EXIT_FAILED, "no memory");
+    *l = (struct lines){.path = in ? "stdin" : path, .file = file, .bytes = (uint64_t)st.st_size};
     gzbuffer(l->file, 256 << 10);
     return l;
 }

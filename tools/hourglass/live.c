@@ -236,7 +236,9 @@ static int say_critical(const char *reason)
 {
     struct verdict v = {0};
     add_reason(&v, NAGIOS_CRITICAL, reason);
-    return say_verdict(&v, (struct slice){0});
+    int state = say_verdict(&v, (struct slice){0});
+    buf_free(&v.why);
+    return state;
 }
 
 static void on_alarm(int signal_number)

@@ -74,7 +74,13 @@ int run_send_test(struct cli *c)
                 "%s is nobody's address here: say whose values the message shows, with --profile ID", to);
         rpc_die(&e);
     }
-    if (c->json) return print_json(c, reply);
-    printf("action %.*s is on its way to %s\n", SHOWN(view_text(reply, "action_id")), to);
-    return EXIT_OK;
+    int code = EXIT_OK;
+    if (c->json)
+        code = print_json(c, reply);
+    else
+        printf("action %.*s is on its way to %s\n", SHOWN(view_text(reply, "action_id")), to);
+    request_free(&r);
+    buf_free(&params);
+    rpc_close(rpc);
+    return code;
 }

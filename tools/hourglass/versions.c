@@ -195,7 +195,7 @@ int print_applied(struct slice reply, const char *former)
     struct buf out = {0};
     struct slice messages = view_text(reply, "messages");
     bool changed = is_true(view(reply, "changed"));
-    fwrite(messages.p, 1, messages.n, stderr); /* warnings, as `check` has them */
+    if (messages.n) fwrite(messages.p, 1, messages.n, stderr); /* warnings, as `check` has them */
     if (changed)
         buf_printf(&out, "version %lld runs", (long long)view_int(reply, "version"));
     else

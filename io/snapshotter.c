@@ -2,8 +2,10 @@
 #include "io/admin.h"
 
 #include <stdlib.h>
+#include <time.h>
 
-/* Under load the walk takes one ninth of a worker's time: after a slice it waits eight times as long as that took. */
+/* Under load a snapshot takes one ninth of a worker's processor time: after a slice the walk waits until eight times as much
+ * went into other things. People that events put first, because they change them, count as if the walk had put them. */
 enum { WAIT_PER_SLICE = 8 };
 
 /* One worker's part: its shards one after the other. The disk's share runs on a thread of its own, made for each slice. */
@@ -17,8 +19,9 @@ struct snapshotter {
     pthread_t thread;
     _Atomic bool written; /* it has said what became of the slice */
     int64_t result;
-    uint64_t resume_us; /* no walk before, as long as ... */
-    uint64_t busy_with; /* ... there is more work than at that count */
+    uint64_t walked_ns;    /* the thread's own time at the end of the last slice */
+    uint64_t rows, row_ns; /* that had been put by then; what one of the slice's took */
+    uint64_t busy_with;    /* the work so far, then */
 };
 
 /* The whole of it, on worker 0. */
@@ -79,21 +82,31 @@ static uint64_t work_so_far(const struct worker *w)
     return w->counters.events_in + w->counters.notes_received;
 }
 
+static uint64_t own_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* Events come first; with none of them there is nothing to wait for. */
 static bool may_walk(const struct snapshotter *s)
 {
     if (s->finished || (s->writer && !snapshot_can_walk(s->writer))) return false;
-    return loop_now_us() >= s->resume_us || work_so_far(s->worker) == s->busy_with;
+    if (!s->writer || work_so_far(s->worker) == s->busy_with) return true;
+    uint64_t rows = SNAPSHOT_ROWS_PER_TURN + snapshot_rows(s->writer) - s->rows;
+    return own_ns() - s->walked_ns >= WAIT_PER_SLICE * rows * s->row_ns;
 }
 
 static void walk(struct snapshotter *s)
 {
     struct worker *w = s->worker;
-    uint64_t begun = loop_now_us();
+    uint64_t begun = own_ns();
     if (!s->writer) s->writer = snapshot_begin(&w->dir, w->engine->admin->snapshot->number, w->shards[s->at]);
     snapshot_walk(s->writer, SNAPSHOT_ROWS_PER_TURN);
-    uint64_t now = loop_now_us();
-    s->resume_us = now + WAIT_PER_SLICE * (now - begun);
+    s->walked_ns = own_ns();
+    s->row_ns = (s->walked_ns - begun) / SNAPSHOT_ROWS_PER_TURN;
+    s->rows = snapshot_rows(s->writer);
     s->busy_with = work_so_far(w);
 }
 

@@ -222,6 +222,8 @@ void snapshot_walk(struct snapshot_writer *w, uint32_t rows)
     if (snapshot_can_walk(w) && shard_snapshot_step(w->shard, rows)) put_trailer(w);
 }
 
+uint64_t snapshot_rows(const struct snapshot_writer *w) { return w->frames; }
+
 bool snapshot_take(struct snapshot_writer *w)
 {
     if (w->flushed < w->back.n) return true;

@@ -23,7 +23,9 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
  * written, or read back and verified, by whoever calls snapshot_write, one at a time, also while the worker walks. */
 bool snapshot_can_walk(const struct snapshot_writer *w); /* false: not until a slice is taken, or never */
 void snapshot_walk(struct snapshot_writer *w, uint32_t rows);
-bool snapshot_take(struct snapshot_writer *w);     /* while nobody writes. False: nothing to write as yet */
+uint64_t
+snapshot_rows(const struct snapshot_writer *w); /* put so far, by the walk or by changes; other frames, too */
+bool snapshot_take(struct snapshot_writer *w);  /* while nobody writes. False: nothing to write as yet */
 int64_t snapshot_write(struct snapshot_writer *w); /* of what was taken. 1: complete, 0: more, < 0: -errno */
 /* Complete: fills `out`, frees w. state_hash is zero: not recorded, the caller may put shard_hash there. */
 void snapshot_end(struct snapshot_writer *w, struct snapshot_file *out);

@@ -3,7 +3,7 @@ import os
 import subprocess
 
 import harness
-from harness import Failure, Server, expect
+from harness import Failure, Server, expect, until
 
 
 def run(build, *arguments, environment=None):
@@ -89,4 +89,16 @@ def test_a_wall_clock_behind_the_log_is_not_believed_unless_the_operator_says_so
             expect((s.process.returncode, 'behind the log' in s.stderr()), (78, True), s.stderr())
         s.start('--accept-clock')
         expect(s.call('profile.get', 'u1')['user_id'], 'u1', 'what was there')
+        s.stop()
+
+
+def test_acks_that_do_not_wait_for_the_disk_are_warned_of_and_a_clean_stop_keeps_everything(build):
+    with Server(build, arguments=['--sync', 'none', '--shards', 2]) as s:
+        until(lambda: 'event=sync_none' in s.stderr(), 'the warning')  # it comes with the ready line
+        lines = harness.write_lines(s.home / 'm.ndjson', [
+            {'type': 'track', 'userId': 'u%d' % i, 'event': 'Order Completed', 'messageId': 'm%d' % i} for i in range(100)])
+        expect('100' in s.cli('ingest', lines).stdout, True, 'acknowledged')
+        s.stop()
+        s.start()
+        expect(s.stats()['events']['applied'], 100, 'applied')
         s.stop()

@@ -1,5 +1,6 @@
 """What hourglassd says before it runs: help, its version, every value and where it came from; and mistakes in what it is told."""
 import os
+import socket
 import subprocess
 
 import harness
@@ -102,3 +103,16 @@ def test_acks_that_do_not_wait_for_the_disk_are_warned_of_and_a_clean_stop_keeps
         s.start()
         expect(s.stats()['events']['applied'], 100, 'applied')
         s.stop()
+
+
+def test_a_port_that_somebody_else_holds_is_named_and_nothing_is_served(build):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        with Server(build) as s:
+            s.stop()
+            s.port = taken.getsockname()[1]
+            try:
+                s.start()
+                raise AssertionError('it started')
+            except Failure:
+                said = s.stderr().splitlines()[-1]
+            expect((s.process.returncode, 'event=bad_option' in said, 'tcp://127.0.0.1:%d: Address already in use' % s.port in said), (78, True, True), said)

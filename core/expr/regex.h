@@ -1,6 +1,6 @@
 /* regex.h - patterns of matches(): RE2's syntax, found anywhere in the text, by PCRE2's automaton (no backtracking).
  * Owner: a compiled pattern lives in the arena it was made in and is shared by threads.
- * Fails: pattern_compile with a reason; at run time with false where the text needs more room than a match may take. */
+ * Fails: pattern_compile with a reason; at run time with an error where the text needs more room than a match may take. */
 #ifndef HG_EXPR_REGEX_H
 #define HG_EXPR_REGEX_H
 

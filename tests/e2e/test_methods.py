@@ -22,6 +22,7 @@ channels:
   email: {address: profile.email, consent: required, caps: [2 per 1d], quiet: "21:00-09:00"}
   sms: {address: profile.phone, consent: not_needed, to: pager}
   crm: {consent: not_needed}
+  web_push: {consent: required}
 lists:
   staff: {description: Our own people}
 segments:
@@ -60,6 +61,7 @@ journeys:
     exit: [{after: 20d}]
     goal: {event: Order Completed}
     steps: [{wait: 10d}]
+  from_home: {state: live, trigger: {event: Ask, where: context.page.path == "/"}, exit: [{after: 9d}], goal: {event: Order Completed}, steps: [{wait: 1d}]}
   drafted: {state: draft, trigger: manual, exit: [{after: 1d}], goal: {event: Ask}, steps: [{wait: 1h}]}
   by_hand: {state: live, trigger: manual, reentry: {after: 1h}, exit: [{after: 9d}], goal: {event: Ask}, steps: [{wait: 1h}, {wait: 2d}, {wait: 1d}]}
 """
@@ -216,6 +218,20 @@ def test_a_journey_is_shown_with_its_steps_and_obeys_its_operator(build):
             s.call('journey.control', command, 'by_hand', 'u1')
             expect(place(), wanted, command)
         expect(s.call('journey.show', 'by_hand')['counters']['entered'], 2, 'the restart is an entry')
+
+
+def test_questions_know_journeys_consent_and_the_context_of_an_event(build):
+    def asks(user, path):
+        return dict(track(user, 'Ask', 0), context={'page': {'path': path}})
+
+    with shop(build, known('u1', consent={'web_push': True}), asks('u1', '/'), asks('u2', '/cart')) as s:
+        def counted(expression):
+            return s.call('query.count', expression)['count']
+        expect((counted('in_journey("from_home")'), counted('consent("web_push")')), (1, 1), 'before')
+        s.cli('ingest', harness.write_lines(s.home / 'p.ndjson', [track('u1', 'Push Disabled', 1)]))
+        s.call('journey.control', 'cancel', 'from_home', 'u1')
+        expect((counted('in_journey("from_home")'), counted('consent("web_push")')), (0, 0), 'after')
+        expect([(c['channel'], c['state']) for c in s.call('profile.get', 'u1')['consent']], [('web_push', 'denied')], 'taken back by the browser')
 
 
 def test_definitions_are_checked_and_nothing_changes(build):

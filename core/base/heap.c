@@ -42,7 +42,6 @@ bool heap_create(struct heap *h, size_t bytes_max)
 #ifdef HG_LIBC_MALLOC /* sanitizers want to see every allocation */
 void *heap_table(struct heap *h, void *old, size_t bytes) { return realloc(old, bytes); }
 void heap_table_free(void *table) { free(table); }
-uint64_t heap_table_bytes(const struct heap *h) { return 0; }
 static void tables_destroy(struct heap *h) {}
 #else
 void *heap_table(struct heap *h, void *old, size_t bytes)
@@ -58,23 +57,6 @@ void *heap_table(struct heap *h, void *old, size_t bytes)
 void heap_table_free(void *table)
 {
     if (table) dallocx(table, MALLOCX_TCACHE_NONE);
-}
-
-static uint64_t arena_number(const struct heap *h, const char *what)
-{
-    char name[64];
-    size_t value = 0, n = sizeof value;
-    snprintf(name, sizeof name, "stats.arenas.%u.%s.allocated", h->tables - 1, what);
-    return mallctl(name, &value, &n, NULL, 0) == 0 ? value : 0;
-}
-
-uint64_t heap_table_bytes(const struct heap *h)
-{
-    uint64_t epoch = 1;
-    size_t n = sizeof epoch;
-    if (!h->tables) return 0;
-    mallctl("epoch", &epoch, &n, &epoch, n);
-    return arena_number(h, "small") + arena_number(h, "large");
 }
 
 static void tables_destroy(struct heap *h) /* with whatever is still in it */

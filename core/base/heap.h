@@ -26,11 +26,10 @@ void heap_release(struct heap *h, uint32_t handle, uint32_t bytes); /* bytes as 
 /* A hint: a block of so many bytes will be taken soon. Popping a free block reads it, which would be a miss. */
 void heap_prefetch(const struct heap *h, uint32_t bytes);
 /* Tables that grow by doubling between batches (outbox, columns, counters): from a jemalloc arena of the shard's own, so that
- * shards neither contend nor fragment each other and `stats` can say what a shard holds. New bytes are not cleared.
+ * shards neither contend nor fragment each other. New bytes are not cleared.
  * NULL: no memory, the old table stays. */
 void *heap_table(struct heap *h, void *old, size_t bytes);
 void heap_table_free(void *table);
-uint64_t heap_table_bytes(const struct heap *h); /* in use */
 /* The bytes a block of this request really has: growing within them needs no new block. */
 uint32_t heap_room(uint32_t bytes);
 static inline void *heap_at(const struct heap *h, uint32_t handle)

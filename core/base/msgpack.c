@@ -295,7 +295,7 @@ static inline enum mp_err step(struct mp *m, uint64_t *items)
 /* What is stepped over without asking whether it is all there: the longest short form fits. */
 enum { SHORT_MARGIN = 34 };
 
-/* A map or array of at most fifteen items that holds short texts and numbers only: what a context has inside. 60
+/* A map or array of at most fifteen items that holds short texts and numbers only: what a context has inside. 100
  * instructions for two pairs instead of 140. False, m as it was: it is something else, or near the end. */
 static bool skip_flat(struct mp *m)
 {

@@ -184,7 +184,7 @@ static void check_new_name(struct parse *p, struct slice name)
         fail(p, REJECT_UNDECLARED);
 }
 
-/* Declared events of short names are remembered: 30 instructions instead of 90. */
+/* Events of short names are remembered: 117 instructions with the room for properties, not 169. */
 static const struct schema_event *event_named(struct parse *p, struct slice name)
 {
     struct name_ends ends = name_ends_of(name);

@@ -44,6 +44,7 @@ struct fake_disk {
     bool garbles;        /* what is read is not what was written */
     uint64_t space;      /* bytes that files may still grow */
     uint32_t syncs, dir_syncs;
+    char synced[512]; /* the last folders synced, each in spaces */
 };
 
 static struct fake_disk *fake(struct disk *d) { return (struct fake_disk *)d; }
@@ -193,8 +194,9 @@ static int fake_sync(struct disk *d, int handle)
 
 static int fake_sync_dir(struct disk *d, const char *path)
 {
-    (void)path;
+    size_t n = strlen(fake(d)->synced);
     fake(d)->dir_syncs++;
+    snprintf(fake(d)->synced + n, sizeof fake(d)->synced - n, " %s ", path);
     return fake_maybe(d);
 }
 

@@ -354,3 +354,24 @@ Test(datadir, a_first_start_cut_short_anywhere_can_be_done_again)
         fake_disk_destroy(disk);
     }
 }
+
+/* A process that was killed between the two leaves a manifest whose name is in a cache only; the log below it is about to go. */
+Test(snapshot, the_name_of_the_one_before_is_synced_before_anything_goes)
+{
+    struct bench b;
+    begin(&b);
+    fill(&b, 1);
+    cr_assert(take(&b, 1, NULL));
+    fill(&b, 1);
+    struct snapshot_file files[LOGICAL_SHARDS];
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
+        struct snapshot_writer *w = snapshot_begin(&b.dir, 2, &b.live->list[i]);
+        while (snapshot_step(w, 3, &files[i]) == 0) continue;
+    }
+    b.disk->synced[0] = 0;
+    cr_assert_eq(snapshot_commit(&b.dir, 2, files, LOGICAL_SHARDS, 0, CORE_VERSION), PERSIST_OK);
+    const char *own = strstr(b.disk->synced, " snapshot/000002 "),
+               *before = strstr(b.disk->synced, " snapshot/000001 ");
+    cr_assert(own && before && own < before, "%s", b.disk->synced);
+    bench_free(&b);
+}

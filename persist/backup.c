@@ -1,4 +1,5 @@
 #include "persist/backup.h"
+#include "persist/crash.h"
 #include "core/base/check.h"
 #include "persist/snapshot.h"
 
@@ -194,9 +195,12 @@ enum persist_status backup_begin(struct backup *b, struct datadir *dir, struct s
     snprintf(b->to, sizeof b->to, "%.*s", (int)to.n, (const char *)to.p);
     snprintf(b->tmp, sizeof b->tmp, "%.*s" PARTIAL, (int)to.n, (const char *)to.p);
     enum persist_status status = make_folders(b);
+    CRASH_POINT(backup_begun);
     if (status == PERSIST_OK) status = take_file(b, "hourglass.id");
     if (status == PERSIST_OK) status = take_requests(b);
-    return status == PERSIST_OK ? take_snapshot(b) : status;
+    if (status == PERSIST_OK) status = take_snapshot(b);
+    CRASH_POINT(backup_linked);
+    return status;
 }
 
 /* ---- the logs -------------------------------------------------------------------------------------------- */
@@ -253,7 +257,9 @@ enum persist_status backup_publish(struct backup *b)
         status = sync_folder(b, datadir_folders[i]);
     if (status == PERSIST_OK) status = sync_folder(b, ".");
     if (status != PERSIST_OK) return status;
+    CRASH_POINT(backup_copied);
     int e = disk->ops->rename(disk, b->tmp, b->to);
+    CRASH_POINT(backup_published);
     parent_of(b->to, parent);
     if (e == 0) e = disk->ops->sync_dir(disk, parent);
     return e < 0 ? datadir_failed(b->dir, b->to, e) : PERSIST_OK;

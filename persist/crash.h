@@ -52,6 +52,10 @@
     X(snapshot_verified) /* a shard's file was read back */                                                  \
     X(snapshot_listed)   /* the manifest stands, older ones too */                                           \
     X(snapshot_pruned)   /* older ones are gone, no log file is */                                           \
+    X(backup_begun)      /* the folders of a backup stand, nothing is in them */                             \
+    X(backup_linked)     /* its snapshot is in it, no log is */                                              \
+    X(backup_copied)     /* everything is in it, under its temporary name */                                 \
+    X(backup_published)  /* it has its name, which is not synced */                                          \
     X(recovery_listed)   /* recovery knows the log files */                                                  \
     X(recovery_restored) /* the snapshot is in memory */                                                     \
     X(recovery_replayed) /* the log too; nothing on disk has changed so far */                               \

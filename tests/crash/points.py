@@ -18,13 +18,13 @@ import sys
 import time
 
 import life
-from harness import ROOT, Failure, Rpc, Server
+from harness import ROOT, Failure, Rpc, Server, expect
 
 CRASH_EXIT = 137
 LOAD_SECONDS = 0.3
 OFTEN, SELDOM = [1, 1, 2, 3, 7, 20], [1, 1, 2]  # which visit
 STARTING = ('write_', 'sync_', 'folder_', 'rename_', 'unlink_', 'truncate_', 'recovery_', 'tail_', 'log_opened')
-RARE = ('rename_', 'truncate_', 'bundle_', 'shard_', 'file_', 'snapshot_listed', 'snapshot_pruned', 'recovery_', 'tail_', 'log_')
+RARE = ('backup_', 'rename_', 'truncate_', 'bundle_', 'shard_', 'file_', 'snapshot_listed', 'snapshot_pruned', 'recovery_', 'tail_', 'log_')
 
 
 def places():
@@ -33,7 +33,7 @@ def places():
 
 
 def visit(place, chance):
-    return 1 if place.startswith('recovery_') else chance.choice(SELDOM if place.startswith(RARE) else OFTEN)
+    return 1 if place.startswith(('recovery_', 'backup_')) else chance.choice(SELDOM if place.startswith(RARE) else OFTEN)
 
 
 def start(server, place):
@@ -57,6 +57,8 @@ def disturb(server, place, chance, version):
             rpc.call('definitions.apply', {'files': {'shop.yaml': text}})
         if always or chance.random() < 0.7:
             rpc.call('snapshot.start')
+        if place.startswith('backup_'):
+            rpc.call('backup.start', str(server.home / ('backup-%d' % version)))
         rpc.close()
     except (OSError, Failure):
         pass
@@ -88,6 +90,16 @@ def live(server, account, place, chance, where, version):
     return server.process.returncode == CRASH_EXIT
 
 
+def check_backups(server, where):
+    """What has its name is whole, whenever the server died; what has not is in nobody's way."""
+    for backup in sorted(server.home.glob('backup-*')):
+        if backup.suffix == '.hourglass-partial':
+            server.cli('backup', backup.with_suffix(''))
+            expect(backup.exists(), False, where + ': what a death left is removed by the next backup')
+            backup = backup.with_suffix('')
+        expect(server.cli('restore', backup, server.home / ('restored-' + backup.name), check=False).returncode, 0, where + ': ' + backup.name)
+
+
 def run_seed(build, seed, only):
     chance, account, reached = random.Random(seed), life.Account(), collections.Counter()
     arguments = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
@@ -111,6 +123,7 @@ def run_seed(build, seed, only):
             else:
                 reached['start ' + again] += 1
         start(server, None)
+        check_backups(server, where)
         life.last_check(server, account, where)
         failure = None
     except (Failure, OSError) as what:

@@ -301,6 +301,21 @@ def test_check_points_at_the_mistake(build):
         expect(run(build, 'check', home / 'd').returncode, 0, 'good definitions')
 
 
+def test_an_outcome_of_what_was_never_sent_fails_its_test(build):
+    journey = '  %s: {trigger: {event: %s}, steps: [{send: {id: s, channel: email, template: t}}, {wait: 1d}]}\n'
+    case = '- test: %s\n  at: 2026-01-01T00:00:00Z\n  events: [{after: 0s, userId: u, event: Buy}, {after: 1h, userId: %s, outcome: opened, of: %s}]\n' \
+           '  run_for: 2d\n  expect: {journeys: {j: {completed: 1, active: 0}}}\n'
+    with harness.scratch() as home:
+        (home / 'a.yaml').write_text('events:\n  Buy: {}\n  Look: {}\nchannels: {email: {consent: not_needed}}\njourneys:\n' +
+                                     journey % ('j', 'Buy') + journey % ('k', 'Look'))
+        tests = [('by step', 'u', 's'), ('by journey', 'u', 'j.s'), ('another', 'v', 's'), ('not that journey', 'u', 'k.s')]
+        (home / 'a.test.yaml').write_text(''.join(case % t for t in tests))
+        done = run(build, 'test', home)
+        expect(done.stdout.splitlines()[-1], '2 passed, 2 failed', done.stdout + done.stderr)
+        expect([said in done.stdout for said in ('opened s, but that step had sent v nothing', 'opened k.s, but that step had sent u nothing')],
+               [True, True], done.stdout)
+
+
 def test_journey_tests_pass_and_fail(build):
     done = run(build, 'test', harness.DEMO / 'definitions')
     expect((done.returncode, done.stdout.splitlines()[-1]), (0, '4 passed, 0 failed'), done.stdout + done.stderr)

@@ -52,7 +52,10 @@ static void play(struct test_run *run, const struct defset *set, uint32_t until)
     for (uint32_t i = t->given_count; i < t->event_count && t->at + t->events[i].after <= until; i++) {
         machine_advance(m, t->at + t->events[i].after);
         struct test_event e = t->events[i];
-        if (e.record.n || outcome_message(run, &e)) apply_message(run, m, &e);
+        if (e.record.n || outcome_message(run, &e))
+            apply_message(run, m, &e);
+        else if (!run->answers_nothing)
+            run->answers_nothing = &t->events[i];
     }
     if (until > machine_now(m)) machine_advance(m, until);
 }

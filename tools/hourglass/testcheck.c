@@ -79,7 +79,8 @@ static void known_step(struct fitting *f, struct node *n, const struct node *jou
         if (!j || (journey && !slice_eq(j->name, journey->text))) continue;
         for (uint16_t k = 0; k < j->step_count; k++) {
             if (!makes_actions(&j->steps[k])) continue;
-            if (slice_eq(j->steps[k].id, n->text)) return;
+            if (journey ? slice_eq(j->steps[k].id, n->text) : names_step(n->text, j->name, j->steps[k].id))
+                return;
             add_word(f, &ids, j->steps[k].id);
         }
     }

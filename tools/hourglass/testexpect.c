@@ -348,10 +348,21 @@ static void expect_key(struct expecting *x, const struct node *key, const struct
         if (slice_is(key->text, EXPECTATIONS[i].key)) EXPECTATIONS[i].check(x, value);
 }
 
+/* What nobody got has no outcome: the test is not about what it seems to be. */
+static void expect_answers_to_something(struct expecting *x)
+{
+    const struct test_event *e = x->run->answers_nothing;
+    if (!e) return;
+    buf_printf(differ(x, e->node), "%.*s %.*s, but that step had sent %.*s nothing by then\n",
+               SHOWN(e->outcome), SHOWN(e->of), SHOWN(e->user));
+    differs_here(x, x->run->test->at + e->after, e->user);
+}
+
 bool expectations_met(struct test_run *run, struct buf *report)
 {
     struct expecting x = {.run = run, .report = report};
     const struct node *expect = run->test->expect;
+    expect_answers_to_something(&x);
     for (uint32_t i = 0; i < expect->count; i++) expect_key(&x, node_key(expect, i), node_value(expect, i));
     if (x.differences == 0) return true;
     if (!run->differs.found) differs_here(&x, machine_now(run->machine), (struct slice){0});

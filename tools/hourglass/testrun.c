@@ -112,7 +112,7 @@ bool outcome_message(struct test_run *run, struct test_event *e)
     const struct notice *sent = NULL;
     struct buf b = {0};
     for (const struct notice *n = run->actions.first; n; n = n->next)
-        if (slice_eq(n->user, e->user) && slice_eq(n->step, e->of)) sent = n;
+        if (slice_eq(n->user, e->user) && names_step(e->of, n->journey, n->step)) sent = n;
     if (sent) {
         e->record =
             outcome_pack(run->arena, sent->content, outcome_event(e->outcome), run->test->at + e->after);

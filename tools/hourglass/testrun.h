@@ -28,7 +28,8 @@ struct test_run {
     struct arena *arena;
     struct happened *first, **last;
     struct notices actions, suppressed, deferred;
-    struct { /* where it first went another way */
+    const struct test_event *answers_nothing; /* the first outcome of a message that was never sent */
+    struct {                                  /* where it first went another way */
         bool found;
         uint32_t at;
         struct slice user;
@@ -38,7 +39,8 @@ struct test_run {
 /* testset.c: the set with what `only`, `variant` and `holdout` ask for; the same set when they ask for nothing. */
 const struct defset *set_for_test(const struct defset *set, const struct test_case *t, struct arena *a);
 uint16_t list_of(const struct defset *set, struct slice name); /* ID_NONE: there is none */
-/* `name` is the split's step, alone or behind its journey's name and a dot. */
+/* `name` is the step's, alone or behind its journey's name and a dot. */
+bool names_step(struct slice name, struct slice journey, struct slice step);
 bool is_split(const struct journey *j, const struct step *s, struct slice name);
 uint32_t path_named(const struct step *split, struct slice path); /* split.count: there is none */
 /* testcheck.c: reports what the test names and the set has not. */

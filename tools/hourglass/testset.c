@@ -15,13 +15,17 @@ static bool named(const struct node *only, struct slice name)
 
 /* ---- variants ------------------------------------------------------------------------------------- */
 
+bool names_step(struct slice name, struct slice journey, struct slice step)
+{
+    uint32_t n = journey.n;
+    if (slice_eq(step, name)) return true;
+    return name.n > n + 1 && name.p[n] == '.' && memcmp(name.p, journey.p, n) == 0 &&
+           slice_eq(slice_of(name.p + n + 1, name.n - n - 1), step);
+}
+
 bool is_split(const struct journey *j, const struct step *s, struct slice name)
 {
-    uint32_t n = j->name.n;
-    if (s->kind != STEP_SPLIT) return false;
-    if (slice_eq(s->id, name)) return true;
-    return name.n > n + 1 && name.p[n] == '.' && memcmp(name.p, j->name.p, n) == 0 &&
-           slice_eq(slice_of(name.p + n + 1, name.n - n - 1), s->id);
+    return s->kind == STEP_SPLIT && names_step(name, j->name, s->id);
 }
 
 uint32_t path_named(const struct step *s, struct slice path)

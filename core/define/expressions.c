@@ -186,6 +186,14 @@ static struct slice nearest(void *self, enum expr_space space, uint32_t within, 
     }
 }
 
+static struct slice spelling(void *self, uint16_t attribute, struct slice text)
+{
+    const struct scope_self *s = self;
+    const struct schema *schema = &s->c->set->schema;
+    return attribute < schema->attribute_count ? attribute_spelling(&schema->attributes[attribute], text)
+                                               : text;
+}
+
 /* Is there a comment behind a text that YAML does not quote? */
 static bool comment_follows(const struct node *n)
 {
@@ -227,6 +235,7 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
     return (struct expr_scope){.self = self,
                                .resolve = resolve,
                                .nearest = nearest,
+                               .spelling = spelling,
                                .event = place.event,
                                .trigger = j ? j->trigger_event : ID_NONE,
                                .any_event = place.any_event || (j && j->any),

@@ -65,6 +65,15 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
 
 /* ---- triggers -------------------------------------------------------------------------------------- */
 
+static void warn_spelling(struct compile *c, struct node *n, const struct schema_attribute *a)
+{
+    struct slice kept = attribute_spelling(a, n->text);
+    if (slice_eq(kept, n->text)) return;
+    report_warning(c->d, n, "'%.*s' never holds this text: `normalize` keeps it under another spelling",
+                   SHOWN(a->name));
+    report_fix(c->d, "write %.*s", SHOWN(kept));
+}
+
 /* What an attribute is compared with, as the program the walk wants. */
 static const struct program *compared_with(struct compile *c, struct journey_draft *j, struct node *n,
                                            uint16_t attribute)
@@ -84,6 +93,7 @@ static const struct program *compared_with(struct compile *c, struct journey_dra
         report_warning(c->d, n, "the quotes are part of this value: it is literal");
         report_fix(c->d, "leave the inner quotes out");
     }
+    if (text) warn_spelling(c, n, &c->set->schema.attributes[attribute]);
     return expr_constant(c->pool, null ? literal : fitted);
 }
 

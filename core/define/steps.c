@@ -596,6 +596,15 @@ static bool field_fits(const struct field *f, enum declared_type type)
     return f->text ? type == T_STRING || type == T_TIME || type == T_DATE : literal_fits(f->literal, type);
 }
 
+/* A zone that nobody knows would silently be the set's. */
+static void check_zone(struct compile *c, struct node *n, const struct field *f)
+{
+    if (f->program || f->text || f->literal.kind != V_STRING || !f->literal.n) return;
+    if (zone_load(c->zone_dir, value_text(f->literal))) return;
+    report_wrong(c->d, n, "a name such as Europe/Moscow, or an offset such as +03:00",
+                 "unknown time zone '%.*s'", SHOWN(n->text));
+}
+
 static void read_set(struct compile *c, struct journey_draft *j, struct node *map, struct step *out)
 {
     if (!map || map->kind != NODE_MAPPING) return;
@@ -606,7 +615,9 @@ static void read_set(struct compile *c, struct journey_draft *j, struct node *ma
         ids[i] = name_id(c, REG_ATTRIBUTE, key);
         enum declared_type type = ids[i] == ID_NONE ? T_RAW : c->set->schema.attributes[ids[i]].type;
         fields[i] = field_of(c, here(j), key->text, value, want_of(type));
-        if (ids[i] == ID_NONE || value->bad || field_fits(&fields[i], type)) continue;
+        if (ids[i] == ID_NONE || value->bad) continue;
+        if (ids[i] == c->set->schema.timezone) check_zone(c, value, &fields[i]);
+        if (field_fits(&fields[i], type)) continue;
         report_node(c->d, value, "the attribute '%.*s' holds another type", SHOWN(key->text));
         report_fix(c->d, "write a value of the type that `attributes:` declares: %s", type_word(type));
     }

@@ -92,12 +92,19 @@ static void read_parts(struct compile *c, struct place place, struct template *t
     t->parts = parts;
 }
 
+/* Its place under `templates:`, UINT32_MAX: it is not there. */
+static uint32_t place_of(const struct node *all, struct slice name)
+{
+    for (uint32_t i = 0; all && all->kind == NODE_MAPPING && i < all->count; i++)
+        if (slice_eq(node_key(all, i)->text, name)) return i;
+    return UINT32_MAX;
+}
+
 static struct node *find_template(const struct compile *c, struct slice name)
 {
     struct node *all = get(c->root, "templates");
-    for (uint32_t i = 0; all && all->kind == NODE_MAPPING && i < all->count; i++)
-        if (slice_eq(node_key(all, i)->text, name)) return node_value(all, i);
-    return NULL;
+    uint32_t i = place_of(all, name);
+    return i == UINT32_MAX ? NULL : node_value(all, i);
 }
 
 static void warn_unknown(struct compile *c, struct node *name)
@@ -109,6 +116,14 @@ static void warn_unknown(struct compile *c, struct node *name)
     const char *near = nearest_word(name->text, words, all->count, &c->d->arena);
     report_warning(c->d, name, "no template '%.*s' here: its receiver must know it", SHOWN(name->text));
     report_fix(c->d, "%s", near ? near : "declare it under `templates:`");
+}
+
+/* Its receiver renders it, from the step's `vars`. */
+static const struct template *opaque(struct compile *c, struct slice name)
+{
+    struct template *t = ARENA_NEW(c->arena, struct template);
+    t->name = arena_slice(c->arena, name);
+    return t;
 }
 
 static const struct template *compile_template(struct compile *c, struct journey_draft *j, struct slice name,
@@ -126,7 +141,9 @@ static const struct template *compile_template(struct compile *c, struct journey
     struct place place = {.event = j->trigger_event, .journey = j};
     t->lang = expression(c, place, get(n, "lang"), WANT_STRING);
     read_parts(c, place, t, n);
-    t->fallback = template_of(c, j, get(n, "fallback"));
+    struct node *fallback = get(n, "fallback");
+    t->fallback = template_of(c, j, fallback);
+    if (fallback && !find_template(c, fallback->text)) t->fallback = opaque(c, fallback->text);
     return t;
 }
 
@@ -144,12 +161,55 @@ const struct template *template_of(struct compile *c, struct journey_draft *j, s
     return compile_template(c, j, name->text, n);
 }
 
+/* ---- fallbacks ----------------------------------------------------------------------------- */
+
+static struct node *fallback_name(const struct node *template)
+{
+    struct node *name = get(template, "fallback");
+    return name && !name->bad ? name : NULL;
+}
+
+/* Says so when this template's fallbacks lead back to it, at the first template of the circle only. */
+static bool falls_back_on_itself(struct compile *c, struct node *all, uint32_t i)
+{
+    const char *path = arena_printf(c->scratch, "%.*s", SHOWN(node_key(all, i)->text));
+    struct node *name = fallback_name(node_value(all, i)), *first = name;
+    for (uint32_t steps = 0; name && steps < all->count; steps++) {
+        uint32_t next = place_of(all, name->text);
+        path = arena_printf(c->scratch, "%s -> %.*s", path, SHOWN(name->text));
+        if (next == i) {
+            report_wrong(c->d, first, "end with a template that needs no value, or has a default for each",
+                         "templates fall back on each other in a circle: %s", path);
+            return true;
+        }
+        if (next == UINT32_MAX || next < i) return false;
+        name = fallback_name(node_value(all, next));
+    }
+    return false;
+}
+
+static void check_fallback(struct compile *c, struct node *all, uint32_t i)
+{
+    const struct node *t = node_value(all, i);
+    struct node *name = fallback_name(t), *other = name ? find_template(c, name->text) : NULL;
+    if (!other || falls_back_on_itself(c, all, i)) return;
+    for (uint32_t k = 0; k < t->count; k++) {
+        struct node *channel = node_key(t, k);
+        if (own_key(channel->text) || channel->bad || has(other, (const char *)channel->text.p)) continue;
+        report_warning(c->d, name, "the fallback '%.*s' says nothing for channel '%.*s'", SHOWN(name->text),
+                       SHOWN(channel->text));
+        report_fix(c->d, "add a part for this channel to it");
+    }
+}
+
 /* What no journey uses is compiled for journeys to come, so that its mistakes are told now. */
 void check_templates(struct compile *c)
 {
     struct node *all = get(c->root, "templates");
-    uint32_t count = all && all->kind == NODE_MAPPING ? all->count : 0, before = c->d->errors;
+    uint32_t count = all && all->kind == NODE_MAPPING ? all->count : 0;
     struct journey_draft any = {.trigger_event = ID_NONE, .any = true};
+    for (uint32_t i = 0; i < count; i++) check_fallback(c, all, i);
+    uint32_t before = c->d->errors;
     for (uint32_t i = 0; i < count; i++)
         if (node_value(all, i)->mark != USED) node_value(all, i)->mark = UNUSED;
     for (uint32_t i = 0; i < count; i++)

@@ -211,6 +211,17 @@ static void warn_beyond_cap(struct checker *c, const struct tree *t, const struc
                    "the constant is beyond the event's cap: older events are only kept per day");
 }
 
+static void warn_other_spelling(struct checker *c, const struct tree *t, const struct node *attribute,
+                                const struct node *n)
+{
+    bool text = attribute->op == OP_ATTRIBUTE && n->op == OP_CONST && n->value.kind == V_STRING;
+    if (!text || !c->scope->spelling) return;
+    struct slice kept = c->scope->spelling(c->scope->self, attribute->b, value_text(n->value));
+    if (!slice_eq(kept, value_text(n->value)))
+        check_warn(c, t, arena_printf(c->pool->arena, "write \"%.*s\"", (int)kept.n, (const char *)kept.p),
+                   "the attribute never holds this text: `normalize` keeps it under another spelling");
+}
+
 static const struct node *check_compare(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2] = {check(c, t->args[0]), check(c, t->args[1])};
@@ -221,6 +232,8 @@ static const struct node *check_compare(struct checker *c, const struct tree *t,
         return no_overload(c, t, args, 2);
     warn_beyond_cap(c, t, args[0], args[1]);
     warn_beyond_cap(c, t, args[1], args[0]);
+    warn_other_spelling(c, t->args[1], args[0], args[1]);
+    warn_other_spelling(c, t->args[0], args[1], args[0]);
     return check_node(c, (struct node){.op = (uint8_t)op}, type_basic(TYPE_BOOL), args, 2);
 }
 

@@ -53,11 +53,13 @@ struct expr_scope {
                     struct slice name, struct expr_symbol *out);
     struct slice (*nearest)(void *self, enum expr_space space, uint32_t within,
                             struct slice name); /* empty: none */
-    uint16_t event;                             /* type of `e` here: a type id, ID_NONE: no event at hand */
-    uint16_t trigger;                           /* type of `trigger`, ID_NONE: none or not an event */
-    bool any_event;                             /* `e` exists, of unknown type: its properties are dynamic */
-    bool any_trigger;                           /* the same of `trigger` */
-    bool alarm;                                 /* rate() may be asked */
+    /* How an attribute keeps this text; NULL: as it is. For the warning about spellings that are never kept. */
+    struct slice (*spelling)(void *self, uint16_t attribute, struct slice text);
+    uint16_t event;   /* type of `e` here: a type id, ID_NONE: no event at hand */
+    uint16_t trigger; /* type of `trigger`, ID_NONE: none or not an event */
+    bool any_event;   /* `e` exists, of unknown type: its properties are dynamic */
+    bool any_trigger; /* the same of `trigger` */
+    bool alarm;       /* rate() may be asked */
     bool
         conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
     bool unchecked;  /* types, names and overloads are found out at run time only: tests only */

@@ -133,6 +133,7 @@ static void change_attribute(struct run *r, uint16_t attribute, struct value v)
     }
     touch_attribute(w->touched, w->set, attribute);
     touch_addresses(w, attribute);
+    if (attribute == w->set->attribute_timezone) w->context->zone = person_zone(r->person);
 }
 
 static bool do_set(struct run *r, struct seat *seat, const struct step *s)
@@ -142,9 +143,10 @@ static bool do_set(struct run *r, struct seat *seat, const struct step *s)
         struct value v = value_packed(field_value(r, seat, &s->set.fields[i], NULL), r->w->scratch),
                      fitted = value_null();
         if (v.kind == V_ERROR || id >= r->w->schema->attribute_count) continue;
-        if (v.kind <= V_NULL ||
-            value_fit(v, (enum declared_type)r->w->schema->attributes[id].type, false, &fitted))
-            change_attribute(r, id, fitted);
+        const struct schema_attribute *a = &r->w->schema->attributes[id];
+        if (v.kind > V_NULL && !value_fit(v, (enum declared_type)a->type, false, &fitted)) continue;
+        if (fitted.kind == V_STRING) fitted = value_string(attribute_spelling(a, value_text(fitted)));
+        change_attribute(r, id, fitted);
     }
     return go(r, seat, s->next);
 }

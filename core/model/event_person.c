@@ -2,7 +2,7 @@
 #include "core/model/event_parse.h"
 #include "core/base/check.h"
 
-static struct slice normalized(const struct schema_attribute *attribute, struct slice text)
+struct slice attribute_spelling(const struct schema_attribute *attribute, struct slice text)
 {
     for (uint32_t i = 0; i < attribute->normalize_count; i++)
         if (slice_eq(attribute->normalize[i][0], text)) return attribute->normalize[i][1];
@@ -34,7 +34,7 @@ static void take_trait(struct parse *p, struct mp *m, const struct schema_attrib
     enum declared_type type = (enum declared_type)attribute->type;
     trait->value = read_declared(p, m, type, false);
     if (trait->value.kind != V_STRING) return;
-    struct slice text = normalized(attribute, value_text(trait->value));
+    struct slice text = attribute_spelling(attribute, value_text(trait->value));
     trait->value = value_string(text);
     if (attribute->identifies && text.n && !id_is_good(text)) fail(p, REJECT_BAD_ID);
 }

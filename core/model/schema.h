@@ -74,9 +74,11 @@ struct schema_attribute {
     bool live;
     bool keep_first;
     uint16_t history;             /* how many old values are kept */
-    struct slice (*normalize)[2]; /* pairs from -> to; event_parse applies them */
+    struct slice (*normalize)[2]; /* pairs from -> to; event_parse and the step `set` apply them */
     uint16_t normalize_count;
 };
+/* The text as it is kept: what `normalize` makes of it. */
+struct slice attribute_spelling(const struct schema_attribute *attribute, struct slice text);
 
 struct schema {
     struct schema_event *events;         /* by id; gaps have id == ID_NONE */

@@ -233,6 +233,20 @@ Test(policy, quiet_hours_are_the_persons_own)
     cr_assert_eq(W->sent[2].at, START + DAYS(1) + 9 * HOUR);
 }
 
+Test(policy, who_is_moved_to_another_zone_has_its_quiet_hours_at_once)
+{
+    journey("m", ON(ADDED), STEPS(set_to(TIMEZONE, "\"Asia/Tokyo\"", 1), send_to("m", EMAIL, STEP_END)));
+    W->channels[EMAIL].has_quiet = true;
+    W->channels[EMAIL].quiet_from_s = 21 * HOUR;
+    W->channels[EMAIL].quiet_to_s = 9 * HOUR;
+    reachable_person("u");
+    W->now = START + 14 * HOUR; /* 23:00 in Tokyo */
+    track("u", "Product Added", "{}");
+    cr_assert_eq(W->sent_count, 0);
+    pass(DAYS(1));
+    cr_sent("m@86400");
+}
+
 Test(policy, first_of_takes_the_first_channel_that_may_be_used)
 {
     static const struct send_option options[] = {{PUSH, 0}, {EMAIL, 0}, {SMS, 0}};

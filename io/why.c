@@ -44,9 +44,9 @@ static void pack_detail(struct why *w)
     const struct journey_memory *m = w->memory;
     uint16_t reason = m ? m->reason : DECISION_NONE;
     bool until = reason == DECISION_CAP || reason == DECISION_QUIET || reason == DECISION_OUTBOX_FULL ||
-                 reason == DECISION_DEFERRED;
+                 reason == DECISION_DEFERRED || reason == DECISION_MUTED || reason == DECISION_PAUSED;
     bool step = reason == DECISION_SENT || reason == DECISION_NO_CONSENT || reason == DECISION_NO_ADDRESS ||
-                reason == DECISION_BLOCKED || reason == DECISION_EXPIRED;
+                reason == DECISION_BLOCKED || reason == DECISION_EXPIRED || reason == DECISION_ONCE;
     const struct journey *j = w->j;
     pk_text(w->pk, "until");
     pk_second(w->pk, until ? m->detail : 0);

@@ -101,21 +101,28 @@ static void expire(struct run *r, struct seat *seat, const struct step *s)
 }
 
 /* A full outbox is looked at each minute; what this record alone may cause has room again at the next second. */
-uint32_t outbox_retry(const struct walk *w)
+static uint32_t outbox_retry(const struct walk *w)
 {
     return w->now + (w->outbox_full || !w->actions_made ? RETRY_S : 1);
 }
 
-void defer(struct run *r, struct seat *seat, enum decision why, uint32_t until)
+/* free_at: when what holds it lets go; due: when it is looked at again, at the latest as it expires. */
+static void defer(struct run *r, struct seat *seat, enum decision why, uint32_t free_at, uint32_t due)
 {
     if (!(seat->head.flags & INSTANCE_DEFERRED)) {
         r->w->actions->deferred++;
         run_tell(r, seat, TRANSITION_DEFER, why);
     }
-    run_note(r, seat->head.journey, why, until);
+    run_note(r, seat->head.journey, why, free_at);
     seat->head.flags |= INSTANCE_DEFERRED;
-    seat->head.due = until;
+    seat->head.due = due;
     r->dirty = true;
+}
+
+void defer_full(struct run *r, struct seat *seat)
+{
+    uint32_t at = outbox_retry(r->w);
+    defer(r, seat, DECISION_OUTBOX_FULL, at, at);
 }
 
 /* ---- the gates --------------------------------------------------------------------------------------- */
@@ -174,7 +181,7 @@ static uint32_t free_at(struct run *r, const struct channel *c, uint8_t type, en
     struct slice part = extra_get(w->store, w->row, EXTRA_MUTE);
     struct mute mute = {0};
     if (part.n == sizeof mute) memcpy(&mute, part.p, sizeof mute);
-    if (mute.until > t && (mute.types == 0 || mute.types & 1u << type)) t = mute.until, *why = DECISION_QUIET;
+    if (mute.until > t && (mute.types == 0 || mute.types & 1u << type)) t = mute.until, *why = DECISION_MUTED;
     const struct send *list = sends_list(w->store, w->row, &n);
     for (uint32_t i = 0; i < c->cap_count; i++) {
         uint32_t free = cap_free(list, n, c->id, &c->caps[i]);
@@ -202,7 +209,7 @@ static void out(struct run *r, struct seat *seat, const struct step *s, const st
                 struct value to)
 {
     struct action_order o = {.kind = ACTION_SEND, .channel = c, .to = to, .expires_at = expires_at(seat, s)};
-    if (!action_create(r, seat, s, &o)) return defer(r, seat, DECISION_OUTBOX_FULL, outbox_retry(r->w));
+    if (!action_create(r, seat, s, &o)) return defer_full(r, seat);
     remember(r, seat, s, c,
              (uint16_t)(MESSAGE_CREATED | (s->send.type == SEND_TRANSACTIONAL ? MESSAGE_UNCAPPED : 0)),
              DECISION_SENT);
@@ -221,12 +228,12 @@ static void try_send(struct run *r, struct seat *seat)
     if (deferred && r->w->now > expires) return expire(r, seat, s);
     enum decision why = choose(r, seat, s, &c, &to);
     if (why != DECISION_NONE) return suppress(r, seat, s, c, why);
-    if (s->send.once && sent_before(r, seat)) return suppress(r, seat, s, c, DECISION_CAP);
+    if (s->send.once && sent_before(r, seat)) return suppress(r, seat, s, c, DECISION_ONCE);
     uint32_t free = free_at(r, c, s->send.type, &why);
     if (PLANTED(quiet_ignored_at_retry) && why == DECISION_QUIET && deferred) free = r->w->now;
     if (free <= r->w->now && r->w->outbox_full) free = outbox_retry(r->w), why = DECISION_OUTBOX_FULL;
     if (free > r->w->now && deferred && r->w->now == expires) return expire(r, seat, s);
-    if (free > r->w->now) return defer(r, seat, why, free < expires ? free : expires);
+    if (free > r->w->now) return defer(r, seat, why, free, free < expires ? free : expires);
     out(r, seat, s, c, to);
 }
 

@@ -122,9 +122,8 @@ void send_settle(struct run *r);       /* all sends of this record, best first, 
 void send_fire(struct run *r, struct seat *seat,
                const struct step *s); /* a deferral or a cascade's wait is over */
 void send_react(struct run *r, struct seat *seat,
-                const struct step *s); /* a cascade stops when it is answered */
-void defer(struct run *r, struct seat *seat, enum decision why, uint32_t until);
-uint32_t outbox_retry(const struct walk *w);
+                const struct step *s);             /* a cascade stops when it is answered */
+void defer_full(struct run *r, struct seat *seat); /* the outbox has no room: tried again soon */
 bool next_visit(struct run *r, struct seat *seat); /* false: too many, the instance was ended */
 
 /* consent.c */

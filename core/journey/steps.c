@@ -79,7 +79,7 @@ static bool act(struct run *r, struct seat *seat, const struct step *s, enum act
     struct value to = field_value(r, seat, &s->act.to, NULL);
     if (to.kind == V_STRING && to.n) o.to = to;
     if (r->w->outbox_full || !action_create(r, seat, s, &o)) {
-        defer(r, seat, DECISION_OUTBOX_FULL, outbox_retry(r->w));
+        defer_full(r, seat);
         return false;
     }
     return next_visit(r, seat) && go(r, seat, s->next);

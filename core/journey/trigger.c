@@ -39,8 +39,9 @@ static enum decision reentry_allows(const struct run *r, const struct journey *j
 static enum decision may_enter(struct run *r, const struct journey *j, uint64_t key_hash, struct seat *inside)
 {
     struct walk *w = r->w;
-    if (!journey_takes(j, w->now) || pause_until(w->store, w->row, j->id) > w->now) return DECISION_NOT_LIVE;
-    if (j->reentry == REENTRY_KEYED && key_hash == 0) return DECISION_NOT_ELIGIBLE;
+    if (!journey_takes(j, w->now)) return DECISION_NOT_LIVE;
+    if (pause_until(w->store, w->row, j->id) > w->now) return DECISION_PAUSED;
+    if (j->reentry == REENTRY_KEYED && key_hash == 0) return DECISION_NO_KEY;
     if (inside &&
         (inside->fresh || inside->head.state == INSTANCE_HELD_OUT || j->while_active == ACTIVE_IGNORE))
         return DECISION_ALREADY_INSIDE;
@@ -65,7 +66,8 @@ enum decision trigger_try(struct run *r, const struct journey *j, const struct m
     struct seat *inside = run_inside(r, j->id, key_hash);
     enum decision d = r->w->late ? DECISION_LATE : may_enter(r, j, key_hash, inside);
     if (d == DECISION_ALREADY_INSIDE) r->w->journeys[j->id].ignored++;
-    if (d != DECISION_NONE) return run_note(r, j->id, d, 0), d;
+    uint32_t until = d == DECISION_PAUSED ? pause_until(r->w->store, r->w->row, j->id) : 0;
+    if (d != DECISION_NONE) return run_note(r, j->id, d, until), d;
     if (inside && j->while_active == ACTIVE_RESTART) run_leave(r, inside, DECISION_RESTARTED);
     start(r, j, event, key_hash);
     return DECISION_ENTERED;

@@ -36,7 +36,11 @@
     X(QUIET, "quiet hours")                                                                                  \
     X(OUTBOX_FULL, "outbox full")                                                                            \
     X(BLOCKED, "channel blocked")                                                                            \
-    X(TOO_MANY, "too many journeys at once")
+    X(TOO_MANY, "too many journeys at once")                                                                 \
+    X(NO_KEY, "the event did not bring the key")                                                             \
+    X(PAUSED, "paused by a step of a journey")                                                               \
+    X(MUTED, "muted")                                                                                        \
+    X(ONCE, "already sent once")
 enum decision {
 #define X(name, text) DECISION_##name,
     DECISIONS(X)

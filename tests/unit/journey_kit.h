@@ -670,6 +670,13 @@ static enum decision last_decision(const char *user, const struct journey *j)
     return m ? (enum decision)m->reason : DECISION_NONE;
 }
 
+/* The number beside it: a deferral's end, a step. */
+static inline uint32_t last_detail(const char *user, const struct journey *j)
+{
+    const struct journey_memory *m = memory_find(&W->store, person(user), j->id);
+    return m ? m->detail : 0;
+}
+
 /* entered = active + every way of leaving. */
 static void cr_balance(const struct journey *j)
 {

@@ -244,6 +244,7 @@ Test(order, keyed_journeys_run_once_a_key_at_the_same_time)
     track("u", "Product Added", "{'cart_id':'a', 'price':3}");
     track("u", "Product Added", "{'price':1}");
     cr_assert_eq(W->counters[j->id].entered, 2);
+    cr_assert_eq(last_decision("u", j), DECISION_NO_KEY, "there is no only_if that could be false");
     pass(60);
     track("u", "Order Completed", "{'cart_id':'a'}");
     cr_assert_eq(W->counters[j->id].exited, 1, "only the cart that was bought");

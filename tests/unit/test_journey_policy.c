@@ -344,12 +344,40 @@ Test(policy, a_muted_person_hears_nothing_until_it_is_over)
     struct step mute = {
         .kind = STEP_MUTE, .next = STEP_END, .mute = {.for_s = HOUR, .types = 1 << SEND_TRIGGER}};
     journey("mute", ON(ORDERED), STEPS(mute));
-    mail_on("m", ADDED);
+    struct journey *m = mail_on("m", ADDED);
     reachable_person("u");
     track("u", "Order Completed", "{}");
     track("u", "Product Added", "{}");
+    cr_assert_eq(last_decision("u", m), DECISION_MUTED);
     pass(HOUR);
     cr_sent("m@3600");
+}
+
+Test(policy, what_is_muted_beyond_its_expiry_says_how_long_the_mute_lasts)
+{
+    struct step mute = {.kind = STEP_MUTE, .next = STEP_END, .mute = {.for_s = DAYS(2)}};
+    journey("mute", ON(ORDERED), STEPS(mute));
+    struct journey *m = mail_on("m", ADDED);
+    reachable_person("u");
+    track("u", "Order Completed", "{}");
+    track("u", "Product Added", "{}");
+    cr_assert_eq(last_decision("u", m), DECISION_MUTED);
+    cr_assert_eq(last_detail("u", m), W->now + DAYS(2));
+    pass(DAYS(1));
+    cr_assert_eq(W->actions.expired, 1);
+    cr_sent("");
+}
+
+Test(policy, once_is_no_frequency_cap)
+{
+    struct journey *m = journey("m", ON(ADDED), STEPS(send_to("m", EMAIL, 1), wait_s(DAYS(1), 0)));
+    step_of(m, 0)->send.once = true;
+    reachable_person("u");
+    track("u", "Product Added", "{}");
+    pass(DAYS(1));
+    cr_sent("m@0");
+    cr_assert_eq(last_decision("u", m), DECISION_ONCE);
+    cr_assert_eq(W->actions.suppressed[DECISION_ONCE], 1);
 }
 
 /* ---- contents ------------------------------------------------------------------------------------ */

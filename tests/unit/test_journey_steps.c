@@ -332,6 +332,18 @@ Test(steps, journeys_start_stop_and_pause_each_other)
     cr_balance(slow);
 }
 
+Test(steps, whom_a_paused_journey_does_not_take_is_told_so)
+{
+    struct journey *slow = journey("slow", ON(ADDED), STEPS(wait_s(DAYS(1), STEP_END)));
+    struct step pause = {
+        .kind = STEP_PAUSE, .next = STEP_END, .control = {.journey = slow->id, .for_s = DAYS(3)}};
+    journey("pause", ON(VIEWED), STEPS(pause));
+    track("u", "Product Viewed", "{}");
+    track("u", "Product Added", "{}");
+    cr_assert_eq(last_decision("u", slow), DECISION_PAUSED);
+    cr_assert_eq(last_detail("u", slow), W->now + DAYS(3));
+}
+
 Test(steps, webhook_task_and_audience_leave_as_actions_of_their_kind)
 {
     struct field *vars = field("sum", value_none(), "trigger.price");

@@ -570,6 +570,15 @@ Test(msgpack, more_levels_than_there_are_is_all_of_them)
     cr_assert_eq(m.err, MP_DEEP);
 }
 
+Test(msgpack, without_a_level_only_what_has_none_is_skipped)
+{
+    static const uint8_t bytes[] = {0x01, 0x91, 0x01};
+    struct mp m = mp_of(slice_of(bytes, sizeof bytes));
+    cr_assert(mp_skip_long(&m, 0));
+    cr_assert_not(mp_skip_long(&m, 0));
+    cr_assert_eq(m.err, MP_DEEP);
+}
+
 Test(msgpack, nil_booleans_and_doubles_read_back_as_written)
 {
     uint8_t bytes[32], *p = mpw_nil(bytes);

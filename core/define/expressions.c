@@ -13,6 +13,7 @@ static bool known(struct expr_symbol *out, const struct registry_entry *e)
     if (!e) return false;
     out->id = e->id;
     out->type = e->type;
+    out->shape = e->shape;
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* model.c - events, attributes, profiles, time zone and week: the schema of a set. */
 #include "core/base/check.h"
 #include "core/define/compile.h"
+#include "core/expr/type.h"
 
 enum {
     DAY_S = 86400,
@@ -37,6 +38,37 @@ static void check_type(struct compile *c, struct node *n)
         report_wrong(c->d, type, "[string]", "a list type names one item type, such as [string]");
 }
 
+/* A time inside of a message is text: it stays open. */
+static const struct type *scalar_shape(struct arena *a, const struct node *n)
+{
+    enum declared_type type = type_of(n);
+    bool open = type == T_TIME || type == T_DATE || type == T_RAW;
+    return open ? type_basic(TYPE_DYN) : type_inside(a, type_declared(type));
+}
+
+static const struct type *object_shape(struct arena *a, const struct node *fields)
+{
+    struct type *t = ARENA_NEW(a, struct type);
+    struct type_field *list = ARENA_ARRAY(a, struct type_field, fields->count + 1);
+    for (uint32_t i = 0; i < fields->count; i++)
+        list[i] = (struct type_field){arena_slice(a, node_key(fields, i)->text),
+                                      scalar_shape(a, node_value(fields, i))};
+    *t = *type_map(a, type_basic(TYPE_STRING), type_basic(TYPE_DYN));
+    t->fields = list;
+    t->field_count = fields->count;
+    return type_inside(a, t);
+}
+
+/* Of [number] or [{id: string, price: number}]; NULL: the declared type says all. */
+static const struct type *shape_of(struct arena *a, const struct node *n)
+{
+    n = type_node(n);
+    if (type_of(n) != T_RAW || n->kind != NODE_SEQUENCE || n->count != 1) return NULL;
+    const struct node *item = n->list[0];
+    const struct type *inside = item->kind == NODE_MAPPING ? object_shape(a, item) : scalar_shape(a, item);
+    return type_inside(a, type_list(a, inside));
+}
+
 /* ---- names first ------------------------------------------------------------------------------ */
 
 static void declare(struct compile *c, const char *block, enum registry_kind kind)
@@ -49,10 +81,12 @@ static void declare(struct compile *c, const char *block, enum registry_kind kin
             report_wrong(c->d, key, "give the attribute another name",
                          "profile.%.*s is what the engine itself knows", SHOWN(key->text));
         struct registry_entry *e = registry_add(c->registry, kind, 0, key->text, type);
-        if (e)
+        if (e) {
             e->node = value;
-        else
+            e->shape = kind == REG_ATTRIBUTE ? shape_of(c->arena, value) : NULL;
+        } else {
             report_node(c->d, key, "too many names: no ids are left for '%.*s'", SHOWN(key->text));
+        }
     }
 }
 
@@ -66,7 +100,11 @@ void declare_properties(struct compile *c, uint16_t event, struct node *props)
             report_warning(c->d, key, "a property named 'at' hides the time of the event in expressions");
             report_fix(c->d, "rename it, such as starts_at");
         }
-        if (!registry_add(c->registry, REG_PROPERTY, event, key->text, (uint8_t)type_of(value)))
+        struct registry_entry *e =
+            registry_add(c->registry, REG_PROPERTY, event, key->text, (uint8_t)type_of(value));
+        if (e)
+            e->shape = shape_of(c->arena, value);
+        else
             report_wrong(c->d, key, "leave out properties that no expression asks for",
                          "an event has at most %d properties, those of former versions included",
                          PROPS_PER_EVENT_MAX);

@@ -117,6 +117,7 @@ struct registry *registry_copy(const struct registry *from, struct arena *a)
         e->name = arena_slice(a, e->name);
         e->live = false;
         e->node = NULL;
+        e->shape = NULL;
         append(r, e);
     }
     return r;

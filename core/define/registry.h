@@ -22,6 +22,7 @@ enum registry_kind {
     REG_KINDS
 };
 
+struct type;
 struct registry_entry {
     struct slice name;
     uint8_t kind;
@@ -31,7 +32,9 @@ struct registry_entry {
     uint16_t within;    /* REG_PROPERTY: event type */
     uint16_t version;   /* REG_JOURNEY */
     uint64_t text_hash; /* REG_JOURNEY */
-    struct node *node;  /* where this set declares it; NULL in a finished set */
+    const struct type
+        *shape; /* REG_PROPERTY, REG_ATTRIBUTE of this set: what a list or an object holds; NULL: open */
+    struct node *node; /* where this set declares it; NULL in a finished set */
 };
 
 struct registry {

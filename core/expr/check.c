@@ -157,7 +157,8 @@ static void adapt(struct checker *c, const struct node **args, uint32_t n)
 
 static const struct node *need_bool(struct checker *c, const struct tree *t, const struct node *n)
 {
-    if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
+    const struct type *type = type_seen(n->type);
+    if (type->kind == TYPE_BOOL || type_is_open(type)) return n;
     return check_fail(c, t, "compare it with something, such as > 0", "expected type 'bool' but found '%s'",
                       type_text(c->pool->arena, n->type));
 }
@@ -184,7 +185,8 @@ static const struct node *check_choose(struct checker *c, const struct tree *t, 
         if (i < 2) guard_ask(c, t->args[0], i == 0);
     }
     c->asked_count = asked;
-    if (args[0]->type->kind != TYPE_BOOL && !type_is_open(args[0]->type)) return no_overload(c, t, args, 3);
+    const struct type *asks = type_seen(args[0]->type);
+    if (asks->kind != TYPE_BOOL && !type_is_open(asks)) return no_overload(c, t, args, 3);
     adapt(c, args + 1, 2);
     if (!type_agrees(args[1]->type, args[2]->type)) return no_overload(c, t, args, 3);
     const struct type *type = type_same(args[1]->type, args[2]->type) ? args[1]->type : type_basic(TYPE_DYN);
@@ -194,6 +196,8 @@ static const struct node *check_choose(struct checker *c, const struct tree *t, 
 
 static bool comparable(const struct type *a, const struct type *b, bool order)
 {
+    a = type_seen(a);
+    b = type_seen(b);
     if (type_is_open(a) || type_is_open(b) || (type_is_number(a) && type_is_number(b))) return true;
     if (!order) return type_agrees(a, b);
     return a->kind == b->kind && (a->kind == TYPE_BOOL || a->kind == TYPE_STRING || a->kind == TYPE_TIME ||
@@ -239,11 +243,24 @@ static const struct node *check_compare(struct checker *c, const struct tree *t,
 
 /* ---- functions of the table ---------------------------------------------------------------------------- */
 
-static bool row_fits(const struct function_row *row, const struct node *const *args, uint32_t n)
+typedef bool takes_letter(char letter, const struct type *t);
+
+/* As declared. A number inside of a message is whole or not, as it comes. */
+static bool takes_seen(char letter, const struct type *t)
+{
+    const struct type *seen = type_seen(t);
+    if (seen == t || !type_is_number(seen)) return function_takes(letter, seen);
+    for (enum type_kind kind = TYPE_INT; kind <= TYPE_DOUBLE; kind++)
+        if (function_takes(letter, type_basic(kind))) return true;
+    return false;
+}
+
+static bool row_fits(const struct function_row *row, const struct node *const *args, uint32_t n,
+                     takes_letter *takes)
 {
     if (strlen(row->args) != n) return false;
     for (uint32_t i = 0; i < n; i++)
-        if (!function_takes(row->args[i], args[i]->type)) return false;
+        if (!takes(row->args[i], args[i]->type)) return false;
     return true;
 }
 
@@ -254,7 +271,8 @@ struct choice {
     const struct type *type;
 };
 
-static struct choice choose(const struct tree *t, const struct node *const *args, uint32_t n)
+static struct choice choose(const struct tree *t, const struct node *const *args, uint32_t n,
+                            takes_letter *takes)
 {
     struct choice r = {0};
     for (uint32_t i = 0; i < function_rows; i++) {
@@ -263,7 +281,7 @@ static struct choice choose(const struct tree *t, const struct node *const *args
         r.known = true;
         if (row->method != (t->target != NULL)) continue;
         if (!r.first) r.first = row;
-        if (!row_fits(row, args, n)) continue;
+        if (!row_fits(row, args, n, takes)) continue;
         const struct type *type = function_result(row->result);
         r.type = r.fitting && r.type->kind != type->kind ? type_basic(TYPE_DYN) : type;
         r.only = row;
@@ -320,11 +338,11 @@ static const struct node *check_overload(struct checker *c, const struct tree *t
 {
     bool operator= t->name.p[t->name.n - 1] == '_' || t->name.p[0] == '@';
     if (operator) adapt(c, args, n);
-    struct choice r = choose(t, args, n);
+    struct choice r = choose(t, args, n, function_takes);
     if (!r.known)
         return check_fail(c, t, nearest_function(c, t->name), "undeclared reference to '%.*s'",
                           (int)t->name.n, (const char *)t->name.p);
-    if (!r.fitting) return no_overload(c, t, args, n);
+    if (!choose(t, args, n, takes_seen).fitting) return no_overload(c, t, args, n);
     bool open = false;
     for (uint32_t i = 0; i < n; i++)
         if (args[i]->type->kind == TYPE_ERROR) return args[i];
@@ -355,8 +373,8 @@ static const struct node *check_function(struct checker *c, const struct tree *t
     if (slice_is(t->name, "!_") && args[0]->fallible && !guard_covers(c, t->args[0]))
         check_warn(c, t, "ask has() first",
                    "'!' over something that can fail: an error stays an error, and the whole is false");
-    if (slice_is(t->name, "@in") && args[1]->type->kind == TYPE_LIST &&
-        !comparable(args[0]->type, args[1]->type->item, false))
+    const struct type *list = slice_is(t->name, "@in") ? type_seen(args[1]->type) : NULL;
+    if (list && list->kind == TYPE_LIST && !comparable(args[0]->type, list->item, false))
         return no_overload(c, t, args, n);
     return check_overload(c, t, args, n);
 }
@@ -371,7 +389,7 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
 {
     const struct node *args[2] = {check(c, t->target), t->count ? check(c, t->args[0]) : NULL};
     uint32_t n = 1 + t->count;
-    const struct type *of = args[0]->type;
+    const struct type *of = type_seen(args[0]->type);
     bool duration = of->kind == TYPE_DURATION && n == 1 && part >= PART_HOURS;
     if (n > 2 || (of->kind != TYPE_TIME && of->kind != TYPE_DATE && !duration && !type_is_open(of)))
         return no_overload(c, t, args, n > 2 ? 2 : n);
@@ -398,6 +416,35 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
 static const char NO_FIELDS_FIX[] =
     "only profile, e, trigger, context and what is declared as object have fields";
 
+static const struct type *unknown_field(struct checker *c, const struct tree *at, const struct type *of,
+                                        struct slice name)
+{
+    struct slice near = {0};
+    uint32_t best = name.n < 4 ? 2 : name.n / 3 + 1;
+    for (uint32_t i = 0; i < of->field_count; i++) {
+        uint32_t distance = text_distance(name, of->fields[i].name, best);
+        if (distance < best) best = distance, near = of->fields[i].name;
+    }
+    const char *fix = "declare it among the fields of this property";
+    if (near.n) fix = arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p);
+    return check_fail(c, at, fix, "undeclared reference to '%.*s'", (int)name.n, (const char *)name.p)->type;
+}
+
+/* What a field of a value is; TYPE_ERROR: it can't be there, and that is told. */
+static const struct type *field_type(struct checker *c, const struct tree *at, const struct type *of,
+                                     struct slice name)
+{
+    of = type_seen(of);
+    if (type_is_open(of)) return type_basic(TYPE_DYN);
+    if (of->kind != TYPE_MAP)
+        return check_fail(c, at, NO_FIELDS_FIX, "type '%s' does not support field selection",
+                          type_text(c->pool->arena, of))
+            ->type;
+    for (uint32_t i = 0; i < of->field_count; i++)
+        if (slice_eq(of->fields[i].name, name)) return of->fields[i].type;
+    return of->fields ? unknown_field(c, at, of, name) : of->item;
+}
+
 static const struct node *check_has(struct checker *c, const struct tree *t)
 {
     const struct tree *field = t->count == 1 ? t->args[0] : NULL;
@@ -406,11 +453,8 @@ static const struct node *check_has(struct checker *c, const struct tree *t)
     const struct node *load = check_field(c, field, true);
     if (!load) {
         const struct node *of = check(c, field->target);
-        if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-            return check_fail(c, field, NO_FIELDS_FIX, "type '%s' does not support field selection",
-                              type_text(c->pool->arena, of->type));
         struct node like = {.op = OP_SELECT, .a = SMALL_PROBE, .value = value_string(field->name)};
-        load = check_node(c, like, type_basic(TYPE_DYN), &of, 1);
+        load = check_node(c, like, field_type(c, field, of->type, field->name), &of, 1);
     }
     return check_node(c, (struct node){.op = OP_HAS}, type_basic(TYPE_BOOL), &load, 1);
 }
@@ -439,7 +483,7 @@ static const struct node *check_body(struct checker *c, const struct tree *t, st
 static const struct node *check_loop(struct checker *c, const struct tree *t, enum loop kind)
 {
     const struct node *args[3] = {check(c, t->target)};
-    const struct type *range = args[0]->type;
+    const struct type *range = type_seen(args[0]->type);
     if (t->args[0]->kind != TREE_NAME)
         return check_fail(c, t->args[0], "for example list.exists(x, x > 1)",
                           "the first argument is a new name");
@@ -511,7 +555,7 @@ static const struct node *check_map(struct checker *c, const struct tree *t)
 static const struct node *check_index(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2] = {check(c, t->args[0]), check(c, t->args[1])};
-    const struct type *of = args[0]->type, *index = args[1]->type;
+    const struct type *of = type_seen(args[0]->type), *index = type_seen(args[1]->type);
     bool fits = type_is_open(of) ||
                 (of->kind == TYPE_LIST &&
                  (type_is_open(index) || index->kind == TYPE_INT || !c->scope->conformance)) ||
@@ -520,6 +564,8 @@ static const struct node *check_index(struct checker *c, const struct tree *t, e
     if (of->kind == TYPE_LIST && !type_is_open(index) && !type_is_number(index)) fits = false;
     if (!fits) return no_overload(c, t, args, 2);
     const struct type *type = of->kind == TYPE_LIST || of->kind == TYPE_MAP ? of->item : type_basic(TYPE_DYN);
+    if (of->fields && args[1]->op == OP_CONST && args[1]->value.kind == V_STRING)
+        type = field_type(c, t->args[1], of, value_text(args[1]->value));
     return check_node(c, (struct node){.op = (uint8_t)op}, type, args, 2);
 }
 
@@ -528,11 +574,8 @@ static const struct node *check_select(struct checker *c, const struct tree *t)
     const struct node *special = check_field(c, t, false);
     if (special) return special;
     const struct node *of = check(c, t->target);
-    if (of->type->kind != TYPE_MAP && !type_is_open(of->type))
-        return check_fail(c, t, NO_FIELDS_FIX, "type '%s' does not support field selection",
-                          type_text(c->pool->arena, of->type));
     struct node like = {.op = OP_SELECT, .value = value_string(t->name)};
-    return check_node(c, like, of->type->kind == TYPE_MAP ? of->type->item : type_basic(TYPE_DYN), &of, 1);
+    return check_node(c, like, field_type(c, t, of->type, t->name), &of, 1);
 }
 
 static const struct node *check_local_or_name(struct checker *c, const struct tree *t)

@@ -3,6 +3,7 @@
 
 static bool wanted(const struct type *t, enum expr_want want)
 {
+    t = type_seen(t);
     if (type_is_open(t)) return true;
     switch (want) {
     case WANT_BOOL: return t->kind == TYPE_BOOL;

@@ -35,6 +35,7 @@ enum expr_space {
     SPACE_VARIABLE
 };
 
+struct type;
 struct expr_symbol {
     uint16_t id; /* what the source gets at run time; SPACE_AS: the scope number */
     uint16_t
@@ -43,6 +44,8 @@ struct expr_symbol {
     uint32_t
         keep_s; /* events: how long history stays, for the warning about windows beyond it; 0: for ever */
     struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
+    const struct type
+        *shape; /* attributes and properties: of a declared list or object; NULL: `type` says all */
 };
 
 /* What names mean where this expression stands. `resolve` answers false for an unknown name; `nearest` suggests. */

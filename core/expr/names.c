@@ -57,6 +57,12 @@ static const struct node *check_variable(struct checker *c, const struct tree *t
     return check_leaf(c, like, type_basic(TYPE_DYN));
 }
 
+/* What an attribute or a property yields. */
+static const struct type *symbol_type(const struct expr_symbol *s)
+{
+    return s->shape ? s->shape : type_declared(s->type);
+}
+
 /* ---- fields: profile.X, context.X.Y, e.X, trigger.X, AS.X ------------------------------------------------- */
 
 static const struct node *check_profile(struct checker *c, const struct tree *t, bool probe)
@@ -78,7 +84,7 @@ static const struct node *check_profile(struct checker *c, const struct tree *t,
         return check_undeclared(c, t, SPACE_ATTRIBUTE, 0, t->name);
     like.op = OP_ATTRIBUTE;
     like.b = s.id;
-    return check_leaf(c, like, type_declared(s.type));
+    return check_leaf(c, like, symbol_type(&s));
 }
 
 /* A field of an event: type ID_NONE means that any name may be there. */
@@ -96,7 +102,7 @@ static const struct node *check_property(struct checker *c, const struct tree *t
     if (type != ID_NONE && !declared) return check_undeclared(c, t, SPACE_PROPERTY, type, t->name);
     like.value = value_string(t->name);
     if (declared) like.c = s.id;
-    return check_leaf(c, like, declared ? type_declared(s.type) : type_basic(TYPE_DYN));
+    return check_leaf(c, like, declared ? symbol_type(&s) : type_basic(TYPE_DYN));
 }
 
 static const struct node *check_entry_field(struct checker *c, const struct tree *t, bool probe)
@@ -111,7 +117,7 @@ static const struct node *check_entry_field(struct checker *c, const struct tree
         return check_undeclared(c, t, SPACE_PROPERTY, c->event, t->name);
     }
     struct node like = {.op = OP_CELL, .a = probe ? SMALL_PROBE : 0, .b = s.id, .c = s.type};
-    return check_leaf(c, like, type_declared(s.type));
+    return check_leaf(c, like, symbol_type(&s));
 }
 
 static const char NO_EVENT_FIX[] = "an event is asked about by count(\"NAME\", ..., e.x > 1) and its kin";
@@ -335,8 +341,9 @@ static const struct node *check_in_entry(struct checker *c, const struct tree *t
 static const struct node *check_where(struct checker *c, const struct tree *t, uint16_t event)
 {
     const struct node *n = check_in_entry(c, t, event);
-    if (n->type->kind == TYPE_BOOL || type_is_open(n->type)) return n;
-    if (n->type->kind == TYPE_DURATION)
+    const struct type *type = type_seen(n->type);
+    if (type->kind == TYPE_BOOL || type_is_open(type)) return n;
+    if (type->kind == TYPE_DURATION)
         return check_fail(c, t, "for example count(\"page\", days(30), e.x > 1)",
                           "a window comes before the filter and is written as days(n)");
     return check_fail(c, t, "compare it with something, such as > 0", "a filter is true or false, not %s",
@@ -344,6 +351,13 @@ static const struct node *check_where(struct checker *c, const struct tree *t, u
 }
 
 /* ---- history --------------------------------------------------------------------------------------------------- */
+
+static bool tally_takes(enum tally_what what, const struct type *value)
+{
+    value = type_seen(value);
+    if (type_is_open(value) || type_is_number(value)) return true;
+    return what >= TALLY_MIN && value->kind != TYPE_LIST && value->kind != TYPE_MAP;
+}
 
 /* (E [, value] [, window] [, where]), told apart by what they are. */
 static const struct node *check_tally(struct checker *c, const struct tree *t, enum tally_what what)
@@ -362,11 +376,13 @@ static const struct node *check_tally(struct checker *c, const struct tree *t, e
     }
     if (needs_value) {
         const struct node *value = check_in_entry(c, t->args[1], event.id);
-        bool any = what >= TALLY_MIN || type_is_number(value->type) || type_is_open(value->type);
-        if (!any)
-            value = check_fail(c, t->args[1], "name a property that is declared as a number, or int(...)",
-                               "'%.*s' needs a number, not %s", (int)t->name.n, (const char *)t->name.p,
-                               type_text(c->pool->arena, value->type));
+        if (!tally_takes(what, value->type))
+            value = check_fail(
+                c, t->args[1],
+                what >= TALLY_MIN ? "name a property that holds one value"
+                                  : "name a property that is declared as a number, or int(...)",
+                what >= TALLY_MIN ? "'%.*s' needs one value, not %s" : "'%.*s' needs a number, not %s",
+                (int)t->name.n, (const char *)t->name.p, type_text(c->pool->arena, value->type));
         parts[n++] = value;
         like.a |= TALLY_VALUE;
     }
@@ -442,7 +458,7 @@ static const struct node *check_since(struct checker *c, const struct tree *t)
     const struct node *n = check(c, t->args[0]);
     if (n->type->kind == TYPE_DATE)
         n = check_node(c, (struct node){.op = OP_LOCAL_DATE}, type_basic(TYPE_TIME), &n, 1);
-    if (n->type->kind != TYPE_TIME && !type_is_open(n->type))
+    if (n->type->kind != TYPE_TIME && !type_is_open(type_seen(n->type)))
         return check_fail(c, t->args[0], "for example since(last(\"page\"))", "since() takes a timestamp");
     bool lifetime = n->op == OP_LAST || n->op == OP_FIRST;
     return check_node(c, (struct node){.op = OP_SINCE, .a = lifetime}, type_basic(TYPE_WINDOW), &n, 1);
@@ -547,7 +563,7 @@ static const struct node *check_age(struct checker *c, const struct tree *t)
 {
     const struct node *n = check(c, t->args[0]);
     bool date = n->type->kind == TYPE_DATE;
-    if (!date && n->type->kind != TYPE_TIME && !type_is_open(n->type))
+    if (!date && n->type->kind != TYPE_TIME && !type_is_open(type_seen(n->type)))
         return check_fail(c, t->args[0], "an attribute of type date, such as age(profile.birthday)",
                           "age() takes a date");
     return check_node(c, (struct node){.op = OP_AGE, .a = date}, type_basic(TYPE_INT), &n, 1);

@@ -1,7 +1,7 @@
 #include "core/expr/type.h"
 
 static const struct type basics[TYPE_KINDS] = {
-#define BASIC(k) [k] = {k, NULL, NULL}
+#define BASIC(k) [k] = {.kind = k}
     BASIC(TYPE_ERROR),
     BASIC(TYPE_DYN),
     BASIC(TYPE_NULL),
@@ -14,31 +14,40 @@ static const struct type basics[TYPE_KINDS] = {
     BASIC(TYPE_DATE),
     BASIC(TYPE_DURATION),
     BASIC(TYPE_WINDOW),
-    [TYPE_LIST] = {TYPE_LIST, NULL, &basics[TYPE_DYN]},
-    [TYPE_MAP] = {TYPE_MAP, &basics[TYPE_DYN], &basics[TYPE_DYN]},
+    [TYPE_LIST] = {.kind = TYPE_LIST, .item = &basics[TYPE_DYN]},
+    [TYPE_MAP] = {.kind = TYPE_MAP, .key = &basics[TYPE_DYN], .item = &basics[TYPE_DYN]},
 };
-static const struct type strings = {TYPE_LIST, NULL, &basics[TYPE_STRING]};
+static const struct type strings = {.kind = TYPE_LIST, .item = &basics[TYPE_STRING]};
 
 const struct type *type_basic(enum type_kind kind) { return &basics[kind]; }
 
 const struct type *type_list(struct arena *a, const struct type *item)
 {
     struct type *t = ARENA_NEW(a, struct type);
-    *t = (struct type){TYPE_LIST, NULL, item};
+    *t = (struct type){.kind = TYPE_LIST, .item = item};
     return t;
 }
 
 const struct type *type_map(struct arena *a, const struct type *key, const struct type *item)
 {
     struct type *t = ARENA_NEW(a, struct type);
-    *t = (struct type){TYPE_MAP, key, item};
+    *t = (struct type){.kind = TYPE_MAP, .key = key, .item = item};
     return t;
 }
+
+const struct type *type_inside(struct arena *a, const struct type *declared)
+{
+    struct type *t = ARENA_NEW(a, struct type);
+    *t = (struct type){.kind = TYPE_DYN, .declared = declared};
+    return t;
+}
+
+const struct type *type_seen(const struct type *t) { return t->declared ? t->declared : t; }
 
 bool type_same(const struct type *a, const struct type *b)
 {
     if (a == b) return true;
-    if (a->kind != b->kind) return false;
+    if (a->kind != b->kind || a->declared != b->declared || a->fields != b->fields) return false;
     if (a->kind == TYPE_MAP && !type_same(a->key, b->key)) return false;
     return a->kind == TYPE_LIST || a->kind == TYPE_MAP ? type_same(a->item, b->item) : true;
 }
@@ -49,6 +58,10 @@ bool type_is_number(const struct type *t) { return t->kind >= TYPE_INT && t->kin
 
 bool type_agrees(const struct type *a, const struct type *b)
 {
+    bool inside = a->declared || b->declared;
+    a = type_seen(a);
+    b = type_seen(b);
+    if (inside && type_is_number(a) && type_is_number(b)) return true; /* whole or not, as it comes */
     if (type_is_open(a) || type_is_open(b) || a == b) return true;
     if (a->kind != b->kind) return false;
     if (a->kind == TYPE_MAP && !type_agrees(a->key, b->key)) return false;
@@ -62,6 +75,8 @@ const char *type_text(struct arena *a, const struct type *t)
         [TYPE_BOOL] = "bool",     [TYPE_INT] = "int",           [TYPE_UINT] = "uint",
         [TYPE_DOUBLE] = "double", [TYPE_STRING] = "string",     [TYPE_TIME] = "timestamp",
         [TYPE_DATE] = "date",     [TYPE_DURATION] = "duration", [TYPE_WINDOW] = "window"};
+    t = type_seen(t);
+    if (t->fields) return "object";
     if (t->kind == TYPE_LIST) return arena_printf(a, "list(%s)", type_text(a, t->item));
     if (t->kind == TYPE_MAP)
         return arena_printf(a, "map(%s, %s)", type_text(a, t->key), type_text(a, t->item));

@@ -23,16 +23,28 @@ enum type_kind {
     TYPE_KINDS
 };
 
+struct type_field;
 struct type {
     uint8_t kind;
-    const struct type *key, *item; /* map; list and map */
+    const struct type *key, *item;   /* map; list and map */
+    const struct type *declared;     /* dyn: what the definitions say it is, NULL: nothing. It runs as dyn */
+    const struct type_field *fields; /* map: all that it has; NULL: any */
+    uint32_t field_count;
+};
+struct type_field {
+    struct slice name;
+    const struct type *type;
 };
 
 const struct type *type_basic(enum type_kind kind);
 const struct type *type_list(struct arena *a, const struct type *item);
 const struct type *type_map(struct arena *a, const struct type *key, const struct type *item);
+/* A dyn of which the definitions say what it is: the inside of a message is not looked at before it is asked for. */
+const struct type *type_inside(struct arena *a, const struct type *declared);
+/* What an author may take the value for: what is declared, where that is known. */
+const struct type *type_seen(const struct type *t);
 bool type_same(const struct type *a, const struct type *b);
-/* dyn and ERROR agree with everything, also inside lists and maps. */
+/* By what is declared. dyn and ERROR agree with everything, also inside lists and maps. */
 bool type_agrees(const struct type *a, const struct type *b);
 bool type_is_number(const struct type *t); /* int, uint, double */
 bool type_is_open(const struct type *t);   /* dyn or ERROR */

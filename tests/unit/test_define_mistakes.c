@@ -37,6 +37,26 @@ Test(define_mistakes, each_is_told_once_at_its_place_with_a_fix)
     each_mistake("mistakes", 95, is_refused);
 }
 
+Test(define_mistakes, lists_of_objects_are_used_as_they_are_declared)
+{
+    struct slice text =
+        SLICE("events: {Go: {properties: {o: [{id: string, q: number, ok: bool, at: time}],\n"
+              "                           n: [number], any: object}}}\n"
+              "segments:\n"
+              "  a: 'count(\"Go\", e.o.exists(x, x.q + 1 > 2.5 && x.ok && x.id.startsWith(\"a\"))) > 0'\n"
+              "  b: 'count(\"Go\", e.o[0].q == 1 || e.o[0].at == \"a\") > 0'\n"
+              "  c: 'sum(\"Go\", has(e.o[0].q) ? e.o[0].q : 0) > 1'\n"
+              "  d: 'distinct(\"Go\", e.o[0].id) > 1 && max(\"Go\", e.n[0]) > 1'\n"
+              "  e: 'count(\"Go\", 1 in e.n && size(e.o) > 1 && e.n != [1, 2]) > 0'\n"
+              "  f: 'count(\"Go\", e.any.a.b > 1 && e.o.map(x, x.id) != [\"a\"]) > 0'\n");
+    struct diagnostics d;
+    struct defset *set = compile(text, &d);
+    if (!set) print(&d, text);
+    cr_expect(set && !d.errors);
+    defset_free(set);
+    diagnostics_free(&d);
+}
+
 Test(define_mistakes, what_does_not_run_yet_is_checked_like_the_rest)
 {
     read_list(MISTAKES);

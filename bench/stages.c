@@ -1,7 +1,7 @@
 /* hourglass-stages - what one event costs inside the engine, stage by stage, without network and disk: the same batches
  * that a worker applies, on one thread, beside the arithmetic of the whole. Prints ns of CPU time per event (median of
  * runs, min..max).
- * usage: hourglass-stages [--users N] [--events N] [--runs N] [--warm EVENTS_EACH] [--segments N] [--journeys N | --definitions DIR] */
+ * usage: hourglass-stages [--users N] [--events N] [--runs N] [--warm EVENTS_EACH] [--shape NAME] [--segments N] [--journeys N | --definitions DIR] */
 #include "bench/hourglass-load/generator.h"
 #include "core/base/check.h"
 #include "core/shard.h"
@@ -22,6 +22,7 @@ struct bench {
     size_t *starts;
     uint32_t events, users, segments, journeys, runs, warm;
     uint32_t now;
+    const char *messages;    /* shape of them */
     const char *definitions; /* NULL: made up, so many segments and journeys */
 };
 
@@ -177,14 +178,18 @@ int main(int argc, char **argv)
                              .journeys = 5,
                              .runs = 7,
                              .warm = 3,
+                             .messages = "shop",
                              .now = 1772359200};
     static const struct option options[] = {
-        {"users", 1, 0, 'u'}, {"events", 1, 0, 'e'},      {"segments", 1, 0, 's'}, {"journeys", 1, 0, 'j'},
-        {"runs", 1, 0, 'r'},  {"definitions", 1, 0, 'd'}, {"warm", 1, 0, 'w'},     {0}};
+        {"users", 1, 0, 'u'},    {"events", 1, 0, 'e'}, {"segments", 1, 0, 's'},
+        {"journeys", 1, 0, 'j'}, {"runs", 1, 0, 'r'},   {"definitions", 1, 0, 'd'},
+        {"warm", 1, 0, 'w'},     {"shape", 1, 0, 'S'},  {0}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint32_t v = (uint32_t)strtoul(optarg ? optarg : "0", NULL, 10);
         if (o == 'd')
             b.definitions = optarg;
+        else if (o == 'S')
+            b.messages = optarg;
         else if (o == 'u')
             b.users = v;
         else if (o == 'e')
@@ -204,7 +209,7 @@ int main(int argc, char **argv)
     b.entries = malloc((size_t)b.events * ENTRY_BYTES_MAX);
     b.starts = malloc((b.events + 1) * sizeof *b.starts);
     struct generator g;
-    CHECK(b.entries && b.starts && generator_init(&g, "shop", b.users, 0, 1));
+    CHECK(b.entries && b.starts && generator_init(&g, b.messages, b.users, 0, 1));
     tick_all(&b);
     for (uint32_t done = 0; done < b.warm * b.users;
          done += b.events, b.now++) { /* everybody exists before it counts */

@@ -119,8 +119,12 @@ static uint32_t leave_at(const struct shard *s, const struct row *row)
     return ttl && row->last_seen < UINT32_MAX - ttl ? row->last_seen + ttl : UINT32_MAX;
 }
 
-static bool mark_segments(struct shard *s, const struct turn *turn, struct segment_marks *marks)
+static bool mark_segments(struct shard *s, struct turn *turn, struct segment_marks *marks)
 {
+    if (s->set->segments.calendars) {
+        struct person person = {.store = &s->store, .row = turn->row, .set = &s->set->journeys};
+        turn->touched.zone = person_zone(&person);
+    }
     return segments_mark(&s->set->segments, &s->store, turn->row, &turn->touched, s->now, marks);
 }
 

@@ -112,15 +112,25 @@ static int64_t calendar_day(int64_t today, const struct civil *c, enum calendar_
     return civil_days(year, (c->month - 1u + (uint32_t)next) % 12 + 1, 1);
 }
 
+struct calendar_window calendar_window(const struct zone *zone, uint32_t now, uint8_t unit)
+{
+    struct civil c;
+    zone_civil(zone, now, &c);
+    int64_t today = civil_days(c.year, c.month, c.day);
+    int64_t from = calendar_day(today, &c, (enum calendar_unit)unit, 0),
+            to = calendar_day(today, &c, (enum calendar_unit)unit, 1);
+    return (struct calendar_window){zone_to_utc(zone, from * DAY_SECONDS),
+                                    as_second(zone_to_utc(zone, to * DAY_SECONDS)), now, zone};
+}
+
 struct slot *op_calendar(struct machine *m, const struct instr *in, struct slot *top)
 {
     const struct zone *z = machine_zone(m);
-    struct civil c;
-    zone_civil(z, m->ctx->now, &c);
-    int64_t today = civil_days(c.year, c.month, c.day);
-    struct value v = value_time(zone_to_utc(z, calendar_day(today, &c, in->a, 0) * DAY_SECONDS));
+    struct calendar_window *w = &m->ctx->calendar[in->a];
+    if (w->now != m->ctx->now || w->zone != z) *w = calendar_window(z, m->ctx->now, in->a);
+    struct value v = value_time(w->start);
     v.extra = SPAN_CALENDAR;
-    v.n = as_second(zone_to_utc(z, calendar_day(today, &c, in->a, 1) * DAY_SECONDS));
+    v.n = w->border;
     return slot_push(top, v);
 }
 

@@ -127,16 +127,19 @@ const struct expr_dependency *program_dependencies(const struct program *p, uint
 
 /* A comparison of one event type's history with a constant. While none of a type's leaves flips, an event of that type
  * changes neither the program's value nor brings its next flip by time nearer (see core/segment/leaves.c for when). */
-enum expr_leaf_kind { LEAF_COUNT, LEAF_COUNT_WITHIN, LEAF_SUM, LEAF_AGO };
+enum expr_leaf_kind { LEAF_COUNT, LEAF_COUNT_WITHIN, LEAF_SUM, LEAF_AGO, LEAF_CALENDAR };
+enum expr_calendar_what { CALENDAR_COUNT, CALENDAR_SUM, CALENDAR_MIN, CALENDAR_MAX };
 struct expr_leaf {
     uint8_t kind;
     bool exactly;      /* counts: == or !=, flips at `count` and behind it */
     uint16_t type;     /* of the event; ID_NONE, LEAF_COUNT only: of all together */
-    uint16_t property; /* LEAF_SUM */
+    uint16_t property; /* LEAF_SUM, LEAF_CALENDAR but of a count */
+    uint8_t unit;      /* LEAF_CALENDAR: day, week, month */
+    uint8_t what;      /* LEAF_CALENDAR: enum expr_calendar_what */
     uint32_t window_s; /* LEAF_COUNT_WITHIN, LEAF_SUM; 0: lifetime */
     union {
         uint32_t count;  /* flips when the count rises to it */
-        double number;   /* LEAF_SUM */
+        double number;   /* LEAF_SUM, LEAF_CALENDAR */
         int64_t seconds; /* LEAF_AGO */
     };
 };
@@ -182,6 +185,15 @@ struct expr_source {
     struct value (*variable)(void *self, uint16_t id); /* conformance tests */
 };
 
+enum { CALENDAR_UNITS = 3 };
+struct calendar_window { /* day, week or month at hand in a zone */
+    int64_t start;
+    uint32_t border; /* where the next one begins */
+    uint32_t now;    /* it was asked for; 0: not yet */
+    const struct zone *zone;
+};
+struct calendar_window calendar_window(const struct zone *zone, uint32_t now, uint8_t unit);
+
 struct expr_context {
     const struct expr_source *source;
     void *self;
@@ -194,6 +206,7 @@ struct expr_context {
     uint32_t next_change; /* out: the earliest second > now at which the result may differ with no new event;
                                   UINT32_MAX: never. Only lowered, so one context can run many programs. */
     uint64_t errors;      /* out: evaluations that ended in an error */
+    struct calendar_window calendar[CALENDAR_UNITS]; /* of the programs before, which ask for the same ones */
 };
 struct value program_run(const struct program *p, struct expr_context *ctx);
 /* A predicate: an error or a non-bool is false and counted. */

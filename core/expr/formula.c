@@ -35,7 +35,7 @@ static bool add_number(struct maker *m, const struct node *n)
 static bool add_leaf(struct maker *m, const struct node *n)
 {
     struct expr_leaf leaf;
-    if (!leaf_of(n, &leaf) || leaf.kind == LEAF_SUM) return false;
+    if (!leaf_of(n, &leaf) || leaf.kind == LEAF_SUM || leaf.kind == LEAF_CALENDAR) return false;
     bool left = n->child[1]->op == OP_CONST;
     uint8_t op = left ? n->op : op_mirrored(n->op);
     struct term t = {TERM_COUNT, op, op == OP_LT || op == OP_LE || op == OP_EQ, .type = leaf.type};

@@ -36,6 +36,27 @@ static bool critical_count(const struct node *n, uint8_t op, struct expr_leaf *l
     return true;
 }
 
+/* Over a calendar window that stands until its border all figures fall back at once then, whatever they were, so minima
+ * and maxima are no worse than counts. */
+static bool calendar_leaf(const struct node *tally, const struct node *constant, uint8_t op,
+                          struct expr_leaf *leaf)
+{
+    uint8_t what = tally->a & TALLY_WHAT;
+    leaf->kind = LEAF_CALENDAR;
+    leaf->unit = tally->child[0]->a;
+    if (what == TALLY_COUNT && !(tally->a & TALLY_VALUE)) {
+        if (!critical_count(constant, op, leaf)) return false;
+        leaf->number = leaf->count;
+        return true;
+    }
+    if (!(tally->a & TALLY_VALUE) || op == OP_EQ || op == OP_NE) return false;
+    if (what != TALLY_SUM && what != TALLY_MIN && what != TALLY_MAX) return false;
+    const struct node *value = tally->child[1];
+    leaf->what = what == TALLY_SUM ? CALENDAR_SUM : what == TALLY_MIN ? CALENDAR_MIN : CALENDAR_MAX;
+    leaf->property = value->b;
+    return value->op == OP_CELL && value->c == T_NUMBER && number_of(constant, &leaf->number);
+}
+
 static bool window_of(const struct node *tally, struct expr_leaf *leaf)
 {
     int64_t seconds;
@@ -50,7 +71,10 @@ static bool tally_leaf(const struct node *tally, const struct node *constant, ui
                        struct expr_leaf *leaf)
 {
     uint8_t what = tally->a & TALLY_WHAT;
-    if (tally->a & TALLY_WHERE || !window_of(tally, leaf)) return false;
+    if (tally->a & TALLY_WHERE) return false;
+    if (tally->a & TALLY_WINDOW && tally->child[0]->op == OP_CALENDAR)
+        return calendar_leaf(tally, constant, op, leaf);
+    if (!window_of(tally, leaf)) return false;
     if (what == TALLY_COUNT && !(tally->a & TALLY_VALUE)) {
         leaf->kind = leaf->window_s ? LEAF_COUNT_WITHIN : LEAF_COUNT;
         return critical_count(constant, op, leaf);

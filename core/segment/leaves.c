@@ -22,7 +22,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { KINDS = LEAF_AGO + 1 };
+enum { KINDS = LEAF_CALENDAR + 1 };
 
 struct leaf {
     double at;         /* the constant: a count, a sum, seconds; all exact */
@@ -32,24 +32,26 @@ struct leaf {
 struct range {
     uint32_t first, end;
 };
-struct sums { /* of one property */
+struct feature { /* LEAF_SUM: of one property; LEAF_CALENDAR: one figure of one property in one unit */
     struct range leaves;
     uint16_t type, property;
+    uint8_t kind, unit, what;
 };
 struct leaf_index {
     struct leaf *leaves;  /* by type, kind, property, constant */
-    struct leaf *windows; /* the same, but in each struct sums by window */
+    struct leaf *windows; /* the same, but in each struct feature by window */
     uint32_t types;
-    uint32_t *first;      /* of a type's leaves of a kind, at type * KINDS + kind, and of the next */
-    struct sums *sums;    /* by type, property */
-    uint32_t *sums_first; /* of a type, and of the next */
-    struct range all;     /* lifetime count of all types together */
+    uint32_t *first;          /* of a type's leaves of a kind, at type * KINDS + kind, and of the next */
+    struct feature *features; /* by type, kind, property, unit */
+    uint32_t *features_first; /* of a type, and of the next */
+    bool calendars;
+    struct range all; /* lifetime count of all types together */
 };
 
 /* ---- making ----------------------------------------------------------------------------------------- */
 
 struct candidate {
-    uint8_t kind;
+    uint8_t kind, unit, what;
     uint16_t type, property;
     struct leaf leaf;
 };
@@ -74,12 +76,19 @@ static int compare_candidates(const void *pa, const void *pb)
     if (a->type != b->type) return a->type < b->type ? -1 : 1;
     if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
     if (a->property != b->property) return a->property < b->property ? -1 : 1;
+    if (a->unit != b->unit) return a->unit < b->unit ? -1 : 1;
+    if (a->what != b->what) return a->what < b->what ? -1 : 1;
     return compare_leaves(&a->leaf, &b->leaf);
 }
 
 static double constant_of(const struct expr_leaf *l)
 {
-    return l->kind == LEAF_SUM ? l->number : l->kind == LEAF_AGO ? (double)l->seconds : l->count;
+    switch ((enum expr_leaf_kind)l->kind) {
+    case LEAF_SUM:
+    case LEAF_CALENDAR: return l->number;
+    case LEAF_AGO: return (double)l->seconds;
+    default: return l->count;
+    }
 }
 
 static uint32_t add_leaf(struct candidate *list, uint32_t n, const struct expr_leaf *l, uint32_t rank)
@@ -87,6 +96,8 @@ static uint32_t add_leaf(struct candidate *list, uint32_t n, const struct expr_l
     struct candidate c = {.kind = l->kind,
                           .type = l->type,
                           .property = l->property,
+                          .unit = l->unit,
+                          .what = l->what,
                           .leaf = {constant_of(l), l->window_s ? l->window_s : UINT32_MAX, (uint16_t)rank}};
     if (list) list[n] = c;
     c.leaf.at++;
@@ -110,25 +121,29 @@ static void add_up(uint32_t *counts, uint32_t things)
     for (uint32_t i = 0; i < things; i++) counts[i + 1] += counts[i];
 }
 
-static void make_sums(struct leaf_index *index, const struct candidate *list, uint32_t n)
+static bool is_feature(const struct feature *f, const struct candidate *c)
 {
-    uint32_t count = 0;
+    return f->type == c->type && f->kind == c->kind && f->property == c->property && f->unit == c->unit &&
+           f->what == c->what;
+}
+
+static void make_features(struct leaf_index *index, const struct candidate *list, uint32_t n)
+{
+    struct feature *f = index->features;
     for (uint32_t i = 0; i < n; i++) {
         const struct candidate *c = &list[i];
-        if (c->kind != LEAF_SUM) continue;
-        struct sums *last = count ? &index->sums[count - 1] : NULL;
-        if (!last || last->type != c->type || last->property != c->property) {
-            index->sums_first[c->type + 1]++;
-            last = &index->sums[count++];
-            *last = (struct sums){{i, i}, c->type, c->property};
+        if (c->kind != LEAF_SUM && c->kind != LEAF_CALENDAR) continue;
+        if (f == index->features || !is_feature(&f[-1], c)) {
+            index->features_first[c->type + 1]++;
+            *f++ = (struct feature){{i, i}, c->type, c->property, c->kind, c->unit, c->what};
         }
-        last->leaves.end = i + 1;
+        f[-1].leaves.end = i + 1;
+        index->calendars |= c->kind == LEAF_CALENDAR;
     }
-    add_up(index->sums_first, index->types);
-    for (uint32_t i = 0; i < count; i++) {
-        struct range r = index->sums[i].leaves;
-        qsort(&index->windows[r.first], r.end - r.first, sizeof *index->windows, compare_windows);
-    }
+    add_up(index->features_first, index->types);
+    while (f-- > index->features)
+        qsort(&index->windows[f->leaves.first], f->leaves.end - f->leaves.first, sizeof *index->windows,
+              compare_windows);
 }
 
 struct leaf_index *leaf_index_make(const struct segment_set *set, struct arena *a)
@@ -147,9 +162,9 @@ struct leaf_index *leaf_index_make(const struct segment_set *set, struct arena *
     index->first = ARENA_ARRAY(a, uint32_t, index->types * KINDS + 1);
     for (uint32_t i = 0; i < n; i++) index->first[list[i].type * KINDS + list[i].kind + 1]++;
     add_up(index->first, index->types * KINDS);
-    index->sums = ARENA_ARRAY(a, struct sums, n + 1);
-    index->sums_first = ARENA_ARRAY(a, uint32_t, index->types + 1);
-    make_sums(index, list, n);
+    index->features = ARENA_ARRAY(a, struct feature, n + 1);
+    index->features_first = ARENA_ARRAY(a, uint32_t, index->types + 1);
+    make_features(index, list, n);
     return index;
 }
 
@@ -159,8 +174,10 @@ struct marker {
     const struct leaf_index *index;
     const struct history_change *change;
     struct history_view *view;
+    const struct zone *zone;
     uint32_t now;
     uint64_t *marks;
+    struct calendar_window calendar[CALENDAR_UNITS]; /* now 0: not asked for yet */
 };
 
 static void mark(uint64_t *marks, uint16_t rank) { marks[rank / 64] |= 1ull << rank % 64; }
@@ -244,7 +261,7 @@ struct sum { /* of the newest `inside` entries */
 
 static double from_micros(__int128 micros) { return (double)micros / 1e6; }
 
-static void sum_from(const struct marker *m, const struct sums *s, int64_t added, int64_t start,
+static void sum_from(const struct marker *m, const struct feature *s, int64_t added, int64_t start,
                      struct sum *sum)
 {
     uint32_t before = sum->inside;
@@ -258,7 +275,7 @@ static void sum_from(const struct marker *m, const struct sums *s, int64_t added
     sum->high = from_micros(sum->micros);
 }
 
-static void mark_sums(const struct marker *m, const struct sums *s)
+static void mark_sums(const struct marker *m, const struct feature *s)
 {
     const struct leaf *l = m->index->windows + s->leaves.first, *end = m->index->windows + s->leaves.end;
     int64_t added = micros_added(m, s->property);
@@ -283,6 +300,94 @@ static void mark_ago(const struct marker *m, struct range r)
     const struct behaviour_change *c = &m->change->counts;
     double before = c->old_count ? (double)m->now - c->old_last : (double)UINT32_MAX;
     if (!c->old_count || c->new_last != c->old_last) mark_between(m, r, (double)m->now - c->new_last, before);
+}
+
+/* ---- calendar windows: nothing leaves one before its border, where all do ---------------------------------- */
+
+struct figures {      /* of a property inside a window, without the new entry's */
+    uint32_t entries; /* with the new one */
+    uint32_t numbers;
+    __int128 micros;
+    double min, max;
+    bool odd; /* something infinite is there */
+};
+
+static struct figures look_inside(const struct marker *m, uint16_t property, int64_t start,
+                                  struct value added)
+{
+    struct figures f = {0};
+    bool own = added.kind == V_DOUBLE; /* still to come */
+    for (; f.entries < m->view->n && time_back(m, f.entries) >= start; f.entries++) {
+        const uint64_t *cell = history_cell_at(m->view, m->view->n - 1 - f.entries, property);
+        struct value v = cell_value(cell, T_NUMBER, m->view->heap);
+        if (v.kind != V_DOUBLE) continue;
+        f.odd |= !isfinite(v.d);
+        if (own && v.d == added.d && time_back(m, f.entries) == m->change->at) {
+            own = false;
+            continue;
+        }
+        f.min = f.numbers && f.min < v.d ? f.min : v.d;
+        f.max = f.numbers && f.max > v.d ? f.max : v.d;
+        f.micros += value_micros(v);
+        f.numbers++;
+    }
+    return f;
+}
+
+static void mark_moved(const struct marker *m, struct range r, double before, double after)
+{
+    if (before < after) mark_between(m, r, before, after);
+    if (before > after) mark_between(m, r, after, before);
+}
+
+static void mark_figure(const struct marker *m, const struct feature *f, const struct figures *in,
+                        struct value added)
+{
+    if (f->what == CALENDAR_COUNT) {
+        mark_between(m, f->leaves, in->entries, in->entries);
+    } else if (added.kind == V_DOUBLE) {
+        double d = added.d;
+        if (in->odd || (!in->numbers && f->what != CALENDAR_SUM)) /* of nothing there is no least */
+            mark_range(m->index->leaves, f->leaves, m->marks);
+        else if (f->what == CALENDAR_SUM)
+            mark_moved(m, f->leaves, from_micros(in->micros), from_micros(in->micros + value_micros(added)));
+        else if (f->what == CALENDAR_MIN)
+            mark_moved(m, f->leaves, in->min, d < in->min ? d : in->min);
+        else
+            mark_moved(m, f->leaves, in->max, d > in->max ? d : in->max);
+    }
+}
+
+/* The features of one property and unit, which look at the same entries; returns the next one. */
+static const struct feature *mark_calendar(struct marker *m, const struct feature *f,
+                                           const struct feature *end)
+{
+    const struct history_change *c = m->change;
+    const struct feature *first = f;
+    struct calendar_window *window = &m->calendar[f->unit];
+    if (!window->now) *window = calendar_window(m->zone ? m->zone : zone_utc(), m->now, f->unit);
+    int64_t start = window->start;
+    bool unclear = c->counts.folded_to && start <= c->counts.folded_to;
+    struct value added = c->props && f->property < c->prop_count ? c->props[f->property] : value_none();
+    struct figures in = {0};
+    if (c->at >= start) in = look_inside(m, f->property, start, added);
+    for (; f < end && f->kind == first->kind && f->property == first->property && f->unit == first->unit; f++)
+        if (unclear)
+            mark_range(m->index->leaves, f->leaves, m->marks);
+        else if (c->at >= start)
+            mark_figure(m, f, &in, added);
+    return f;
+}
+
+static void mark_features(struct marker *m, uint16_t type)
+{
+    const struct feature *f = &m->index->features[m->index->features_first[type]],
+                         *end = &m->index->features[m->index->features_first[type + 1]];
+    while (f < end)
+        if (f->kind == LEAF_SUM)
+            mark_sums(m, f++);
+        else
+            f = mark_calendar(m, f, end);
 }
 
 void leaf_mark_all(const struct leaf_index *index, uint16_t type, uint64_t *marks)
@@ -315,16 +420,18 @@ static void mark_type(struct marker *m, const struct store *s, row_t row)
     }
     mark_between(m, range_of(index, c->type, LEAF_COUNT), c->counts.new_count, c->counts.new_count);
     mark_counts_within(m, range_of(index, c->type, LEAF_COUNT_WITHIN));
-    for (uint32_t i = index->sums_first[c->type]; i < index->sums_first[c->type + 1]; i++)
-        mark_sums(m, &index->sums[i]);
+    mark_features(m, c->type);
     mark_ago(m, range_of(index, c->type, LEAF_AGO));
 }
 
 void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,
-                     row_t row, uint32_t now, uint64_t *marks, struct history_view *view)
+                     row_t row, const struct zone *zone, uint32_t now, uint64_t *marks,
+                     struct history_view *view)
 {
-    struct marker m = {.index = index, .change = c, .view = view, .now = now, .marks = marks};
+    struct marker m = {.index = index, .change = c, .view = view, .zone = zone, .now = now, .marks = marks};
     view->count = 0;
     mark_all_types(&m, s, row);
     mark_type(&m, s, row);
 }
+
+bool leaf_calendars(const struct leaf_index *index) { return index->calendars; }

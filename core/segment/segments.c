@@ -170,6 +170,7 @@ bool segment_set_index(struct segment_set *set, struct arena *a, uint16_t *cycle
         if (may_hold_for_nobody(when, a)) index->fresh[index->fresh_count++] = (uint16_t)rank;
     }
     index->leaves = leaf_index_make(set, a);
+    set->calendars = leaf_calendars(index->leaves);
     set->index = index;
     return true;
 }
@@ -225,7 +226,7 @@ bool segments_mark(const struct segment_set *set, const struct store *s, row_t r
         out->type = touched->event->type;
         mark_run(out->ranks, &index->runs[FEATURE_HISTORY], out->type);
         mark_run(out->ranks, &index->any, FEATURE_HISTORY);
-        leaf_mark_flips(index->leaves, touched->event, s, row, now, out->ranks, &out->view);
+        leaf_mark_flips(index->leaves, touched->event, s, row, touched->zone, now, out->ranks, &out->view);
     }
     if (touched->fresh) mark_list(out->ranks, index->fresh, index->fresh_count);
     for (uint32_t i = 0; i < touched->count; i++)

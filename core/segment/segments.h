@@ -18,6 +18,7 @@ struct segment {
 struct segment_set {
     struct segment *list; /* by id; gaps have live == false */
     uint32_t count;       /* highest id + 1 */
+    bool calendars;       /* some compare what happened in a calendar window */
     uint16_t *order;      /* live ids, a segment after those it uses */
     uint32_t order_count;
     struct segment_index *index; /* feature -> segments; made by segment_set_index */
@@ -36,6 +37,7 @@ struct history_change { /* one event was added to its type's history */
 enum { TOUCHED_MAX = 80 };
 struct touched {
     const struct history_change *event; /* NULL: none; history touched otherwise stands in the list */
+    const struct zone *zone;            /* the person's, for calendar windows; NULL: UTC */
     uint32_t count;
     bool fresh;      /* a person who was just made: nothing of it was ever evaluated */
     bool everything; /* merge, import, new definitions, wake-up of timed segments: evaluate all */

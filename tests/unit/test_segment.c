@@ -158,7 +158,15 @@ static const char *draw_leaf(uint64_t *seed)
     const char *e = events[draw(seed, 2)], *op = compare[draw(seed, 6)], *order = compare[draw(seed, 4)];
     uint32_t n = draw(seed, 7), hours = 1 + draw(seed, 40);
     uint32_t many = draw(seed, 3) ? n : 60 + draw(seed, 10); /* about the cap of a history: 64 */
-    switch (draw(seed, 8)) {
+    const char *unit = draw(seed, 2) ? "day" : draw(seed, 4) ? "week" : "month";
+    switch (draw(seed, 11)) {
+    case 8: return arena_printf(&W->arena, "count(\"%s\", calendar(\"%s\")) %s %u", e, unit, op, many);
+    case 9:
+        return arena_printf(&W->arena, "sum(\"Order Completed\", e.total, calendar(\"%s\")) %s %u", unit,
+                            order, 20 * n);
+    case 10:
+        return arena_printf(&W->arena, "%s(\"Order Completed\", e.total, calendar(\"%s\")) %s %u",
+                            draw(seed, 2) ? "min" : "max", unit, order, 6 * n);
     case 0: return arena_printf(&W->arena, "count(\"%s\") %s %u", e, op, 3 * n);
     case 1: return arena_printf(&W->arena, "%u %s count(\"%s\", hours(%u))", many, op, e, hours);
     case 2:

@@ -6,7 +6,8 @@
  *   counts: a window whose n-th newest entry it holds and the next one not has just come to n, so a leaf looks at two
  *           entries, and only leaves of at most as many as there are entries are looked at;
  *   sums:   where even the narrowest window holds all entries the sums are one. Else the windows are gone through from
- *           the narrowest on, while the sum grows with them.
+ *           the narrowest on, while the sum grows with them;
+ *   calendar day, week, month: count, sum, least and greatest of one property are found in one look at its entries.
  *
  * Why the others need not be looked at, although a segment also tells when time alone will flip it:
  *  1. before the event every stored membership was right at `now`, for overdue wake-ups run first;
@@ -14,6 +15,8 @@
  *     it no sooner, and no count or sum is smaller at any later second than it would have been;
  *  3. so with the same truth a leaf's next flip, and with it the program's (min and max of them), is no sooner either,
  *     and the wake-up that is armed already comes in time.
+ * A calendar window is simpler: nothing leaves it before its border, where every figure becomes that of no entry. So a
+ * leaf's truth of today and its truth of nothing say when it flips, and neither changes unless the event flips it now.
  * Where that does not hold - entries ahead of now, negative numbers in a sum, history that folded or was dropped inside
  * a window - all leaves concerned are marked. */
 #include "core/segment/leaves.h"

@@ -11,6 +11,7 @@ struct why {
     const struct journey *j;
     const struct journey_memory *memory; /* NULL: never decided */
     struct instance inside, finished;    /* state 0: none; inside is active, else held out */
+    int where; /* of the trigger that comes nearest: 1 passes, 0 whatever the event, -1 the event decides */
 };
 
 static void pack_key_text(pk_t *pk, const char *key, const char *text)
@@ -194,15 +195,40 @@ static uint32_t next_date(struct why *w, const struct match *m)
     return date_next(w->l.context.zone, m, program_run(m->date, &w->l.context), w->l.person.now);
 }
 
+static void pack_where(struct why *w, const struct match *m)
+{
+    int truth = 1;
+    pk_text(w->pk, "where");
+    if (m->where_text.n)
+        truth = pack_parts(w->pk, &w->l, m->where_text);
+    else
+        pk_nil(w->pk);
+    if (truth == 1 || w->where == 0) w->where = truth;
+}
+
+/* An attribute's trigger: from what to what it has to change, and what it is. */
+static void pack_change(struct why *w, const struct match *m)
+{
+    bool attribute = m->kind == MATCH_ATTRIBUTE;
+    pk_text(w->pk, "from");
+    pk_text_or_nil(w->pk, m->from_text);
+    pk_text(w->pk, "to");
+    pk_text_or_nil(w->pk, m->to_text);
+    pk_text(w->pk, "value");
+    value_write(attribute ? attribute_get(w->l.person.store, w->l.person.row, m->id) : value_none(),
+                w->pk->data);
+}
+
 static void pack_triggers(struct why *w)
 {
+    w->where = w->j->trigger_count == 0;
     pk_text(w->pk, "triggers");
     pk_list(w->pk, w->j->trigger_count);
     for (uint32_t i = 0; i < w->j->trigger_count; i++) {
         const struct match *m = &w->j->triggers[i];
         uint32_t entered = 0, left = 0;
         if (is_flip(m)) member_times(w->l.person.store, w->l.person.row, m->id, &entered, &left);
-        pk_map(w->pk, 5);
+        pk_map(w->pk, 9);
         pack_key_text(w->pk, "kind", trigger_kind(m));
         pk_text(w->pk, "name");
         pk_text_or_nil(w->pk, trigger_name(w, m));
@@ -212,6 +238,8 @@ static void pack_triggers(struct why *w)
         pk_second(w->pk, is_flip(m) && is_member(w, m) ? entered : left);
         pk_text(w->pk, "next");
         pk_second(w->pk, next_date(w, m));
+        pack_where(w, m);
+        pack_change(w, m);
     }
 }
 
@@ -336,9 +364,10 @@ static const char *in_the_way(struct why *w, int only_if, bool held_out)
     if (inside && j->while_active == ACTIVE_IGNORE) return "already_inside";
     if (!(inside && j->while_active == ACTIVE_RESTART) && reentry_from(w)) return "reentry";
     if (no_trigger(w)) return no_trigger(w);
+    if (w->where == 0) return "where";
     if (only_if == 0) return "not_eligible";
     if (held_out) return "held_out";
-    return only_if < 0 ? "depends on the event" : "none";
+    return only_if < 0 || w->where < 0 ? "depends on the event" : "none";
 }
 
 static void pack_holdout(struct why *w, bool held_out)

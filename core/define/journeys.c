@@ -47,6 +47,7 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
         m->kind = MATCH_EVENT;
         m->id = event_id(c, value);
         if (m->id != ID_NONE) m->where = expression(c, at_event(j, m->id), get(n, "where"), WANT_BOOL);
+        m->where_text = arena_slice(c->arena, get_text(n, "where"));
     } else if (strcmp(word, "segment_left") == 0) {
         m->kind = MATCH_SEGMENT_LEFT;
         m->id = name_id(c, REG_SEGMENT, value);
@@ -118,6 +119,8 @@ static void read_attribute_trigger(struct compile *c, struct journey_draft *j, s
     m->id = name_id(c, REG_ATTRIBUTE, get(n, "attribute_changed"));
     m->from = compared_with(c, j, get(n, "from"), m->id);
     m->to = compared_with(c, j, get(n, "to"), m->id);
+    m->from_text = arena_slice(c->arena, get_text(n, "from"));
+    m->to_text = arena_slice(c->arena, get_text(n, "to"));
 }
 
 static void check_trigger_keys(struct compile *c, struct node *n, const char *word)

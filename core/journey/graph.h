@@ -83,7 +83,8 @@ struct match { /* what a trigger, an exit, a goal or one branch of wait_for wait
     uint16_t id;                     /* event type, segment or attribute */
     const struct program *where;     /* event filter, or the condition of MATCH_WHEN; NULL: always */
     const struct program *from, *to; /* MATCH_ATTRIBUTE: constants; NULL: any */
-    const struct program *date;      /* MATCH_DATE */
+    struct slice where_text, from_text, to_text; /* as they were written, for `why`; empty: absent */
+    const struct program *date;                  /* MATCH_DATE */
     bool every_year;
     int32_t offset_s; /* MATCH_DATE: days before or after, in seconds */
     uint32_t clock_s; /* MATCH_DATE: at, seconds of the local day */

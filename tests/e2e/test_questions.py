@@ -152,7 +152,8 @@ def test_why_knows_what_a_trigger_waits_for(build):
         s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [person]))
         before, said = now('came', 'u2')
         expect((before['in_the_way'], said), ('not_in_segment', 'not in segment buyers; entering it starts the journey'), 'never bought')
-        expect(before['triggers'], [{'kind': 'segment_entered', 'name': 'buyers', 'member': False, 'since': None, 'next': None}], 'its trigger')
+        expect(before['triggers'], [{'kind': 'segment_entered', 'name': 'buyers', 'member': False, 'since': None, 'next': None,
+                                    'where': None, 'from': None, 'to': None, 'value': None}], 'its trigger')
         expect(now('birth', 'u2')[0]['triggers'][0]['next'], 1778061600, 'the birthday')  # 2026-05-06T10:00:00Z
         s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [message('u1', 12, 10)]))
         expect((now('birth')[0]['in_the_way'], now('birth')[1]), ('no_date', 'no date to start at'), 'without a birthday')
@@ -169,6 +170,35 @@ def test_why_knows_what_a_trigger_waits_for(build):
         expect(now('came')[0]['finished'], None, 'forgotten')
         expect(now('went')[0]['in_the_way'], 'not_in_segment', 'it left while the journey was paused')
         expect(now('went')[1], 'not in segment recent; leaving it starts the journey, so it has to be entered first', 'and has to come back')
+        s.stop()
+
+
+WHERE = """
+events: {Go: {keep: 90d, properties: {s: string}}}
+attributes: {city: string, points: number}
+journeys:
+  other:  {state: live, trigger: {event: Go, where: e.s == "x"}, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  sochi:  {state: live, trigger: {event: Go, where: 'e.s == "x" && profile.city == "Omsk"'}, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  points: {state: live, trigger: {attribute_changed: points, from: 1, to: 2}, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+"""
+
+
+def test_why_shows_what_a_trigger_asks_of_its_event(build):
+    with Server(build, WHERE, CLOCK) as s:
+        person = dict(known('u1'), traits={'city': 'Sochi', 'points': 1})
+        went = {'type': 'track', 'userId': 'u1', 'event': 'Go', 'messageId': 'g', 'timestamp': '2026-03-01T12:00:00Z', 'properties': {'s': 'y'}}
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [person, went]))
+        other, sochi, points = (asked(s, 'why', 'u1', j)[0] for j in ('other', 'sochi', 'points'))
+        expect((other['decision'], other['in_the_way']), ('none', 'depends on the event'), 'an event may pass')
+        expect([(p['text'], p['true']) for p in other['triggers'][0]['where']][0], ('e.s == "x"', None), 'where')
+        expect(sochi['in_the_way'], 'where', 'no event can pass')
+        expect([(p['text'], p['value']) for p in sochi['triggers'][0]['where']][-1], ('profile.city', 'Sochi'), 'with its values')
+        change = points['triggers'][0]
+        expect((change['from'], change['to'], change['value'], points['in_the_way']), ('1', '2', 1, 'none'), 'a change')
+        expect('attribute_changed points from 1 to 2, now 1' in s.cli('why', 'u1', 'points').stdout, True, 'as text')
+        text = s.cli('why', 'u1', 'sochi').stdout
+        for said in ('event Go, where', '"Sochi"', "its trigger's `where` is false", 'times are in UTC'):
+            expect(said in text, True, text)
         s.stop()
 
 

@@ -120,8 +120,22 @@ static void print_last(struct slice j, struct buf *out)
     buf_put_u8(out, '\n');
 }
 
+/* " from 1 to 2, now 1" */
+static void print_change(struct slice t, struct buf *out)
+{
+    struct slice from = view_text(t, "from"), to = view_text(t, "to");
+    if (from.n) buf_printf(out, " from %.*s", SHOWN(from));
+    if (to.n) buf_printf(out, " to %.*s", SHOWN(to));
+    if (!slice_is(view_text(t, "kind"), "attribute_changed")) return;
+    buf_put_str(out, ", now ");
+    if (is_nil(view(t, "value")))
+        buf_put_str(out, "missing");
+    else
+        json_print(view(t, "value"), 0, out);
+}
+
 /* "segment_entered vip: inside since 2026-03-01 10:02:00" */
-static void print_trigger(struct slice t, struct buf *out)
+static void print_trigger(const struct cli *c, struct slice t, struct buf *out)
 {
     struct slice kind = view_text(t, "kind"), name = view_text(t, "name");
     put_title("trigger", out);
@@ -132,7 +146,9 @@ static void print_trigger(struct slice t, struct buf *out)
         put_when(t, "since", " since ", out);
     }
     put_when(t, "next", ": next ", out);
-    buf_put_u8(out, '\n');
+    print_change(t, out);
+    buf_put_str(out, items_of(view(t, "where")).left ? ", where\n" : "\n");
+    print_parts(c, view(t, "where"), out);
 }
 
 /* What has to happen to a membership before a trigger that waits for it can come. */
@@ -156,8 +172,9 @@ static void print_now(struct slice j, struct buf *out)
         {"held_out", "in the holdout: counted for comparison, nothing is sent"},
         {"reentry", "may not enter again"},
         {"no_date", "no date to start at"},
+        {"where", "its trigger's `where` is false, whatever the event brings"},
         {"not_eligible", "only_if is false"},
-        {"depends on the event", "its trigger would start it, if the event itself passes only_if"}};
+        {"depends on the event", "its trigger would start it, if the event itself passes"}};
     struct slice word = view_text(j, "in_the_way");
     const char *text =
         is_nil(view(j, "inside")) ? "its trigger would start it" : "its trigger would start it anew";
@@ -251,7 +268,7 @@ static void print_journey(const struct cli *c, struct slice j, struct buf *out)
                SHOWN(state));
     print_last(j, out);
     print_now(j, out);
-    for (struct items i = items_of(view(j, "triggers")); items_next(&i);) print_trigger(i.value, out);
+    for (struct items i = items_of(view(j, "triggers")); items_next(&i);) print_trigger(c, i.value, out);
     print_inside(view(j, "inside"), out);
     print_finished(view(j, "finished"), out);
     if (items_of(view(j, "only_if")).left) {
@@ -274,7 +291,7 @@ int run_why(struct cli *c)
     struct slice reply = ask(c, "profile.why", &r);
     if (c->json) return print_json(c, reply);
     for (struct items i = items_of(reply); items_next(&i);) print_journey(c, i.value, &out);
-    if (!out.n) buf_put_str(&out, "no journey is live\n");
+    buf_put_str(&out, out.n ? "\ntimes are in UTC\n" : "no journey is live\n");
     put_out(&out);
     buf_free(&out);
     return EXIT_OK;

@@ -133,6 +133,20 @@ static int command_of(const struct request *r)
     return -1;
 }
 
+static bool is_inside(const struct person_at *p, uint16_t journey)
+{
+    uint32_t bytes, at = 0;
+    const uint8_t *block = store_block(shard_store(p->shard), p->row, BLOCK_JOURNEYS, &bytes);
+    struct instance head;
+    for (; at + sizeof head <= bytes; at += head.bytes) {
+        memcpy(&head, block + at, sizeof head);
+        if (head.bytes < sizeof head) return false;
+        if (head.journey == journey && head.state == INSTANCE_ACTIVE) return true;
+    }
+    return false;
+}
+
+/* Skipping and cancelling mean whoever is inside; nobody else's journey changes, and the answer says so. */
 static enum call_state command(struct request *r, const struct person_at *p)
 {
     struct slice name;
@@ -140,17 +154,22 @@ static enum call_state command(struct request *r, const struct person_at *p)
     uint16_t journey = defset_journey(shard_definitions(p->shard), name);
     struct key key = store_row(shard_store(p->shard), p->row)->key;
     if (journey == ID_NONE) return CALL_WAIT; /* a new set is on its way to this shard */
+    uint16_t word = (uint16_t)command_of(r);
+    bool inside = is_inside(p, journey);
     uint8_t payload[22];
     store_le16(payload, ADMIN_JOURNEY);
-    store_le16(payload + 2, (uint16_t)command_of(r));
+    store_le16(payload + 2, word);
     store_le16(payload + 4, journey);
     store_le64(payload + 6, key.hi);
     store_le64(payload + 14, key.lo);
     struct record record = {
         .kind = RECORD_ADMIN, .shard = shard_index(p->shard), .payload = slice_of(payload, sizeof payload)};
-    if (!intake_record(p->worker, &record)) return CALL_WAIT;
-    pk_map(&r->pack, 0);
-    return CALL_HELD;
+    bool nothing = !inside && (word == JOURNEY_CANCEL || word == JOURNEY_SKIP);
+    if (!nothing && !intake_record(p->worker, &record)) return CALL_WAIT;
+    pk_map(&r->pack, 1);
+    pk_text(&r->pack, "was_inside");
+    pk_bool(&r->pack, inside);
+    return nothing ? CALL_DONE : CALL_HELD;
 }
 
 void method_journey_control(struct request *r)

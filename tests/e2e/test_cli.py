@@ -285,7 +285,7 @@ def test_an_operator_enrolls_skips_cancels_and_restarts(build):
         expect('wait at step 0' in s.cli('journey', 'restart', 'j', 'u1').stdout, True, 'restart')
         expect('walked to the end' in s.cli('journey', 'skip', 'j', 'u1').stdout, True, 'skip')
         expect(s.stats()['actions']['created'], 1, 'the task')
-        expect(s.cli('journey', 'enroll', 'j', 'u1', '--json').stdout, '{}\n', 'JSON')
+        expect(s.cli('journey', 'enroll', 'j', 'u1', '--json').stdout, '{"was_inside":false}\n', 'JSON')
         for wrong in (['enroll', 'k', 'u1'], ['enroll', 'j', 'u2']):
             expect(s.cli('journey', *wrong, check=False).returncode, 1, str(wrong))
         s.stop()

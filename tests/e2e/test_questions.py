@@ -183,6 +183,19 @@ journeys:
 """
 
 
+def test_skipping_and_cancelling_somebody_outside_says_so(build):
+    with shop(build, [known('u1'), message('u1', 12, 10), known('u2')]) as s:
+        before = s.call('sys.state_hash')
+        for word in ('skip', 'cancel'):
+            done = s.cli('journey', word, 'after_order', 'u2', check=False)
+            expect((done.returncode, 'u2 is not inside after_order: nothing to ' + word in done.stderr), (1, True), done.stderr)
+        expect(s.call('sys.state_hash'), before, 'and nothing was written')
+        for word in ('skip', 'cancel'):
+            expect(s.cli('journey', word, 'after_order', 'u1').returncode, 0, word)
+        expect(s.cli('journey', 'cancel', 'after_order', 'u1', check=False).returncode, 1, 'who left is outside')
+        s.stop()
+
+
 def test_why_shows_what_a_trigger_asks_of_its_event(build):
     with Server(build, WHERE, CLOCK) as s:
         person = dict(known('u1'), traits={'city': 'Sochi', 'points': 1})
@@ -480,6 +493,8 @@ def test_simulate_says_what_did_not_count_and_what_reacts_to_nothing(build):
         expect((done.returncode, done.stderr.splitlines()[-2:]), (0, ['hourglass: 2 messages were rejected: no_id 1, bad_type 1',
                                                                       'hourglass: undeclared events, 1 in all: Order Complete 1']), 'what did not count')
         expect('0 messages' in run(build, *plain, '--until', '2020-01-01T00:00:00Z').stderr, True, 'all of them are later')
+        expect('no message is as late as --from 2027-01-01T00:00:00Z' in run(build, *plain, '--from', '2027-01-01T00:00:00Z').stderr, True, 'and none so late')
+        expect('as late as' in run(build, *plain, '--from', '2026-03-01T01:00:00Z').stderr, False, 'the last one is')
         expect(run(build, *plain, '--until', '2026-01-01T00:00:00Z', '--from', '2026-01-01T00:00:00Z').returncode, 2, 'an empty span')
         for spec, said in (('{emial: {open: 5%}}', "1:2: error: there is no channel of this name"), ('{emial: {open: 5%}}', "did you mean 'email'?"),
                            ('{email: {opne: 5%}}', "did you mean 'open'?"), ('{email: {zzz: 5%}}', 'deliver, open, click'), ('', 'a map was expected'),

@@ -1,6 +1,7 @@
 /* questions.c - commands that ask the server something and print the answer: as a table, or with --json as it came. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/hourglass/ask.h"
 #include "tools/hourglass/commands.h"
@@ -392,6 +393,10 @@ static int journey_control(struct cli *c)
     request_text(&r, "name", c->argv[0]);
     request_text(&r, "id", c->argv[1]);
     struct slice reply = ask(c, "journey.control", &r);
+    bool nothing = !is_true(view(reply, "was_inside")) &&
+                   (strcmp(c->word->name, "skip") == 0 || strcmp(c->word->name, "cancel") == 0);
+    if (nothing)
+        die(EXIT_FAILED, "%s is not inside %s: nothing to %s", c->argv[1], c->argv[0], c->word->name);
     if (c->json) return print_json(c, reply);
     c->argv = about;
     return run_why(c);

@@ -11,6 +11,7 @@
 
 struct simulation {
     uint32_t from; /* actions before it are not printed */
+    uint32_t last; /* second of the last message */
     uint64_t messages, actions;
     struct responses *people; /* NULL: nobody reacts */
     struct buf out;
@@ -73,6 +74,7 @@ static struct machine *play(struct lines *lines, struct machine_config *config, 
         advance(s, m, at);
         machine_event(m, message.record, message.entry_ms);
         s->messages++;
+        if (at > s->last) s->last = at;
     }
     if (m) advance(s, m, until);
     return m;
@@ -151,6 +153,8 @@ int run_simulate(struct cli *c)
     struct machine *m = play(lines, &config, &s, end);
     put_out(&s.out);
     if (m) complain_rejects(m), complain_undeclared(m);
+    if (s.messages && s.last < s.from)
+        complain("no message is as late as --from %s: what is shown is time alone", from);
     if (isatty(STDERR_FILENO) || !s.messages)
         complain("%llu messages%s%s, %llu actions", (unsigned long long)s.messages, end ? " until " : "",
                  end ? until : "", (unsigned long long)s.actions);

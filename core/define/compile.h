@@ -72,7 +72,7 @@ bool is_computed(const struct node *n); /* a scalar that begins with = */
 enum expr_want want_of(enum declared_type type);
 const char *type_word(enum declared_type type); /* as `attributes:` writes it */
 uint16_t fields_of(struct compile *c, struct place place, struct node *map, const struct field **out);
-enum missing { MISSING_WARNS, MISSING_IS_ERROR, MISSING_FALLS_BACK }; /* {{ x }} without default */
+enum missing { MISSING_IN_FIELD, MISSING_IN_TEMPLATE, MISSING_FALLS_BACK }; /* {{ x }} without default */
 const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
                                     enum missing missing);
 struct value literal_of(struct compile *c, const struct node *n);

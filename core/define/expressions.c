@@ -353,10 +353,10 @@ static void text_bare(void *self, uint32_t at, uint32_t length)
 {
     struct text_host *h = self;
     if (h->missing == MISSING_FALLS_BACK) return;
-    enum severity severity = h->missing == MISSING_IS_ERROR ? SEVERITY_ERROR : SEVERITY_WARNING;
-    report_at(h->c->d, severity, h->node->file, node_byte(h->node, at), length, "this value may be missing");
+    report_at(h->c->d, SEVERITY_ERROR, h->node->file, node_byte(h->node, at), length,
+              "this value may be missing");
     report_fix(h->c->d, "say what stands there then: {{ ... | default: \"...\" }}%s",
-               h->missing == MISSING_IS_ERROR ? ", or give the template a fallback" : "");
+               h->missing == MISSING_IN_TEMPLATE ? ", or give the template a fallback" : "");
 }
 
 const struct template_text *text_of(struct compile *c, struct place place, struct node *n, bool html,
@@ -405,7 +405,7 @@ struct field field_of(struct compile *c, struct place place, struct slice name, 
         while (from < n->text.n && n->text.p[from] == ' ') from++;
         f.program = expression_part(c, place, n, from, slice_of(n->text.p + from, n->text.n - from), want);
     } else if (is_rendered(n)) {
-        f.text = text_of(c, place, n, false, MISSING_WARNS);
+        f.text = text_of(c, place, n, false, MISSING_IN_FIELD);
     } else {
         check_inside(c, n);
         f.literal = literal_of(c, n);

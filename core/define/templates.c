@@ -61,7 +61,7 @@ static struct field text_field(struct compile *c, struct place place, struct sli
     struct node *text = n->bad ? NULL : text_node(c, n);
     if (!text) return f;
     bool html = slice_is(name, "html") || ends_with(n->text, ".html");
-    f.text = text_of(c, place, text, html, fallback ? MISSING_FALLS_BACK : MISSING_IS_ERROR);
+    f.text = text_of(c, place, text, html, fallback ? MISSING_FALLS_BACK : MISSING_IN_TEMPLATE);
     return f;
 }
 

@@ -70,6 +70,7 @@ static bool never_true(const struct node *n)
 }
 
 bool program_never_true(const struct program *p) { return never_true(p->root); }
+bool program_may_fail(const struct program *p) { return p->root->fallible; }
 
 /* Levenshtein with two neighbours swapped as one step, one row at a time; words beyond the row are too far. */
 uint32_t text_distance(struct slice a, struct slice b, uint32_t max)

@@ -149,6 +149,8 @@ uint64_t program_identity(const struct program *p); /* equal for equal expressio
 enum expr_want program_result(const struct program *p);
 bool program_never_true(
     const struct program *p); /* whoever the person is; false: nobody can tell by looking */
+bool program_may_fail(
+    const struct program *p); /* a value may be missing, or of another type than it should */
 bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */

@@ -175,7 +175,8 @@ static void parse_output(struct parser *p, struct slice inside)
     p->failed = false;
     set_source(p, &op, path, WANT_ANY);
     while (rest.n) apply_filter(p, &op, take_part(&rest));
-    if (!p->failed && op.otherwise.kind == V_NONE && p->host->bare) /* one mistake is one message */
+    bool bare = op.otherwise.kind == V_NONE && !(op.program && !program_may_fail(op.program));
+    if (!p->failed && bare && p->host->bare) /* one mistake is one message */
         p->host->bare(p->host->self, (uint32_t)(path.p - p->text.p), path.n);
     p->failed |= failed;
     emit(p, op);

@@ -17,7 +17,8 @@ struct template_host { /* who parses: the definition reader, or a test */
     /* An expression of the text at byte `at`; NULL after it has reported why not. */
     const struct program *(*compile)(void *self, struct slice expression, enum expr_want want, uint32_t at);
     void (*error)(void *self, uint32_t at, uint32_t length, const char *reason);
-    void (*bare)(void *self, uint32_t at, uint32_t length); /* an output without default; may be NULL */
+    void (*bare)(void *self, uint32_t at,
+                 uint32_t length); /* an output without default that may be missing; may be NULL */
 };
 
 struct template_text;

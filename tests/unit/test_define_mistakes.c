@@ -57,6 +57,23 @@ Test(define_mistakes, lists_of_objects_are_used_as_they_are_declared)
     diagnostics_free(&d);
 }
 
+Test(define_mistakes, what_is_never_missing_needs_no_default)
+{
+    struct slice text = SLICE("templates: {t: {email: 'seen {{ count(\"page\") }}'}}\n"
+                              "journeys:\n"
+                              "  j:\n"
+                              "    trigger: {event: Product Added}\n"
+                              "    exit: [{after: 9d}]\n"
+                              "    goal: {event: Order Completed}\n"
+                              "    steps: [{task: {channel: crm, title: 'seen {{ count(\"page\") }}'}}]\n");
+    struct diagnostics d;
+    struct defset *set = compile(text, &d);
+    if (!set) print(&d, text);
+    cr_expect(set && !d.errors);
+    defset_free(set);
+    diagnostics_free(&d);
+}
+
 Test(define_mistakes, what_does_not_run_yet_is_checked_like_the_rest)
 {
     read_list(MISTAKES);

@@ -107,9 +107,39 @@ static struct used used_by(const struct step *s)
     return (struct used){0};
 }
 
+/* The template that is asked for: the step's own, or what stands behind it when a value is missing. */
+static bool asked_for(struct used *u, struct slice name)
+{
+    if (!u->name.n || slice_eq(u->name, name)) return u->name.n;
+    for (uint32_t i = 0; i < FALLBACKS_MAX && u->template; i++) {
+        u->template = u->template->fallback;
+        if (u->template && slice_eq(u->template->name, name)) return true;
+    }
+    return false;
+}
+
+static bool goes_through(const struct step *s, uint16_t channel)
+{
+    if (s->kind != STEP_SEND && s->kind != STEP_CASCADE) return true;
+    for (uint32_t i = 0; i < s->send.option_count; i++)
+        if (s->send.options[i].channel == channel) return true;
+    return false;
+}
+
+static void pack_template(struct preview *p, const struct step *s, const struct template *t)
+{
+    uint32_t n = 0;
+    size_t open = pk_open(p->pk, PK_LIST);
+    for (uint32_t i = 0; t && i < t->part_count; i++) {
+        if (!goes_through(s, t->parts[i].channel)) continue;
+        pack_part(p, t, t->parts[i].channel);
+        n++;
+    }
+    pk_close(p->pk, open, n);
+}
+
 static void pack_use(struct preview *p, const struct journey *j, const struct step *s, const struct used *u)
 {
-    const struct template *t = u->template;
     bool inside = enter_instance(p, j);
     pk_map(p->pk, 6);
     pk_text(p->pk, "journey");
@@ -119,10 +149,9 @@ static void pack_use(struct preview *p, const struct journey *j, const struct st
     pk_text(p->pk, "inside"); /* false: trigger's values are missing here */
     pk_bool(p->pk, inside);
     pk_text(p->pk, "opaque"); /* no `templates:` block defines it: its receiver renders it from vars */
-    pk_bool(p->pk, t == NULL);
+    pk_bool(p->pk, u->template == NULL);
     pk_text(p->pk, "parts");
-    pk_list(p->pk, t ? t->part_count : 0);
-    for (uint32_t i = 0; t && i < t->part_count; i++) pack_part(p, t, t->parts[i].channel);
+    pack_template(p, s, u->template);
     pk_text(p->pk, "vars");
     pack_fields(p, u->vars, u->var_count);
 }
@@ -139,7 +168,7 @@ static enum call_state preview(struct request *r, const struct person_at *at)
         const struct journey *j = p.l.set->journeys.journeys[i];
         for (uint32_t k = 0; j && k < j->step_count; k++) {
             struct used u = used_by(&j->steps[k]);
-            if (!u.name.n || !slice_eq(u.name, name)) continue;
+            if (!asked_for(&u, name)) continue;
             pack_use(&p, j, &j->steps[k], &u);
             n++;
         }

@@ -27,7 +27,7 @@ segments:
   buyers: count("Order Completed") > 0
   fresh: 'count("Order Completed", days(7)) >= 1 && (profile.city == "Sochi" || !segment("buyers"))'
 templates:
-  thanks: {email: {subject: "Order {{ trigger.order_id }}", text: "Thank you from {{ profile.city | default: 'us' }}"}, fallback: plain}
+  thanks: {email: {subject: "Order {{ trigger.order_id }}", text: "Thank you from {{ profile.city | default: 'us' }}"}, crm: {text: "unused"}, fallback: plain}
   plain: {email: {subject: "Thank you", text: "Thank you"}}
 journeys:
   after_order:
@@ -238,6 +238,9 @@ def test_preview_renders_for_one_person(build):
         expect(one['vars'], {'total': 10}, 'vars')
         expect((two['inside'], two['parts'][0]['template']), (False, 'plain'), 'without a trigger its fallback is used')
         expect('Order o12' in s.cli('preview', 'thanks', '--profile', 'u1').stdout, True, 'as text')
+        behind = asked(s, 'preview', 'plain', '--profile', 'u1')[0]
+        expect((behind['step'], behind['parts'][0]['template']), ('hello', 'plain'), 'a template that is a fallback only')
+        expect([part['channel'] for part in one['parts']], ['email'], 'crm is no channel of the step')
         expect(s.cli('preview', 'nope', '--profile', 'u1', check=False).returncode, 1, 'unused template')
         expect(s.cli('preview', 'thanks', check=False).returncode, 2, 'nobody named')
         s.stop()

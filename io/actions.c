@@ -92,14 +92,14 @@ static enum call_state collect(struct worker *w, struct part *p)
 
 /* ---- on worker 0 ------------------------------------------------------------------------------------------------ */
 
-static void hand_over(struct fetch *f)
+static void hand_over(struct fetch *f, bool old)
 {
     struct action_reader *r = f->reader;
     const struct journey_set *set = &sets_newest(f->engine->sets)->journeys;
     struct slice entry;
     for (uint32_t w = 0; w < f->engine->threads; w++) {
         for (; queue_front(&f->found[w], &entry); queue_pop(&f->found[w])) {
-            if (r->gone) continue;
+            if (old) continue;
             struct action a = {.channel = load_le16(entry.p + 1),
                                .created_at = load_le32(entry.p + 3),
                                .sequence = load_le64(entry.p + 7)};
@@ -120,8 +120,9 @@ static void fetched(struct scatter *s)
     struct action_reader *r = f->reader;
     scatter_free(s);
     r->fetching = NULL;
-    memcpy(r->cursor, f->cursor, sizeof r->cursor);
-    hand_over(f);
+    if (!r->rewound) memcpy(r->cursor, f->cursor, sizeof r->cursor);
+    hand_over(f, r->gone || r->rewound);
+    r->rewound = false;
     atomic_store(&f->engine->action_news, 1); /* there may be more */
     arena_free(&f->arena);
     free(f);
@@ -191,12 +192,18 @@ void actions_remove(struct engine *e, struct action_reader *r)
         }
     struct action_reader *was_default = r->is_default ? e->admin->actions->readers : NULL;
     choose_default(e->admin->actions);
-    if (was_default)
-        memset(was_default->cursor, 0, sizeof was_default->cursor); /* what it did not get before */
+    if (was_default) action_reader_rewind(was_default); /* to what it did not get before */
     atomic_fetch_sub(&e->action_readers, 1);
     atomic_store(&e->action_news, 1);
     r->gone = true;
     if (!r->fetching) r->release(r);
+}
+
+void action_reader_rewind(struct action_reader *r)
+{
+    memset(r->cursor, 0, sizeof r->cursor);
+    r->unconfirmed = 0;
+    r->rewound = r->fetching != NULL;
 }
 
 void action_reader_confirmed(struct action_reader *r, uint32_t count)

@@ -169,7 +169,8 @@ struct action_reader {          /* embedded in what delivers */
     void (*give)(struct action_reader *r, const struct action *a, struct slice channel);
     struct action_reader *next;
     struct scatter *fetching;
-    bool gone; /* freed by `release` when its fetch is back */
+    bool rewound; /* while a fetch was under way: what that brings is old */
+    bool gone;    /* freed by `release` when its fetch is back */
     void (*release)(struct action_reader *r);
 };
 void actions_create(struct engine *e);
@@ -179,6 +180,8 @@ void actions_remove(struct engine *e, struct action_reader *r);
 void actions_turn(struct engine *e);
 void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner);
+/* From the oldest unconfirmed one again. */
+void action_reader_rewind(struct action_reader *r);
 void action_reader_confirmed(struct action_reader *r, uint32_t count);
 /* By who reads none: nobody knows whose they were, so every reader may have that many more. */
 void actions_confirmed_by_another(struct engine *e, uint32_t count);

@@ -59,8 +59,7 @@ static struct loop *loop_of(struct emit *s) { return s->engine->workers[0].loop;
 
 static void forget_connection(struct emit *s)
 {
-    memset(s->reader.cursor, 0, sizeof s->reader.cursor); /* next time from the oldest unconfirmed one */
-    s->reader.unconfirmed = 0;
+    action_reader_rewind(&s->reader);
     buf_clear(&s->out);
     buf_clear(&s->in);
     s->in_flight = false;
@@ -222,7 +221,7 @@ static void give(struct action_reader *r, const struct action *a, struct slice c
     struct emit *s = (struct emit *)r;
     pk_t pk;
     char tag[64 + EVENT_NAME_BYTES_MAX];
-    if (s->state != EMIT_UP) return; /* given again after the next connect */
+    if (s->state != EMIT_UP) return; /* closing: given again after the next connect */
     pk_init(&pk, &s->out);
     int n = snprintf(tag, sizeof tag, "hourglass.action.%.*s",
                      (int)(channel.n < EVENT_NAME_BYTES_MAX ? channel.n : EVENT_NAME_BYTES_MAX),

@@ -350,7 +350,7 @@ uint32_t node_byte(const struct node *n, uint32_t k)
 
 struct node *node_find(const struct node *map, const char *key)
 {
-    if (!map || map->kind != NODE_MAPPING) return NULL;
+    if (!map || !key || map->kind != NODE_MAPPING) return NULL; /* no key: that of a key which is no text */
     for (uint32_t i = 0; i < map->count; i++)
         if (node_key(map, i)->kind == NODE_SCALAR && slice_is(node_key(map, i)->text, key))
             return node_value(map, i);

@@ -129,7 +129,7 @@ void method_query_count(struct request *r)
     arena_init(&c->arena);
     struct expr_errors errors = {0};
     const struct program *p =
-        defset_expression(sets_newest(r->engine->sets), text, WANT_BOOL, &c->arena, &errors);
+        defset_expression(sets_newest(r->engine->sets), ID_NONE, text, WANT_BOOL, &c->arena, &errors);
     if (!p) {
         request_fail_expression(r, text, &errors);
         arena_free(&c->arena);

@@ -9,8 +9,58 @@ struct part_value {
     struct value v;
     int truth; /* 1, 0, -1: unknown */
     uint32_t next_change;
-    const char *unknown; /* why it could not be asked, or NULL */
+    const char *unknown; /* why there is no value, or NULL */
+    uint32_t event_at;   /* the value is that of an event of this second; 0: of the person now */
 };
+
+/* ---- an event of history as the one at hand ------------------------------------------------------------- */
+
+static bool is_recalled(const struct looking *l, uint16_t scope)
+{
+    return l->event != ID_NONE && scope <= 1 && !l->person.instance;
+}
+
+static struct value recalled_property(void *self, uint16_t scope, struct slice name, uint16_t index)
+{
+    const struct looking *l = self;
+    const struct history_view *h = &l->history;
+    if (!is_recalled(l, scope)) return person_source.property(self, scope, name, index);
+    if (!h->n || !h->type || index >= h->type->prop_count) return value_none();
+    return cell_value(history_cell_at(h, l->entry, index), h->type->props[index].type, h->heap);
+}
+
+static struct value recalled_context(void *self, uint16_t scope, struct slice path)
+{
+    struct looking *l = self;
+    if (!is_recalled(l, scope)) return person_source.context(self, scope, path);
+    l->context_asked = true;
+    return value_none();
+}
+
+static uint32_t recalled_time(void *self, uint16_t scope)
+{
+    const struct looking *l = self;
+    if (!is_recalled(l, scope)) return person_source.event_time(self, scope);
+    return l->history.n ? history_time(&l->history, l->entry) : l->history.last;
+}
+
+void looking_recall(struct looking *l, uint16_t type)
+{
+    l->event = type;
+    if (type == ID_NONE || !behaviour_view(l->person.store, l->person.row, type, &l->history))
+        l->history = (struct history_view){0};
+    l->entry = l->history.n ? l->history.n - 1 : 0;
+}
+
+uint16_t looking_trigger(const struct journey *j)
+{
+    uint16_t type = j->trigger_count ? j->triggers[0].id : ID_NONE;
+    for (uint32_t i = 0; i < j->trigger_count; i++)
+        if (j->triggers[i].kind != MATCH_EVENT || j->triggers[i].id != type) return ID_NONE;
+    return type;
+}
+
+/* ---- looking at somebody ------------------------------------------------------------------------------------ */
 
 void looking_begin(struct looking *l, const struct person_at *p)
 {
@@ -23,8 +73,13 @@ void looking_begin(struct looking *l, const struct person_at *p)
                                 .schema = &l->set->schema,
                                 .scratch = &l->scratch,
                                 .now = now};
-    l->context = (struct expr_context){.source = &person_source,
-                                       .self = &l->person,
+    l->event = ID_NONE;
+    l->source = person_source;
+    l->source.property = recalled_property;
+    l->source.context = recalled_context;
+    l->source.event_time = recalled_time;
+    l->context = (struct expr_context){.source = &l->source,
+                                       .self = l,
                                        .now = now,
                                        .week = &l->set->journeys.week,
                                        .scratch = &l->scratch,
@@ -36,10 +91,31 @@ void looking_end(struct looking *l) { arena_free(&l->scratch); }
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
+/* Of the recalled event, which is not the one that decides: neither true nor false. */
+static struct part_value ask_recalled(struct looking *l, const struct program *p)
+{
+    struct part_value x = {.truth = -1, .event_at = recalled_time(l, 0)};
+    l->context_asked = false;
+    if (l->history.n) x.v = program_run(p, &l->context);
+    if (!l->history.count)
+        x.unknown = "such an event never happened";
+    else if (!l->history.n)
+        x.unknown = "what it brought is not kept";
+    else if (l->context_asked)
+        x.unknown = "the context of an event is not kept";
+    else if (x.v.kind == V_NONE)
+        x.unknown = "it brought none, or none is kept";
+    return x;
+}
+
 static struct part_value ask(struct looking *l, struct slice text)
 {
-    struct expr_errors errors = {0};
-    const struct program *p = defset_expression(l->set, text, WANT_ANY, &l->scratch, &errors);
+    struct expr_errors errors = {0}, again = {0};
+    const struct program *p = defset_expression(l->set, ID_NONE, text, WANT_ANY, &l->scratch, &errors);
+    if (!p && l->event != ID_NONE) {
+        p = defset_expression(l->set, l->event, text, WANT_ANY, &l->scratch, &again);
+        if (p) return ask_recalled(l, p);
+    }
     if (!p)
         return (struct part_value){
             .truth = -1, .unknown = errors.count ? errors.list[0].reason : "it cannot be asked by itself"};
@@ -111,7 +187,7 @@ static const char *type_of(struct value v)
 static void pack_part(pk_t *pk, struct slice text, const struct expr_part *part, const struct part_value *x)
 {
     static const char *const KINDS[] = {"all", "any", "not", "choice", "compare", "value"};
-    pk_map(pk, 8);
+    pk_map(pk, 9);
     pk_text(pk, "text");
     pk_slice(pk, slice_of(text.p + part->at, part->length));
     pk_key_uint(pk, "depth", part->depth);
@@ -125,6 +201,8 @@ static void pack_part(pk_t *pk, struct slice text, const struct expr_part *part,
     x->truth < 0 ? pk_nil(pk) : pk_bool(pk, x->truth);
     pk_text(pk, "next_change");
     pk_second(pk, x->next_change);
+    pk_text(pk, "event_at");
+    pk_second(pk, x->event_at);
     pk_text(pk, "unknown");
     if (x->unknown)
         pk_text(pk, x->unknown);
@@ -141,7 +219,7 @@ int pack_parts(pk_t *pk, struct looking *l, struct slice text)
     struct part_value *values = ARENA_ARRAY(&l->scratch, struct part_value, count + 1);
     for (uint32_t i = 0; i < count; i++) values[i] = ask(l, slice_of(text.p + parts[i].at, parts[i].length));
     for (uint32_t i = count; i-- > 0;)
-        if (values[i].unknown) values[i].truth = follows(parts, values, count, i);
+        if (values[i].truth < 0) values[i].truth = follows(parts, values, count, i);
     pk_list(pk, count);
     for (uint32_t i = 0; i < count; i++) pack_part(pk, text, &parts[i], &values[i]);
     return count ? values[0].truth : -1;

@@ -1,6 +1,6 @@
 /* preview.c - template.preview: what one person would read. A template means something inside a journey only (what
- * `trigger` is), so it is shown once for each step that uses it; the trigger is that of the person's own instance, and
- * without one its values are missing. Renders as core/journey/action.c does: step's vars beside the template's parts, a
+ * `trigger` is), so it is shown once for each step that uses it. The trigger is that of the person's own instance; outside
+ * it is the person's last event that could have started the journey, and without one its values are missing. Renders as core/journey/action.c does: step's vars beside the template's parts, a
  * fallback in place of a template that lacks a value. */
 #include "core/define/yaml.h"
 #include "core/journey/template.h"
@@ -91,6 +91,37 @@ static bool enter_instance(struct preview *p, const struct journey *j)
     return false;
 }
 
+/* Does the journey's trigger take the recalled event, as things are now? */
+static bool would_start(struct preview *p, const struct journey *j)
+{
+    for (uint32_t i = 0; i < j->trigger_count; i++)
+        if (!j->triggers[i].where || program_true(j->triggers[i].where, &p->l.context)) return true;
+    return false;
+}
+
+/* The newest event that would start the journey, else the newest one: `where` may ask for what has changed since. */
+static void recall_trigger(struct preview *p, const struct journey *j)
+{
+    looking_recall(&p->l, looking_trigger(j));
+    uint32_t newest = p->l.entry;
+    for (uint32_t left = p->l.history.n; left-- > 0;) {
+        p->l.entry = left;
+        if (would_start(p, j)) return;
+    }
+    p->l.entry = newest;
+}
+
+/* Whose values `trigger` has: of which event and second; nil: of none. */
+static void pack_trigger(struct preview *p, const struct journey *j)
+{
+    const struct schema_event *type = schema_event(&p->l.set->schema, looking_trigger(j));
+    bool known = p->l.person.instance || p->l.history.n;
+    pk_text(p->pk, "trigger_event");
+    pk_text_or_nil(p->pk, type ? type->name : (struct slice){0});
+    pk_text(p->pk, "trigger_at");
+    pk_second(p->pk, known ? p->l.source.event_time(&p->l, 1) : 0);
+}
+
 struct used { /* by a step */
     struct slice name;
     const struct template *template;
@@ -141,13 +172,15 @@ static void pack_template(struct preview *p, const struct step *s, const struct 
 static void pack_use(struct preview *p, const struct journey *j, const struct step *s, const struct used *u)
 {
     bool inside = enter_instance(p, j);
-    pk_map(p->pk, 6);
+    if (!inside) recall_trigger(p, j);
+    pk_map(p->pk, 8);
     pk_text(p->pk, "journey");
     pk_slice(p->pk, j->name);
     pk_text(p->pk, "step");
     pk_slice(p->pk, s->id);
-    pk_text(p->pk, "inside"); /* false: trigger's values are missing here */
+    pk_text(p->pk, "inside"); /* false: trigger's values are those of another event, or missing */
     pk_bool(p->pk, inside);
+    pack_trigger(p, j);
     pk_text(p->pk, "opaque"); /* no `templates:` block defines it: its receiver renders it from vars */
     pk_bool(p->pk, u->template == NULL);
     pk_text(p->pk, "parts");

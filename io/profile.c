@@ -21,7 +21,7 @@ static const struct journey *journey_of(const struct view *v, uint16_t id, uint1
 static struct slice journey_name(const struct view *v, uint16_t id, uint16_t version)
 {
     const struct journey *j = journey_of(v, id, version);
-    return j ? j->name : (struct slice){0};
+    return j ? j->name : defset_journey_name(v->set, id);
 }
 
 static struct slice step_name(const struct view *v, uint16_t journey, uint16_t version, uint16_t step)

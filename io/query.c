@@ -255,7 +255,7 @@ static bool read_columns(struct request *r, struct members *m)
             return false;
         }
         m->columns[m->column_count] =
-            defset_expression(sets_newest(r->engine->sets), one, WANT_ANY, &m->arena, &errors);
+            defset_expression(sets_newest(r->engine->sets), ID_NONE, one, WANT_ANY, &m->arena, &errors);
         if (!m->columns[m->column_count++]) {
             request_fail_expression(r, one, &errors);
             return false;

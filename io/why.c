@@ -8,7 +8,8 @@
 struct why {
     pk_t *pk;
     struct looking l;
-    const struct journey *j;
+    uint16_t id;
+    const struct journey *j;             /* NULL: removed */
     const struct journey_memory *memory; /* NULL: never decided */
     struct instance inside, finished;    /* state 0: none; inside is active, else held out */
     int where; /* of the trigger that comes nearest: 1 passes, 0 whatever the event, -1 the event decides */
@@ -29,7 +30,7 @@ static void find_instances(struct why *w)
     for (; at + sizeof head <= bytes; at += head.bytes) {
         memcpy(&head, p + at, sizeof head);
         if (head.bytes < sizeof head) return;
-        if (head.journey != w->j->id) continue;
+        if (head.journey != w->id) continue;
         if (head.state == INSTANCE_FINISHED)
             w->finished = head;
         else if (!w->inside.state || head.state == INSTANCE_ACTIVE)
@@ -38,6 +39,18 @@ static void find_instances(struct why *w)
 }
 
 /* ---- what was decided ------------------------------------------------------------------------------------ */
+
+/* The version whose steps the last decision counted: that of the message it was about, else of the instance. */
+static const struct journey *decided_in(const struct why *w)
+{
+    uint32_t n;
+    const struct send *list = sends_list(w->l.person.store, w->l.person.row, &n);
+    const struct instance *i = w->inside.state ? &w->inside : &w->finished;
+    while (n-- > 0)
+        if (list[n].journey == w->id && list[n].at == w->memory->decided_at)
+            return journey_version(w->l.person.set, w->id, list[n].version);
+    return i->state ? journey_version(w->l.person.set, w->id, i->version) : w->j;
+}
 
 /* What the number beside a decision means. */
 static void pack_detail(struct why *w)
@@ -48,11 +61,11 @@ static void pack_detail(struct why *w)
                  reason == DECISION_DEFERRED || reason == DECISION_MUTED || reason == DECISION_PAUSED;
     bool step = reason == DECISION_SENT || reason == DECISION_NO_CONSENT || reason == DECISION_NO_ADDRESS ||
                 reason == DECISION_BLOCKED || reason == DECISION_EXPIRED || reason == DECISION_ONCE;
-    const struct journey *j = w->j;
+    const struct journey *j = step ? decided_in(w) : NULL;
     pk_text(w->pk, "until");
     pk_second(w->pk, until ? m->detail : 0);
     pk_text(w->pk, "step");
-    if (step && m->detail < j->step_count)
+    if (j && m->detail < j->step_count)
         pk_slice(w->pk, j->steps[m->detail].id);
     else
         pk_nil(w->pk);
@@ -199,10 +212,12 @@ static void pack_where(struct why *w, const struct match *m)
 {
     int truth = 1;
     pk_text(w->pk, "where");
+    looking_recall(&w->l, m->kind == MATCH_EVENT ? m->id : ID_NONE);
     if (m->where_text.n)
         truth = pack_parts(w->pk, &w->l, m->where_text);
     else
         pk_nil(w->pk);
+    looking_recall(&w->l, ID_NONE);
     if (truth == 1 || w->where == 0) w->where = truth;
 }
 
@@ -384,7 +399,6 @@ static void pack_journey(struct why *w)
     struct slice text = journey_text(w->l.set, w->j->name, "only_if", &w->l.scratch);
     int only_if = 1;
     bool held_out = person_held_out(&w->l.person, w->j);
-    find_instances(w);
     pk_map(w->pk, 24);
     pk_text(w->pk, "journey");
     pk_slice(w->pk, w->j->name);
@@ -394,10 +408,12 @@ static void pack_journey(struct why *w)
     pack_memory(w);
     pack_triggers(w);
     pk_text(w->pk, "only_if");
+    looking_recall(&w->l, looking_trigger(w->j));
     if (text.n)
         only_if = pack_parts(w->pk, &w->l, text);
     else
         pk_nil(w->pk);
+    looking_recall(&w->l, ID_NONE);
     pack_reentry(w);
     pack_inside(w);
     pack_finished(w);
@@ -410,9 +426,32 @@ static void pack_journey(struct why *w)
     pack_key_text(w->pk, "in_the_way", in_the_way(w, only_if, held_out));
 }
 
-static const struct journey_memory *memory_of(const struct why *w, uint16_t journey)
+/* Nobody enters it any more; whoever is inside finishes on the version they entered. */
+static void pack_removed(struct why *w)
 {
-    return memory_find(w->l.person.store, w->l.person.row, journey);
+    pk_map(w->pk, 15);
+    pk_text(w->pk, "journey");
+    pk_slice(w->pk, defset_journey_name(w->l.set, w->id));
+    pack_key_text(w->pk, "state", "removed");
+    pk_text(w->pk, "takes");
+    pk_bool(w->pk, false);
+    pack_memory(w);
+    pack_inside(w);
+    pack_finished(w);
+    pack_key_text(w->pk, "in_the_way", "removed");
+}
+
+/* The journey with this id, or what is left of it; without `only` no drafts and nothing removed that never met the person. */
+static bool pack_one(struct why *w, struct slice only)
+{
+    w->j = w->l.person.set->journeys[w->id];
+    w->memory = memory_find(w->l.person.store, w->l.person.row, w->id);
+    find_instances(w);
+    bool met = w->memory || w->inside.state || w->finished.state;
+    if (!only.n && !met && (!w->j || w->j->state == JOURNEY_DRAFT)) return false;
+    if (only.n && !slice_eq(only, w->j ? w->j->name : defset_journey_name(w->l.set, w->id))) return false;
+    w->j ? pack_journey(w) : pack_removed(w);
+    return true;
 }
 
 static enum call_state pack_why(struct request *r, const struct person_at *p)
@@ -424,17 +463,17 @@ static enum call_state pack_why(struct request *r, const struct person_at *p)
     looking_begin(&w.l, p);
     const struct journey_set *set = w.l.person.set;
     size_t at = pk_open(&r->pack, PK_LIST);
-    for (uint32_t i = 0; i < set->journey_count; i++) {
-        w.j = set->journeys[i];
-        if (!w.j || (only.n && !slice_eq(only, w.j->name))) continue;
-        w.memory = memory_of(&w, (uint16_t)i);
-        if (!only.n && w.j->state == JOURNEY_DRAFT && !w.memory) continue;
-        pack_journey(&w);
-        shown++;
-    }
+    for (; w.id < set->journey_count; w.id++) shown += pack_one(&w, only);
     pk_close(&r->pack, at, shown);
     looking_end(&w.l);
     return CALL_HELD;
+}
+
+static bool was_ever(const struct defset *set, struct slice journey)
+{
+    for (uint32_t i = 0; i < set->journeys.journey_count; i++)
+        if (slice_eq(journey, defset_journey_name(set, (uint16_t)i))) return true;
+    return false;
 }
 
 void method_profile_why(struct request *r)
@@ -442,8 +481,7 @@ void method_profile_why(struct request *r)
     struct slice id, journey;
     if (!param_text(r, 0, "id", &id))
         request_bad(r, "id is a text");
-    else if (param_text(r, 1, "journey", &journey) &&
-             defset_journey(sets_newest(r->engine->sets), journey) == ID_NONE)
+    else if (param_text(r, 1, "journey", &journey) && !was_ever(sets_newest(r->engine->sets), journey))
         request_fail(r, ERROR_NOT_FOUND, "not_found", "there is no journey %.*s", SHOWN(journey));
     else
         lookup_person(r, id, pack_why);

@@ -211,3 +211,12 @@ static uint16_t find(const struct defset *set, enum registry_kind kind, struct s
 uint16_t defset_segment(const struct defset *set, struct slice name) { return find(set, REG_SEGMENT, name); }
 uint16_t defset_journey(const struct defset *set, struct slice name) { return find(set, REG_JOURNEY, name); }
 uint16_t defset_channel(const struct defset *set, struct slice name) { return find(set, REG_CHANNEL, name); }
+
+struct slice defset_journey_name(const struct defset *set, uint16_t id)
+{
+    for (uint32_t i = 0; i < set->registry->count; i++) {
+        const struct registry_entry *e = set->registry->list[i];
+        if (e->kind == REG_JOURNEY && e->id == id) return e->name;
+    }
+    return (struct slice){0};
+}

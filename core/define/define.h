@@ -74,9 +74,10 @@ void defset_forget(struct defset *set, bool (*inside)(void *self, uint16_t journ
                    void *self);
 struct defset *defset_share(const struct defset *set); /* one more who will call defset_free; any thread */
 void defset_free(struct defset *set);                  /* the last one frees it; NULL is fine; any thread */
-/* Compiles one more expression against a set: ad-hoc count, simulate's filters. Memory from `a`. */
-const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want,
-                                        struct arena *a, struct expr_errors *errors);
+/* Compiles one more expression against a set: ad-hoc count, simulate's filters. `event`: the type that `e` and `trigger`
+ * mean; ID_NONE: there is none. Memory from `a`. */
+const struct program *defset_expression(const struct defset *set, uint16_t event, struct slice text,
+                                        enum expr_want want, struct arena *a, struct expr_errors *errors);
 
 /* Reads *.yaml below dir (not *.test.yaml), and *.html, *.txt for templates; sorted by name; links are not followed, at
  * most 1 MiB each. Texts in d's arena. Unreadable ones are reported and left out. */
@@ -87,6 +88,8 @@ void definitions_json_schema(struct buf *out);
 
 uint16_t defset_segment(const struct defset *set, struct slice name); /* ID_NONE if unknown */
 uint16_t defset_journey(const struct defset *set, struct slice name);
+struct slice defset_journey_name(const struct defset *set,
+                                 uint16_t id); /* of one that was removed, too; empty: there never was one */
 uint16_t defset_channel(const struct defset *set, struct slice name);
 
 #endif

@@ -423,11 +423,12 @@ uint16_t fields_of(struct compile *c, struct place place, struct node *map, cons
     return (uint16_t)map->count;
 }
 
-const struct program *defset_expression(const struct defset *set, struct slice text, enum expr_want want,
-                                        struct arena *a, struct expr_errors *errors)
+const struct program *defset_expression(const struct defset *set, uint16_t event, struct slice text,
+                                        enum expr_want want, struct arena *a, struct expr_errors *errors)
 {
     struct compile c = {.set = (struct defset *)set, .registry = set->registry};
     struct scope_self self = {.c = &c};
     struct expr_scope scope = scope_of(&self, PLACE_NONE);
+    scope.event = scope.trigger = event;
     return expr_compile(expr_pool_create(a), &scope, text, want, errors);
 }

@@ -215,6 +215,64 @@ def test_why_shows_what_a_trigger_asks_of_its_event(build):
         s.stop()
 
 
+RECALLED = """
+events:
+  Go:    {keep: 90d, properties: {s: string, n: number}}
+  Brief: {keep: 1d, properties: {s: string}}
+attributes: {city: string}
+journeys:
+  pair:    {trigger: {event: Go, where: 'e.s == "x" && e.n > 1 && profile.city == "Sochi"'}, only_if: trigger.n < 9, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  short:   {trigger: {event: Brief, where: e.s == "x"}, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+  sources: {trigger: {event: Go, where: context.campaign.source == "x"}, goal: {event: page}, exit: [{after: 9d}], steps: [{wait: 1d}]}
+"""
+
+
+def test_why_shows_the_values_of_the_last_event_and_which_are_not_kept(build):
+    def went(name, hour, **properties):
+        return {'type': 'track', 'userId': 'u1', 'event': name, 'messageId': '%s%d' % (name, hour), 'timestamp': '2026-03-01T%02d:00:00Z' % hour,
+                'properties': properties}
+
+    def parts(journey, user='u1'):
+        return [(p['text'], p['value'], p['true'], p['event_at'], p['unknown']) for p in asked(s, 'why', user, journey)[0]['triggers'][0]['where']]
+
+    with Server(build, RECALLED, CLOCK) as s:
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [
+            dict(known('u1'), traits={'city': 'Omsk'}), dict(known('u2'), traits={}), went('Go', 12, s='x', n=5), went('Brief', 12, s='y'), went('Go', 13, s='x')]))
+        last = 1772370000  # 2026-03-01T13:00:00Z
+        found = parts('pair')
+        expect(found[1:3], [('e.s == "x"', True, None, last, None), ('e.s', 'x', None, last, None)], 'its value, and that it decides nothing')
+        expect([p[1:4] for p in found[3:5]] + [bool(found[4][4])], [(None, None, last), (None, None, last), True], 'n did not come with it')
+        expect((found[0][2], found[-2][2:4]), (False, (False, None)), 'the city decides alone')
+        only_if = asked(s, 'why', 'u1', 'pair')[0]['only_if'][0]
+        expect((only_if['text'], only_if['true'], only_if['event_at']), ('trigger.n < 9', None, last), 'the trigger is this event, too')
+        expect(parts('pair', 'u2')[1][1:], (None, None, None, 'such an event never happened'), 'never')
+        expect(parts('sources')[0][1:], (None, None, last, 'the context of an event is not kept'), 'context')
+        expect(parts('short')[0], ('e.s == "x"', False, None, last - 3600, None), 'kept for a day')
+        text = s.cli('why', 'u1', 'pair').stdout
+        expect('  "x"              e.s   of the last one, 2026-03-01 13:00:00\n' in text, True, text)
+        old = dict(went('Brief', 1, s='x'), userId='u2', timestamp='2026-02-20T10:00:00Z')
+        s.cli('ingest', harness.write_lines(s.home / 'm.ndjson', [old]))
+        expect(parts('short', 'u2')[0][1:], (None, None, 1771581600, 'what it brought is not kept'), 'older than a day when it came')
+        s.stop()
+
+
+def test_why_tells_what_is_left_of_a_removed_journey(build):
+    with shop(build, [known('u1'), message('u1', 12, 10), message('u2', 13, 10)]) as s:
+        (s.definitions / 'shop.yaml').write_text(SHOP[:SHOP.index('journeys:')])
+        s.cli('apply', s.definitions)
+        u1, u2 = (asked(s, 'why', user, 'after_order')[0] for user in ('u1', 'u2'))
+        expect((u1['state'], u1['in_the_way'], u1['decision'], u1['step'], u1['inside']['does']), ('removed', 'removed', 'sent', 'hello', 'wait'), 'still inside')
+        expect((u2['state'], u2['decision'], u2['at'], u2['inside']), ('removed', 'not_eligible', 1772370000, None), 'never inside')
+        expect(s.cli('why', 'u1').stdout.startswith('after_order (removed)\n  last      sent at step hello, decided 2026-03-01 13:00:00'), True, s.cli('why', 'u1').stdout)
+        expect('it was removed' in s.cli('why', 'u2').stdout, True, 'in words')
+        s.call('clock.advance', {'by': '3d'})
+        s.cli('apply', s.definitions)
+        done = asked(s, 'why', 'u1')[0]
+        expect((done['decision'], done['inside'], done['entries']), ('completed', None, 1), 'to its end')
+        expect([m['journey'] for m in asked(s, 'profile', 'u1')['messages']], ['after_order'], 'its message keeps its name')
+        s.stop()
+
+
 def test_why_says_who_is_in_the_holdout(build):
     with Server(build, TRIGGERS, CLOCK) as s:
         users = ['u%d' % i for i in range(40)]
@@ -236,7 +294,13 @@ def test_preview_renders_for_one_person(build):
         one, two = (asked(s, 'preview', 'thanks', '--profile', user)[0] for user in ('u1', 'u2'))
         expect(one['parts'][0]['fields'], {'subject': 'Order o12', 'text': 'Thank you from Sochi'}, 'inside the journey')
         expect(one['vars'], {'total': 10}, 'vars')
-        expect((two['inside'], two['parts'][0]['template']), (False, 'plain'), 'without a trigger its fallback is used')
+        expect((two['inside'], two['parts'][0]['template'], two['trigger_at']), (False, 'plain', None), 'without a trigger its fallback is used')
+        expect((one['inside'], one['trigger_event'], one['trigger_at']), (True, 'Order Completed', 1772366400), 'its trigger')
+        expect('no Order Completed of this person is kept' in s.cli('preview', 'thanks', '--profile', 'u2').stdout, True, 'and that is said')
+        s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', [message('u2', 14, 20), message('u2', 15, 3)]))
+        two = asked(s, 'preview', 'thanks', '--profile', 'u2')[0]
+        expect((two['inside'], two['parts'][0]['fields']['subject'], two['vars']), (False, 'Order o14', {'total': 20}), 'the last one that would start it')
+        expect('(not inside: `trigger` is the last Order Completed, 2026-03-01 14:00:00)' in s.cli('preview', 'thanks', '--profile', 'u2').stdout, True, 'text')
         expect('Order o12' in s.cli('preview', 'thanks', '--profile', 'u1').stdout, True, 'as text')
         behind = asked(s, 'preview', 'plain', '--profile', 'u1')[0]
         expect((behind['step'], behind['parts'][0]['template']), ('hello', 'plain'), 'a template that is a fallback only')

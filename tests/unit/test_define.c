@@ -476,11 +476,11 @@ Test(define, one_more_expression_against_a_set)
     struct arena a;
     struct expr_errors errors = {0};
     arena_init(&a);
-    cr_expect_not_null(
-        defset_expression(set, SLICE("count(\"Order\") > 3 && segment(\"buyers\") && value(\"cheque\") > 1"),
-                          WANT_BOOL, &a, &errors));
+    cr_expect_not_null(defset_expression(
+        set, ID_NONE, SLICE("count(\"Order\") > 3 && segment(\"buyers\") && value(\"cheque\") > 1"),
+        WANT_BOOL, &a, &errors));
     cr_expect_eq(errors.count, 0);
-    cr_expect_null(defset_expression(set, SLICE("segment(\"byers\")"), WANT_BOOL, &a, &errors));
+    cr_expect_null(defset_expression(set, ID_NONE, SLICE("segment(\"byers\")"), WANT_BOOL, &a, &errors));
     cr_assert_eq(errors.count, 1);
     cr_expect_eq(errors.list[0].at, 8);
     arena_free(&a);

@@ -29,11 +29,19 @@ static const char *color_of(const struct cli *c, struct slice part)
     struct slice truth = view(part, "true"), value = view(part, "value");
     bool decides = is_true(truth) || (value.n == 1 && value.p[0] == 0xc2);
     if (!c->color) return "";
-    if (!is_nil(view(part, "unknown"))) return "\033[33m";
+    if (!is_nil(view(part, "unknown")) || !is_nil(view(part, "event_at"))) return "\033[33m";
     return !decides ? "" : is_true(truth) ? "\033[32m" : "\033[31m";
 }
 
-/* "  true          count("Order Completed") > 0   may change 2011-12-20 10:00:00" */
+static void put_when(struct slice map, const char *key, const char *before, struct buf *out)
+{
+    if (is_nil(view(map, key)) || view_int(map, key) == 0) return;
+    buf_put_str(out, before);
+    print_time(view(map, key), out);
+}
+
+/* "  true          count("Order Completed") > 0   may change 2011-12-20 10:00:00"
+ * "  49.5          e.total   of the last one, 2011-12-02 10:00:00" */
 static void print_part(const struct cli *c, struct slice part, struct buf *out)
 {
     struct buf value = {0};
@@ -42,11 +50,9 @@ static void print_part(const struct cli *c, struct slice part, struct buf *out)
     print_value(part, &value);
     buf_printf(out, "  %s%-*.*s%s %*s%.*s", color, VALUE_WIDTH, SHOWN(buf_slice(&value)),
                *color ? "\033[0m" : "", 2 * (int)view_int(part, "depth"), "", SHOWN(text));
-    if (!is_nil(view(part, "next_change"))) {
-        buf_put_str(out, "   may change ");
-        print_time(view(part, "next_change"), out);
-    }
-    if (unknown.n) buf_printf(out, "   %.*s", SHOWN(unknown));
+    put_when(part, "next_change", "   may change ", out);
+    put_when(part, "event_at", "   of the last one, ", out);
+    if (unknown.n) buf_printf(out, "%s %.*s", is_nil(view(part, "event_at")) ? "  " : ":", SHOWN(unknown));
     buf_put_u8(out, '\n');
     buf_free(&value);
 }
@@ -87,13 +93,6 @@ int segment_explain(struct cli *c)
 /* ---- why ------------------------------------------------------------------------------------------------ */
 
 static void put_title(const char *title, struct buf *out) { buf_printf(out, "  %-9s ", title); }
-
-static void put_when(struct slice map, const char *key, const char *before, struct buf *out)
-{
-    if (is_nil(view(map, key)) || view_int(map, key) == 0) return;
-    buf_put_str(out, before);
-    print_time(view(map, key), out);
-}
 
 static void put_counted(struct slice j, struct buf *out)
 {
@@ -167,6 +166,7 @@ static void print_now(struct slice j, struct buf *out)
 {
     static const char *const TEXTS[][2] = {
         {"not_live", "takes nobody: not live, or outside `active`"},
+        {"removed", "takes nobody: it was removed; who is inside finishes as it was"},
         {"paused", "paused for this person by a step of a journey"},
         {"already_inside", "already inside; another trigger is ignored"},
         {"held_out", "in the holdout: counted for comparison, nothing is sent"},

@@ -23,12 +23,29 @@ static void print_fields(struct slice fields, struct buf *out)
     }
 }
 
+/* " (not inside: `trigger` is the last Order Completed, 2026-03-01 12:00:00)" */
+static void print_trigger(struct slice use, struct buf *out)
+{
+    struct slice event = view_text(use, "trigger_event");
+    if (is_true(view(use, "inside"))) return;
+    buf_put_str(out, " (not inside");
+    if (event.n && is_nil(view(use, "trigger_at")))
+        buf_printf(out, ": no %.*s of this person is kept, so what `trigger` brings is missing",
+                   SHOWN(event));
+    else if (event.n) {
+        buf_printf(out, ": `trigger` is the last %.*s, ", SHOWN(event));
+        print_time(view(use, "trigger_at"), out);
+    }
+    buf_put_u8(out, ')');
+}
+
 static void print_use(struct slice use, struct buf *out)
 {
     struct slice journey = view_text(use, "journey"), step = view_text(use, "step");
     if (out->n) buf_put_u8(out, '\n');
-    buf_printf(out, "%.*s, step %.*s%s\n", SHOWN(journey), SHOWN(step),
-               is_true(view(use, "inside")) ? "" : " (not inside: what the trigger brings is missing)");
+    buf_printf(out, "%.*s, step %.*s", SHOWN(journey), SHOWN(step));
+    print_trigger(use, out);
+    buf_put_u8(out, '\n');
     if (is_true(view(use, "opaque"))) buf_put_str(out, "  rendered by its receiver, from the vars below\n");
     for (struct items i = items_of(view(use, "parts")); items_next(&i);) {
         struct slice channel = view_text(i.value, "channel"), template = view_text(i.value, "template");

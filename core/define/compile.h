@@ -43,6 +43,8 @@ uint32_t get_word(const struct node *map, const char *key, const char *words, ui
 /* One value is a list of one: `of: page` and `of: [page, screen]`. Absent and bad: empty. */
 uint32_t item_count(const struct node *n);
 struct node *item(struct node *n, uint32_t i);
+/* Seconds that must be more than none; 0: absent, or after a message. */
+uint32_t positive(struct compile *c, struct node *map, const char *key);
 
 /* ---- names --------------------------------------------------------------------------------- */
 
@@ -57,6 +59,7 @@ struct place {
     uint16_t event;                /* of `e`: a type, ID_NONE: no event at hand */
     bool any_event;                /* `e` is there, its type is not known */
     struct journey_draft *journey; /* trigger, as-names, steps; NULL: outside of journeys */
+    bool entering;                 /* nobody is inside the journey yet */
     bool alarm;                    /* over many people, not one */
 };
 #define PLACE_NONE ((struct place){.event = ID_NONE})
@@ -105,12 +108,26 @@ struct journey_draft {
     struct as_name *as;
     struct template **templates; /* compiled with this journey's trigger in view */
 };
+/* Where those stand who are inside the journey. */
+static inline struct place place_in(struct journey_draft *j)
+{
+    return (struct place){.event = j->trigger_event, .journey = j};
+}
+/* The number of the first step of a list, or where it goes on without one. */
+static inline uint16_t enter(const struct node *list, uint16_t next)
+{
+    return list ? (uint16_t)list->mark : next;
+}
 /* What an event, a segment, a condition or a time brings about: `word` is the key that says which. */
-bool read_match(struct compile *c, struct journey_draft *j, struct node *n, const char *word,
-                struct match *m);
+bool read_match(struct compile *c, struct place place, struct node *n, const char *word, struct match *m);
+/* Of goals, exits and branches of wait_for: warns of what never comes, as `never` says; true: it is so at once. */
+bool check_match(struct compile *c, struct journey_draft *j, struct node *n, const struct match *m,
+                 const char *never);
 /* Numbers and ids of all steps, names of awaited events. */
 void collect_steps(struct compile *c, struct journey_draft *j, struct node *steps);
 void read_steps(struct compile *c, struct journey_draft *j);
+void read_wait(struct compile *c, struct journey_draft *j, struct node *step, struct step *out);
+void read_wait_for(struct compile *c, struct journey_draft *j, struct node *step, struct step *out);
 /* Steps nobody comes to, circles without a wait. */
 void check_graph(struct compile *c, struct journey_draft *j);
 

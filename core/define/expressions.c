@@ -241,7 +241,8 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
                                .trigger = j ? j->trigger_event : ID_NONE,
                                .any_event = place.any_event || (j && j->any),
                                .any_trigger = j && j->any,
-                               .alarm = place.alarm};
+                               .alarm = place.alarm,
+                               .unsent = !j || place.entering};
 }
 
 const struct program *expression_part(struct compile *c, struct place place, struct node *n, uint32_t from,

@@ -1,11 +1,11 @@
 /* journeys.c - the head of a journey: who enters, who leaves, what it is for. Its steps are in steps.c. */
 #include "core/define/compile.h"
 
-static struct place at_event(struct journey_draft *j, uint16_t event)
+static struct place at_event(struct place place, uint16_t event) { return place.event = event, place; }
+static struct place place_before(struct journey_draft *j)
 {
-    return (struct place){.event = event, .journey = j};
+    return (struct place){.event = j->trigger_event, .journey = j, .entering = true};
 }
-static struct place at_entry(struct journey_draft *j) { return at_event(j, j->trigger_event); }
 
 /* ---- what is waited for ----------------------------------------------------------------------- */
 
@@ -38,7 +38,7 @@ static void check_companions(struct compile *c, struct node *n, const char *word
     }
 }
 
-bool read_match(struct compile *c, struct journey_draft *j, struct node *n, const char *word, struct match *m)
+bool read_match(struct compile *c, struct place place, struct node *n, const char *word, struct match *m)
 {
     struct node *value = get(n, word);
     m->id = ID_NONE;
@@ -46,7 +46,7 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
     if (strcmp(word, "event") == 0) {
         m->kind = MATCH_EVENT;
         m->id = event_id(c, value);
-        if (m->id != ID_NONE) m->where = expression(c, at_event(j, m->id), get(n, "where"), WANT_BOOL);
+        if (m->id != ID_NONE) m->where = expression(c, at_event(place, m->id), get(n, "where"), WANT_BOOL);
         m->where_text = arena_slice(c->arena, get_text(n, "where"));
     } else if (strcmp(word, "segment_left") == 0) {
         m->kind = MATCH_SEGMENT_LEFT;
@@ -56,12 +56,48 @@ bool read_match(struct compile *c, struct journey_draft *j, struct node *n, cons
         m->id = name_id(c, REG_SEGMENT, value);
     } else if (strcmp(word, "when") == 0) {
         m->kind = MATCH_WHEN;
-        m->where = expression(c, at_entry(j), value, WANT_BOOL);
+        m->where = expression(c, place, value, WANT_BOOL);
     } else {
         m->kind = strcmp(word, "silence") == 0 ? MATCH_SILENCE : MATCH_AFTER;
-        m->seconds = (uint32_t)get_seconds(n, word, 0);
+        m->seconds = positive(c, n, word);
     }
     return true;
+}
+
+/* Where that is written which decides whether it comes about. */
+static struct node *condition_of(struct node *n, const struct match *m)
+{
+    switch (m->kind) {
+    case MATCH_EVENT: return get(n, "where");
+    case MATCH_WHEN: return get(n, "when");
+    case MATCH_SEGMENT_LEFT: return get(n, "segment_left");
+    default: return get(n, has(n, "segment") ? "segment" : "segment_entered");
+    }
+}
+
+/* Does it come about, by what is written alone? Of who is inside the journey, or not. An event has to come first, and who
+ * leaves a segment, be it that of a journey's people, was inside before. */
+static enum expr_truth match_truth(const struct compile *c, const struct match *m, uint16_t journey,
+                                   bool inside)
+{
+    bool segment = m->kind == MATCH_SEGMENT_ENTERED || m->kind == MATCH_SEGMENT_LEFT;
+    const struct program *asks = segment && m->id != ID_NONE ? c->set->segments.list[m->id].when : m->where;
+    enum expr_truth truth = asks ? program_truth(asks, segment ? ID_NONE : journey, inside) : TRUTH_OPEN;
+    return truth == TRUTH_ALWAYS && m->kind != MATCH_WHEN ? TRUTH_OPEN : truth;
+}
+
+bool check_match(struct compile *c, struct journey_draft *j, struct node *n, const struct match *m,
+                 const char *never)
+{
+    struct node *where = get(n, "where"), *at = condition_of(n, m);
+    if (where && m->kind != MATCH_EVENT)
+        report_wrong(c->d, where, "put the condition into 'when'", "'where' goes with 'event' only");
+    enum expr_truth truth = match_truth(c, m, j->journey->id, true);
+    if (truth == TRUTH_NEVER) {
+        report_warning(c->d, at, "this is never true: %s", never);
+        report_fix(c->d, "ask for something that may happen, or leave it out");
+    }
+    return truth == TRUTH_ALWAYS;
 }
 
 /* ---- triggers -------------------------------------------------------------------------------------- */
@@ -81,7 +117,7 @@ static const struct program *compared_with(struct compile *c, struct journey_dra
 {
     if (!n || attribute == ID_NONE) return NULL;
     enum declared_type type = c->set->schema.attributes[attribute].type;
-    if (is_computed(n)) return field_of(c, at_entry(j), n->text, n, want_of(type)).program;
+    if (is_computed(n)) return field_of(c, place_before(j), n->text, n, want_of(type)).program;
     struct value literal = literal_of(c, n), fitted;
     bool null = literal.kind == V_NULL, text = type == T_STRING && !null;
     if (text) literal = value_string(arena_slice(c->arena, n->text));
@@ -101,7 +137,7 @@ static const struct program *compared_with(struct compile *c, struct journey_dra
 static void read_date_trigger(struct compile *c, struct journey_draft *j, struct node *n, struct match *m)
 {
     m->kind = MATCH_DATE;
-    m->date = expression(c, (struct place){.event = ID_NONE, .journey = j}, get(n, "date"), WANT_TIME);
+    m->date = expression(c, at_event(place_before(j), ID_NONE), get(n, "date"), WANT_TIME);
     m->every_year = has(n, "every");
     m->offset_s = (int32_t)get_seconds(n, "offset", 0);
     m->clock_s = get_clock(n, "at", 0);
@@ -157,7 +193,7 @@ static bool read_trigger(struct compile *c, struct journey_draft *j, struct node
     else if (strcmp(word, "date") == 0)
         read_date_trigger(c, j, n, m);
     else if (strcmp(word, "event") == 0 || strncmp(word, "segment_", 8) == 0)
-        read_match(c, j, n, word, m);
+        read_match(c, place_before(j), n, word, m);
     else if (strcmp(word, "manual") != 0)
         return check_later_trigger(c, j, n), false;
     m->existing = get_word(n, "existing", "ignore|enter", 0) == 1;
@@ -178,28 +214,33 @@ static void find_trigger_event(struct compile *c, struct journey_draft *j, struc
     }
 }
 
-/* The node that says so when this trigger never starts anything. */
-static struct node *never_starts(const struct compile *c, const struct match *m, const struct node *trigger)
+/* Who is inside is let in again only by another key, or where a trigger may start the journey anew. */
+static uint16_t who_enters_is_outside_of(const struct journey *j)
 {
-    if (m->kind == MATCH_EVENT && m->where && program_never_true(m->where)) return get(trigger, "where");
-    bool entered = m->kind == MATCH_SEGMENT_ENTERED, by_segment = entered || m->kind == MATCH_SEGMENT_LEFT;
-    const struct segment *s = by_segment && m->id != ID_NONE ? &c->set->segments.list[m->id] : NULL;
-    bool nobody = s && s->when && program_never_true(s->when);
-    return nobody ? get(trigger, entered ? "segment_entered" : "segment_left") : NULL;
+    return j->reentry != REENTRY_KEYED && j->while_active == ACTIVE_IGNORE ? j->id : ID_NONE;
+}
+
+/* Why this trigger never starts anything, and where that is written; NULL: it may. */
+static const char *never_starts(const struct compile *c, const struct journey *j, const struct match *m,
+                                struct node *trigger, struct node **at)
+{
+    *at = condition_of(trigger, m);
+    if (match_truth(c, m, who_enters_is_outside_of(j), false) == TRUTH_NEVER) return "this is never true";
+    bool same = m->from && m->to && program_identity(m->from) == program_identity(m->to);
+    if (m->kind != MATCH_ATTRIBUTE || !same) return NULL;
+    *at = get(trigger, "to");
+    return "'from' and 'to' are the same, which is no change";
 }
 
 static void check_entry(struct compile *c, const struct journey_draft *j, struct node *triggers)
 {
     for (uint32_t i = 0; i < item_count(triggers); i++) {
-        struct node *why = i < j->journey->trigger_count
-                               ? never_starts(c, &j->journey->triggers[i], item(triggers, i))
-                               : NULL;
-        if (!why) continue;
-        if (item_count(triggers) == 1)
-            report_wrong(c->d, why, "state: draft holds a journey back",
-                         "no one can enter: this is never true");
-        else
-            report_warning(c->d, why, "this is never true: the trigger starts nothing"),
+        struct node *at;
+        const char *why = never_starts(c, j->journey, &j->journey->triggers[i], item(triggers, i), &at);
+        if (why && item_count(triggers) == 1)
+            report_wrong(c->d, at, "state: draft holds a journey back", "no one can enter: %s", why);
+        else if (why)
+            report_warning(c->d, at, "%s: the trigger starts nothing", why),
                 report_fix(c->d, "leave this trigger out");
     }
 }
@@ -213,7 +254,7 @@ static void read_triggers(struct compile *c, struct journey_draft *j)
         if (read_trigger(c, j, item(triggers, i), &list[used])) used++;
     j->journey->triggers = list;
     j->journey->trigger_count = (uint16_t)used;
-    if (used == count) check_entry(c, j, triggers);
+    if (used == count) check_entry(c, j, triggers); /* else the numbers of both lists differ */
     if (triggers && !count)
         report_wrong(c->d, triggers, "write at least one: trigger: {event: NAME}",
                      "no one can enter: the list of triggers is empty");
@@ -230,13 +271,10 @@ static void read_reentry(struct compile *c, struct journey_draft *j)
         out->reentry = slice_is(n->text, "always") ? REENTRY_ALWAYS : REENTRY_ONCE;
         return;
     }
-    out->key = expression(c, at_entry(j), get(n, "key"), WANT_ANY);
-    out->reentry_after_s = (uint32_t)get_seconds(n, "after", 0);
+    out->key = expression(c, place_before(j), get(n, "key"), WANT_ANY);
+    out->reentry_after_s = positive(c, n, "after");
     out->reentry = has(n, "key") ? REENTRY_KEYED : has(n, "after") ? REENTRY_AFTER : REENTRY_ALWAYS;
     out->while_active = (uint8_t)get_word(n, "while_active", "ignore|restart|parallel", ACTIVE_IGNORE);
-    if (get_seconds(n, "after", 0) < 0)
-        report_wrong(c->d, get(n, "after"), "write a duration such as 7d",
-                     "a time that has passed cannot be negative");
 }
 
 static void read_goal(struct compile *c, struct journey_draft *j)
@@ -246,12 +284,14 @@ static void read_goal(struct compile *c, struct journey_draft *j)
     struct journey *out = j->journey;
     if (!n) return;
     const char *word = only_one_of(c, n, words, "a goal");
-    if (!word || !read_match(c, j, n, word, &out->goal)) return;
+    if (!word || !read_match(c, place_in(j), n, word, &out->goal)) return;
+    if (check_match(c, j, n, &out->goal, "nobody reaches the goal"))
+        report_wrong(c->d, get(n, "when"), "ask for what the journey is to bring about",
+                     "everybody reaches the goal at once: this is always true");
     out->has_goal = true;
     out->goal_stay = get_bool(n, "stay", false);
-    out->goal_within_s = (uint32_t)get_seconds(n, "within", 0);
-    struct place place = out->goal.kind == MATCH_EVENT ? at_event(j, out->goal.id)
-                                                       : (struct place){.event = ID_NONE, .journey = j};
+    out->goal_within_s = positive(c, n, "within");
+    struct place place = at_event(place_in(j), out->goal.kind == MATCH_EVENT ? out->goal.id : ID_NONE);
     if (out->goal.kind != MATCH_EVENT || out->goal.id != ID_NONE)
         out->goal_value = expression(c, place, get(n, "value"), WANT_NUMBER);
 }
@@ -266,7 +306,10 @@ static void read_exits(struct compile *c, struct journey_draft *j)
     for (uint32_t i = 0; i < count; i++) {
         struct node *n = item(exits, i);
         const char *word = n->bad ? NULL : only_one_of(c, n, words, "an exit");
-        if (word && read_match(c, j, n, word, &list[used])) used++;
+        if (!word || !read_match(c, place_in(j), n, word, &list[used])) continue;
+        if (check_match(c, j, n, &list[used++], "nobody leaves by it"))
+            report_wrong(c->d, get(n, "when"), "ask for what makes the journey pointless",
+                         "everybody leaves at once: this is always true");
     }
     j->journey->exits = list;
     j->journey->exit_count = (uint16_t)used;
@@ -285,7 +328,8 @@ static uint32_t local_midnight(const struct compile *c, struct node *date, int32
 static void warn_without(struct compile *c, const struct journey_draft *j, const char *key, const char *why,
                          const char *fix)
 {
-    if (has(j->node, key)) return;
+    struct node *n = node_find(j->node, key);
+    if (n && (n->bad || item_count(n))) return;
     report_at(c->d, SEVERITY_WARNING, j->node->file, j->node->at, 1, "journey '%.*s' has no %s: %s",
               SHOWN(j->journey->name), key, why);
     report_fix(c->d, "%s", fix);
@@ -301,8 +345,8 @@ static void read_head(struct compile *c, struct journey_draft *j)
     out->active_until = local_midnight(c, get(active, "until"), 1);
     if (out->active_from && out->active_until && out->active_from >= out->active_until)
         report_wrong(c->d, active, "exchange the two dates", "no one can enter: 'until' lies before 'from'");
-    out->only_if = expression(c, at_entry(j), get(n, "only_if"), WANT_BOOL);
-    if (out->only_if && program_never_true(out->only_if))
+    out->only_if = expression(c, place_before(j), get(n, "only_if"), WANT_BOOL);
+    if (out->only_if && program_truth(out->only_if, who_enters_is_outside_of(out), false) == TRUTH_NEVER)
         report_wrong(c->d, get(n, "only_if"), "state: draft holds a journey back",
                      "no one can enter: 'only_if' is never true");
     out->priority = (int32_t)get_integer(n, "priority", 0);
@@ -335,9 +379,9 @@ static struct journey *read_journey(struct compile *c, struct registry_entry *r)
     give_version(c, out, r);
     find_trigger_event(c, &j, get(j.node, "trigger"));
     collect_steps(c, &j, get(j.node, "steps")); /* names of steps are used above them too */
+    read_reentry(c, &j);
     read_triggers(c, &j);
     read_head(c, &j);
-    read_reentry(c, &j);
     read_goal(c, &j);
     read_exits(c, &j);
     read_steps(c, &j);

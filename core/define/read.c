@@ -67,6 +67,16 @@ uint32_t item_count(const struct node *n)
 
 struct node *item(struct node *n, uint32_t i) { return n->kind == NODE_SEQUENCE ? n->list[i] : n; }
 
+uint32_t positive(struct compile *c, struct node *map, const char *key)
+{
+    struct node *n = get(map, key);
+    int64_t seconds = get_seconds(map, key, 0);
+    if (n && seconds <= 0)
+        report_wrong(c->d, n, "write a duration such as 30m, or leave it out",
+                     "'%s' must be longer than nothing", key);
+    return seconds > 0 ? (uint32_t)seconds : 0;
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 static const char *const KIND_WORDS[REG_KINDS] = {"event", "property", "attribute", "segment",

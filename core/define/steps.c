@@ -10,11 +10,6 @@ static const char *const STEP_WORDS[STEP_KIND_COUNT] = {
 #undef X
 };
 
-static struct place here(struct journey_draft *j)
-{
-    return (struct place){.event = j->trigger_event, .journey = j};
-}
-
 /* ---- numbers, ids, names ------------------------------------------------------------------ */
 
 /* The lists of steps inside a step, in the order of the file: calls f with the path that leads there. */
@@ -189,160 +184,29 @@ void collect_steps(struct compile *c, struct journey_draft *j, struct node *step
     CHECK(j->step_count == count);
 }
 
-/* ---- waits ------------------------------------------------------------------------------------ */
-
-/* The number of the first step of a list, or where it goes on without one. */
-static uint16_t enter(struct node *list, uint16_t next) { return list ? (uint16_t)list->mark : next; }
-
-static uint32_t positive(struct compile *c, struct node *map, const char *key)
-{
-    struct node *n = get(map, key);
-    int64_t seconds = get_seconds(map, key, 0);
-    if (n && seconds <= 0)
-        report_wrong(c->d, n, "write a duration such as 30m, or leave it out",
-                     "'%s' must be longer than nothing", key);
-    return seconds > 0 ? (uint32_t)seconds : 0;
-}
-
-static uint16_t read_types(struct compile *c, struct node *of, const uint16_t **out)
-{
-    uint32_t count = item_count(of);
-    uint16_t *types = ARENA_ARRAY(c->arena, uint16_t, count + 1);
-    for (uint32_t i = 0; i < count; i++) types[i] = event_id(c, item(of, i));
-    *out = types;
-    return (uint16_t)count;
-}
-
-static void check_wait_keys(struct compile *c, struct node *n, const char *word)
-{
-    static const char *const goes_with[][2] = {
-        {"from", "for"}, {"at", "next"}, {"offset", "until_date"}, {"of", "silence"}};
-    for (uint32_t i = 0; i < 4; i++) {
-        struct node *value = get(n, goes_with[i][0]);
-        if (value && strcmp(word, goes_with[i][1]) != 0)
-            report_wrong(c->d, value, "leave it out", "'%s' goes with '%s' only", goes_with[i][0],
-                         goes_with[i][1]);
-    }
-}
-
-static const char *wait_word(struct compile *c, struct node *n)
-{
-    static const char *const words[] = {"for", "until", "next", "until_date", "silence"};
-    const char *found = NULL;
-    for (uint32_t i = 0; i < 5; i++) {
-        if (!has(n, words[i])) continue;
-        if (found) {
-            report_wrong(c->d, n, "keep one of them, or write two waits", "a wait is either '%s' or '%s'",
-                         found, words[i]);
-            return NULL;
-        }
-        found = words[i];
-    }
-    if (!found) {
-        report_node(c->d, n, "this wait does not say how long");
-        report_fix(c->d, "one of: for, until, next, until_date, silence");
-    }
-    return found;
-}
-
-static void read_next_day(struct node *n, struct wait *w)
-{
-    struct slice day = get_text(n, "next");
-    w->kind = slice_is(day, "workday") ? WAIT_NEXT_WORKDAY : WAIT_NEXT_WEEKDAY;
-    parse_weekday(day, &w->weekdays);
-    w->clock_s = get_clock(n, "at", 0);
-}
-
-static void read_wait(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
-{
-    struct node *n = get(step, "wait");
-    struct wait *w = &out->wait;
-    if (!n) return;
-    if (n->kind == NODE_SCALAR) {
-        w->seconds = positive(c, step, "wait");
-        return;
-    }
-    const char *word = wait_word(c, n);
-    if (!word) return;
-    check_wait_keys(c, n, word);
-    if (strcmp(word, "for") == 0) {
-        w->kind = has(n, "from") ? WAIT_FROM_ENTRY : WAIT_FOR_TIME;
-        w->seconds = positive(c, n, "for");
-    } else if (strcmp(word, "until") == 0) {
-        w->kind = WAIT_UNTIL_CLOCK;
-        w->clock_s = get_clock(n, "until", 0);
-    } else if (strcmp(word, "next") == 0) {
-        read_next_day(n, w);
-    } else if (strcmp(word, "until_date") == 0) {
-        w->kind = WAIT_UNTIL_DATE;
-        w->date = expression(c, here(j), get(n, "until_date"), WANT_TIME);
-        w->seconds = get_seconds(n, "offset", 0);
-    } else {
-        w->kind = WAIT_SILENCE;
-        w->seconds = positive(c, n, "silence");
-        w->type_count = read_types(c, get(n, "of"), &w->types);
-    }
-}
-
-static bool read_branch(struct compile *c, struct journey_draft *j, struct node *n, struct match *m,
-                        uint16_t next)
-{
-    static const char *const words[] = {"event", "segment", "when"};
-    const char *word = NULL;
-    *m = (struct match){.id = ID_NONE};
-    if (n->bad) return false;
-    for (uint32_t i = 0; i < 3; i++) {
-        if (!has(n, words[i])) continue;
-        if (word)
-            report_wrong(c->d, n, "write one branch for each below 'any'",
-                         "a branch waits either for '%s' or for '%s'", word, words[i]);
-        word = words[i];
-    }
-    if (!word)
-        report_wrong(c->d, n, "for example {event: NAME, timeout: 1d}",
-                     "wait_for does not say what it waits for: event, segment, when or any");
-    if (n->bad || !read_match(c, j, n, word, m)) return false;
-    struct node *where = get(n, "where");
-    if (where && m->kind != MATCH_EVENT)
-        report_wrong(c->d, where, "put the condition into 'when'", "'where' goes with 'event' only");
-    m->as = arena_slice(c->arena, get_text(n, "as"));
-    m->then = enter(get(n, "then"), next);
-    return true;
-}
-
-static void read_wait_for(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
-{
-    struct node *n = get(step, "wait_for"), *any = get(n, "any"), *otherwise = get(n, "else");
-    if (!n) return;
-    uint32_t count = has(n, "any") ? item_count(any) : 1;
-    struct match *list = ARENA_ARRAY(c->arena, struct match, count + 1);
-    if (any && (has(n, "event") || has(n, "segment") || has(n, "when") || has(n, "then")))
-        report_wrong(c->d, any, "make it an item of 'any'",
-                     "'any' holds all branches: what stands beside it belongs inside");
-    if (any && !count)
-        report_wrong(c->d, any, "for example any: [{event: NAME, then: [end]}]",
-                     "'any' needs at least one branch");
-    for (uint32_t i = 0; i < count && !n->bad; i++) {
-        bool read = read_branch(c, j, any ? item(any, i) : n, &list[out->wait_for.count], out->next);
-        out->wait_for.count = (uint16_t)(out->wait_for.count + read);
-    }
-    out->wait_for.any = list;
-    out->wait_for.timeout_s = positive(c, n, "timeout");
-    out->wait_for.otherwise = enter(otherwise, out->next);
-    if (otherwise && !has(n, "timeout"))
-        report_wrong(c->d, otherwise, "add 'timeout: 1d', or put these steps behind wait_for",
-                     "'else' is for the timeout, and there is none");
-}
-
 /* ---- branches ------------------------------------------------------------------------------------ */
+
+static void warn_one_way(struct compile *c, const struct journey_draft *j, struct node *n,
+                         const struct program *condition)
+{
+    enum expr_truth truth = condition ? program_truth(condition, j->journey->id, true) : TRUTH_OPEN;
+    if (truth == TRUTH_OPEN) return;
+    bool always = truth == TRUTH_ALWAYS;
+    report_warning(c->d, n, "this is %s true: '%s' is never walked", always ? "always" : "never",
+                   always ? "else" : "then");
+    report_fix(c->d, "ask for something in which people differ, or leave the 'if' out");
+}
 
 static void read_if(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
 {
-    out->branch.condition = expression(c, here(j), get(step, "if"), WANT_BOOL);
+    out->branch.condition = expression(c, place_in(j), get(step, "if"), WANT_BOOL);
     out->branch.then = enter(get(step, "then"), out->next);
     out->branch.otherwise = enter(get(step, "else"), out->next);
-    if (!has(step, "then") && !has(step, "else"))
-        report_wrong(c->d, step, "add `then:` with the steps for true", "'if' needs 'then' or 'else'");
+    struct node *then = node_find(step, "then"), *otherwise = node_find(step, "else");
+    bool empty = (!then || (!then->bad && !item_count(then))) &&
+                 (!otherwise || (!otherwise->bad && !item_count(otherwise)));
+    if (empty) report_wrong(c->d, step, "add `then:` with the steps for true", "'if' needs 'then' or 'else'");
+    warn_one_way(c, j, get(step, "if"), out->branch.condition);
 }
 
 /* A case that the value can never be is a mistake: most often digits without quotes. */
@@ -360,12 +224,23 @@ static void check_case(struct compile *c, const struct program *on, struct node 
     if (fix) report_wrong(c->d, key, fix, "'on' is never '%.*s': it is of another type", SHOWN(key->text));
 }
 
+static const struct program *read_on(struct compile *c, struct journey_draft *j, struct node *on)
+{
+    const struct program *p = expression(c, place_in(j), on, WANT_ANY);
+    if (!p || !program_yields_many(p)) return p;
+    report_wrong(c->d, on, "ask for one of its values: if: '\"tea\" in profile.interests'",
+                 "no case is ever a whole list or map");
+    return NULL;
+}
+
 static void read_switch(struct compile *c, struct journey_draft *j, struct node *step, struct step *out)
 {
     struct node *n = get(step, "switch"), *cases = get(n, "cases");
     if (!n) return;
-    out->choose.on = expression(c, here(j), get(n, "on"), WANT_ANY);
+    out->choose.on = read_on(c, j, get(n, "on"));
     uint32_t count = cases && cases->kind == NODE_MAPPING ? cases->count : 0;
+    if (cases && !count)
+        report_wrong(c->d, cases, "for example cases: {gold: [end]}", "a switch needs at least one case");
     struct value *values = ARENA_ARRAY(c->arena, struct value, count + 1);
     uint16_t *to = ARENA_ARRAY(c->arena, uint16_t, count + 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -479,7 +354,7 @@ static const struct program *read_template_name(struct compile *c, struct journe
         report_warning(c->d, name, "a computed name is none of `templates:`: its receiver must know it");
         report_fix(c->d, "to choose among `templates:`, write a `switch` with a send in each case");
     }
-    return field_of(c, here(j), SLICE("template"), name, WANT_STRING).program;
+    return field_of(c, place_in(j), SLICE("template"), name, WANT_STRING).program;
 }
 
 /* n: the braces of `send`, or the step itself for `cascade`, whose keys stand beside it. */
@@ -507,13 +382,13 @@ static void read_send(struct compile *c, struct journey_draft *j, struct node *n
     out->send.template = template_of(c, j, template);
     check_parts(c, template, out);
     out->send.topic = arena_slice(c->arena, get_text(n, "topic"));
-    out->send.field_count = fields_of(c, here(j), get(n, "vars"), &out->send.vars);
+    out->send.field_count = fields_of(c, place_in(j), get(n, "vars"), &out->send.vars);
     out->send.type = (uint8_t)get_word(n, "type", "transactional|trigger|mass", SEND_TRIGGER);
     out->send.once = get_bool(n, "once", false);
     out->send.best_hour = get_word(n, "when", "now|best_hour", 0) == 1;
     out->send.exit_on_expired = get_word(n, "on_expired", "continue|exit", 0) == 1;
     out->send.priority = (int32_t)get_integer(n, "priority", INT32_MIN);
-    out->send.value = expression(c, here(j), get(n, "value"), WANT_NUMBER);
+    out->send.value = expression(c, place_in(j), get(n, "value"), WANT_NUMBER);
     out->send.expires_s = has(n, "expires") ? positive(c, n, "expires") : 86400;
 }
 
@@ -523,21 +398,21 @@ static const struct program *read_due(struct compile *c, struct journey_draft *j
     int64_t seconds;
     if (!due || due->kind != NODE_SCALAR) return NULL;
     if (due->text.n && due->text.p[0] == '=')
-        return expression_part(c, here(j), due, 1, slice_of(due->text.p + 1, due->text.n - 1), WANT_TIME);
+        return expression_part(c, place_in(j), due, 1, slice_of(due->text.p + 1, due->text.n - 1), WANT_TIME);
     if (!parse_duration(due->text, &seconds) || seconds > SECONDS_MAX) {
         report_wrong(c->d, due, "due: 3d, or due: =now + days(3)",
                      "'due': expected a duration such as 3d, or = and an expression that gives a time");
         return NULL;
     }
     const char *text = arena_printf(c->scratch, "now + duration(\"%llds\")", (long long)seconds);
-    return expression_part(c, here(j), due, 0, slice_str(text), WANT_TIME);
+    return expression_part(c, place_in(j), due, 0, slice_str(text), WANT_TIME);
 }
 
 /* Literal, computed or rendered; what is literal stays a text, be it digits. */
 static struct field read_text(struct compile *c, struct journey_draft *j, const char *name, struct node *n,
                               enum expr_want want)
 {
-    struct field f = field_of(c, here(j), slice_str(name), n, want);
+    struct field f = field_of(c, place_in(j), slice_str(name), n, want);
     if (!f.program && !f.text) f.literal = value_string(arena_slice(c->arena, n->text));
     return f;
 }
@@ -561,7 +436,7 @@ static void read_act(struct compile *c, struct journey_draft *j, struct node *n,
     out->act.template_by = read_template_name(c, j, template);
     out->act.template = template_of(c, j, template);
     if (to) out->act.to = read_text(c, j, "to", to, WANT_STRING);
-    out->act.field_count = fields_of(c, here(j), get(n, "vars"), &out->act.vars);
+    out->act.field_count = fields_of(c, place_in(j), get(n, "vars"), &out->act.vars);
     read_title(c, j, get(n, "title"), out);
     out->act.due = read_due(c, j, get(n, "due"));
 }
@@ -607,14 +482,18 @@ static void check_zone(struct compile *c, struct node *n, const struct field *f)
 
 static void read_set(struct compile *c, struct journey_draft *j, struct node *map, struct step *out)
 {
-    if (!map || map->kind != NODE_MAPPING) return;
+    if (!map) return;
+    if (map->kind != NODE_MAPPING || !map->count) {
+        report_wrong(c->d, map, "for example set: {stage: new}", "'set' needs at least one attribute");
+        return;
+    }
     uint16_t *ids = ARENA_ARRAY(c->arena, uint16_t, map->count + 1);
     struct field *fields = ARENA_ARRAY(c->arena, struct field, map->count + 1);
     for (uint32_t i = 0; i < map->count; i++) {
         struct node *key = node_key(map, i), *value = node_value(map, i);
         ids[i] = name_id(c, REG_ATTRIBUTE, key);
         enum declared_type type = ids[i] == ID_NONE ? T_RAW : c->set->schema.attributes[ids[i]].type;
-        fields[i] = field_of(c, here(j), key->text, value, want_of(type));
+        fields[i] = field_of(c, place_in(j), key->text, value, want_of(type));
         if (ids[i] == ID_NONE || value->bad) continue;
         if (ids[i] == c->set->schema.timezone) check_zone(c, value, &fields[i]);
         if (field_fits(&fields[i], type)) continue;
@@ -648,6 +527,9 @@ static void read_mute(struct compile *c, struct node *n, struct step *out)
     if (!n) return;
     out->mute.for_s = positive(c, n, "for");
     out->mute.types = types ? 0 : 1u << SEND_TRIGGER | 1u << SEND_MASS;
+    if (types && !item_count(types))
+        report_wrong(c->d, types, "name types, or leave it out for all but transactional",
+                     "'types' needs at least one type of message");
     for (uint32_t i = 0; i < item_count(types); i++)
         if (word_in(item(types, i)->text, "transactional|trigger|mass", &index))
             out->mute.types |= (uint8_t)(1u << index);

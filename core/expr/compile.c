@@ -62,14 +62,28 @@ const struct program *expr_constant(struct expr_pool *pool, struct value v)
     return program_of(pool, check_constant(&c, v), &reason);
 }
 
-static bool never_true(const struct node *n)
+static enum expr_truth known(bool b) { return b ? TRUTH_ALWAYS : TRUTH_NEVER; }
+
+static enum expr_truth truth_of(const struct node *n, uint16_t journey, bool inside)
 {
-    if (n->op == OP_AND) return never_true(n->child[0]) || never_true(n->child[1]);
-    if (n->op == OP_OR) return never_true(n->child[0]) && never_true(n->child[1]);
-    return n->op == OP_CONST && n->value.kind == V_BOOL && !n->value.b;
+    if (n->op == OP_AND || n->op == OP_OR) {
+        enum expr_truth rules = known(n->op == OP_OR), a = truth_of(n->child[0], journey, inside),
+                        b = truth_of(n->child[1], journey, inside);
+        return a == rules || b == rules ? rules : a == b ? a : TRUTH_OPEN;
+    }
+    if (n->op == OP_NOT) {
+        enum expr_truth of = truth_of(n->child[0], journey, inside);
+        return of == TRUTH_OPEN ? of : known(of == TRUTH_NEVER);
+    }
+    if (n->op == OP_IN_JOURNEY) return n->b == journey ? known(inside) : TRUTH_OPEN;
+    return n->op == OP_CONST && n->value.kind == V_BOOL ? known(n->value.b) : TRUTH_OPEN;
 }
 
-bool program_never_true(const struct program *p) { return never_true(p->root); }
+enum expr_truth program_truth(const struct program *p, uint16_t journey, bool inside)
+{
+    return truth_of(p->root, journey, inside);
+}
+
 bool program_may_fail(const struct program *p) { return p->root->fallible; }
 
 /* Levenshtein with two neighbours swapped as one step, one row at a time; words beyond the row are too far. */

@@ -63,6 +63,7 @@ struct expr_scope {
     bool any_event;   /* `e` exists, of unknown type: its properties are dynamic */
     bool any_trigger; /* the same of `trigger` */
     bool alarm;       /* rate() may be asked */
+    bool unsent;      /* of no message of a journey can be asked: outside of it, or before its first step */
     bool
         conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
     bool unchecked;  /* types, names and overloads are found out at run time only: tests only */
@@ -147,10 +148,12 @@ const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count)
 bool program_timed(const struct program *p);        /* its value can change without an event */
 uint64_t program_identity(const struct program *p); /* equal for equal expressions of one pool */
 enum expr_want program_result(const struct program *p);
-bool program_never_true(
-    const struct program *p); /* whoever the person is; false: nobody can tell by looking */
+enum expr_truth { TRUTH_OPEN, TRUTH_NEVER, TRUTH_ALWAYS };
+/* What can be told without looking at anybody; of those who are inside this journey, or not (ID_NONE: of all). */
+enum expr_truth program_truth(const struct program *p, uint16_t journey, bool inside);
 bool program_may_fail(
     const struct program *p); /* a value may be missing, or of another type than it should */
+bool program_yields_many(const struct program *p); /* a list or a map */
 bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */

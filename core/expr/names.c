@@ -533,11 +533,28 @@ FACT(check_left, OP_LEFT, 0, SPACE_SEGMENT, "a segment", TYPE_TIME)
 FACT(check_in_list, OP_IN_LIST, 0, SPACE_LIST, "a list", TYPE_BOOL)
 FACT(check_reachable, OP_REACHABLE, 0, SPACE_CHANNEL, "a channel", TYPE_BOOL)
 FACT(check_in_journey, OP_IN_JOURNEY, 0, SPACE_JOURNEY, "a journey", TYPE_BOOL)
-FACT(check_sent, OP_SEND, SEND_SENT, SPACE_STEP, "a step", TYPE_BOOL)
-FACT(check_delivered, OP_SEND, SEND_DELIVERED, SPACE_STEP, "a step", TYPE_BOOL)
-FACT(check_opened, OP_SEND, SEND_OPENED, SPACE_STEP, "a step", TYPE_BOOL)
-FACT(check_clicked, OP_SEND, SEND_CLICKED, SPACE_STEP, "a step", TYPE_BOOL)
-FACT(check_replied, OP_SEND, SEND_REPLIED, SPACE_STEP, "a step", TYPE_BOOL)
+
+static const struct node *check_message(struct checker *c, const struct tree *t, enum send_state what)
+{
+    if (c->scope->unsent)
+        return check_fail(c, t,
+                          "ask in a step, the goal or an exit; elsewhere count(\"Message Opened\", ...)",
+                          "%.*s() is about a message of the journey one is inside, and here one is in none",
+                          (int)t->name.n, (const char *)t->name.p);
+    return check_fact(c, t, (struct node){.op = OP_SEND, .a = (uint8_t)what}, SPACE_STEP, "a step",
+                      TYPE_BOOL);
+}
+
+#define MESSAGE(function, what)                                                                              \
+    static const struct node *function(struct checker *c, const struct tree *t)                              \
+    {                                                                                                        \
+        return check_message(c, t, what);                                                                    \
+    }
+MESSAGE(check_sent, SEND_SENT)
+MESSAGE(check_delivered, SEND_DELIVERED)
+MESSAGE(check_opened, SEND_OPENED)
+MESSAGE(check_clicked, SEND_CLICKED)
+MESSAGE(check_replied, SEND_REPLIED)
 
 static const struct node *check_consent(struct checker *c, const struct tree *t)
 {

@@ -320,6 +320,11 @@ const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count)
 
 bool program_timed(const struct program *p) { return p->timed; }
 uint64_t program_identity(const struct program *p) { return p->identity; }
+bool program_yields_many(const struct program *p)
+{
+    const struct type *type = type_seen(p->type);
+    return type->kind == TYPE_LIST || type->kind == TYPE_MAP;
+}
 bool program_yields_date(const struct program *p) { return p->type->kind == TYPE_DATE; }
 
 enum expr_want program_result(const struct program *p)

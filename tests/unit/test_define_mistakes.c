@@ -37,6 +37,17 @@ Test(define_mistakes, each_is_told_once_at_its_place_with_a_fix)
     each_mistake("mistakes", 95, is_refused);
 }
 
+/* It compiles without a word. */
+static void expect_good(struct slice text)
+{
+    struct diagnostics d;
+    struct defset *set = compile(text, &d);
+    if (!set || d.count) print(&d, text);
+    cr_expect(set && !d.count);
+    defset_free(set);
+    diagnostics_free(&d);
+}
+
 Test(define_mistakes, lists_of_objects_are_used_as_they_are_declared)
 {
     struct slice text =
@@ -49,12 +60,7 @@ Test(define_mistakes, lists_of_objects_are_used_as_they_are_declared)
               "  d: 'distinct(\"Go\", e.o[0].id) > 1 && max(\"Go\", e.n[0]) > 1'\n"
               "  e: 'count(\"Go\", 1 in e.n && size(e.o) > 1 && e.n != [1, 2]) > 0'\n"
               "  f: 'count(\"Go\", e.any.a.b > 1 && e.o.map(x, x.id) != [\"a\"]) > 0'\n");
-    struct diagnostics d;
-    struct defset *set = compile(text, &d);
-    if (!set) print(&d, text);
-    cr_expect(set && !d.errors);
-    defset_free(set);
-    diagnostics_free(&d);
+    expect_good(text);
 }
 
 Test(define_mistakes, what_is_never_missing_needs_no_default)
@@ -65,13 +71,41 @@ Test(define_mistakes, what_is_never_missing_needs_no_default)
                               "    trigger: {event: Product Added}\n"
                               "    exit: [{after: 9d}]\n"
                               "    goal: {event: Order Completed}\n"
-                              "    steps: [{task: {channel: crm, title: 'seen {{ count(\"page\") }}'}}]\n");
-    struct diagnostics d;
-    struct defset *set = compile(text, &d);
-    if (!set) print(&d, text);
-    cr_expect(set && !d.errors);
-    defset_free(set);
-    diagnostics_free(&d);
+                              "    steps:\n"
+                              "      - send: {channel: email, template: t}\n"
+                              "      - task: {channel: crm, title: 'seen {{ count(\"page\") }}'}\n");
+    expect_good(text);
+}
+
+#define JOURNEY(head, steps)                                                                                 \
+    "journeys:\n  j:\n    goal: {event: page}\n    exit: [{after: 9d}]\n" head "    steps:\n" steps
+
+static const char *const beside_mistakes[] = {
+    /* Who is inside may come in again, so that it may be asked for. */
+    JOURNEY("    trigger: {event: Product Added, where: in_journey(\"j\")}\n"
+            "    reentry: {while_active: restart}\n",
+            "      - wait: 1d\n"),
+    JOURNEY("    trigger: {event: Product Added}\n    only_if: in_journey(\"j\")\n"
+            "    reentry: {key: trigger.product_id}\n",
+            "      - wait: 1d\n"),
+    /* Asking that nobody comes in twice says the same as the default. */
+    JOURNEY("    trigger: {event: Product Added, where: '!in_journey(\"j\")'}\n", "      - wait: 1d\n"),
+    JOURNEY("    trigger: {attribute_changed: points, from: 5, to: 6}\n",
+            "      - {id: m, send: {channel: email, template: t}}\n"
+            "      - wait_for: {event: Message Opened, where: opened(\"m\")}\n"
+            "      - if: clicked(\"m\")\n        then: []\n        else: [{wait: 1d}]\n"),
+    /* Who has left it leaves its segment. */
+    "segments: {inside: in_journey(\"j\")}\n" JOURNEY("    trigger: {segment_left: inside}\n",
+                                                      "      - wait: 1d\n"),
+    /* Silence ends a wait that nothing else ends. */
+    "journeys: {j: {trigger: manual, goal: {event: page}, exit: [{silence: 30d}], steps: [{wait_for: {event: "
+    "page}}]}}\n",
+};
+
+Test(define_mistakes, what_stands_next_to_a_mistake_is_taken)
+{
+    for (uint32_t i = 0; i < sizeof beside_mistakes / sizeof *beside_mistakes; i++)
+        expect_good(slice_str(beside_mistakes[i]));
 }
 
 Test(define_mistakes, what_does_not_run_yet_is_checked_like_the_rest)

@@ -130,6 +130,28 @@ void read_wait(struct compile *c, struct journey_draft *j, struct node *step, st
 void read_wait_for(struct compile *c, struct journey_draft *j, struct node *step, struct step *out);
 /* Steps nobody comes to, circles without a wait. */
 void check_graph(struct compile *c, struct journey_draft *j);
+/* Of a journey without mistakes: waits that nobody sees the end of, segments asked too early, dates that may be missing. */
+void check_doubts(struct compile *c, struct journey_draft *j);
+
+/* ---- walking it, to see where one comes ----------------------------------------------------- */
+
+struct edges {
+    uint16_t *to;
+    uint32_t count, capacity;
+    struct arena *arena;
+};
+void edges_of(const struct step *s, struct edges *e); /* where a step may go on, but for the end */
+bool takes_time(const struct step *s);
+struct walker {
+    const struct journey *journey;
+    bool *reached; /* by step; what is reached already is not gone into again */
+    uint16_t *stack;
+    struct edges next;
+    bool (*passes)(void *self, const struct step *from, uint16_t to); /* NULL: always */
+    void *self;
+};
+struct walker walker_of(const struct journey *j, struct arena *a);
+void reach(struct walker *w, uint16_t from);
 
 /* ---- the readers, in the order in which they run ------------------------------------------------ */
 

@@ -385,6 +385,7 @@ static struct journey *read_journey(struct compile *c, struct registry_entry *r)
     read_goal(c, &j);
     read_exits(c, &j);
     read_steps(c, &j);
+    check_doubts(c, &j);
     warn_without(c, &j, "goal", "nothing tells whether it works",
                  "for example goal: {event: NAME, within: 7d}");
     warn_without(c, &j, "exit", "people stay to its last step", "for example exit: [{after: 30d}]");

@@ -1,12 +1,6 @@
 /* walkable.c - can a journey be walked: every step is reached, no circle turns without time passing. */
 #include "core/define/compile.h"
 
-struct edges {
-    uint16_t *to;
-    uint32_t count, capacity;
-    struct arena *arena;
-};
-
 static void edge(struct edges *e, uint16_t to)
 {
     if (to == STEP_END) return;
@@ -19,8 +13,7 @@ static void edge(struct edges *e, uint16_t to)
     e->to[e->count++] = to;
 }
 
-/* Where a step may go on. */
-static void edges_of(const struct step *s, struct edges *e)
+void edges_of(const struct step *s, struct edges *e)
 {
     e->count = 0;
     switch (s->kind) {
@@ -42,19 +35,28 @@ static void edges_of(const struct step *s, struct edges *e)
     }
 }
 
-static void reach(const struct journey *j, uint16_t from, bool *reached, struct arena *a)
+struct walker walker_of(const struct journey *j, struct arena *a)
 {
-    struct edges next = {.arena = a};
-    uint16_t *stack = ARENA_ARRAY(a, uint16_t, j->step_count + 1u);
+    return (struct walker){.journey = j,
+                           .reached = ARENA_ARRAY(a, bool, j->step_count + 1u),
+                           .stack = ARENA_ARRAY(a, uint16_t, j->step_count + 1u),
+                           .next = {.arena = a}};
+}
+
+void reach(struct walker *w, uint16_t from)
+{
     uint32_t depth = 0;
-    stack[depth++] = from;
-    reached[from] = true;
+    if (w->reached[from]) return;
+    w->stack[depth++] = from;
+    w->reached[from] = true;
     while (depth) {
-        edges_of(&j->steps[stack[--depth]], &next);
-        for (uint32_t i = 0; i < next.count; i++) {
-            if (reached[next.to[i]]) continue;
-            reached[next.to[i]] = true;
-            stack[depth++] = next.to[i];
+        const struct step *s = &w->journey->steps[w->stack[--depth]];
+        edges_of(s, &w->next);
+        for (uint32_t i = 0; i < w->next.count; i++) {
+            uint16_t to = w->next.to[i];
+            if (w->reached[to] || (w->passes && !w->passes(w->self, s, to))) continue;
+            w->reached[to] = true;
+            w->stack[depth++] = to;
         }
     }
 }
@@ -62,17 +64,17 @@ static void reach(const struct journey *j, uint16_t from, bool *reached, struct 
 /* One message for the first step of each dead end: what hangs on it is dead for the same reason. */
 static void check_reached(struct compile *c, struct journey_draft *j)
 {
-    bool *reached = ARENA_ARRAY(c->scratch, bool, j->step_count + 1);
-    reach(j->journey, j->journey->first, reached, c->scratch);
+    struct walker w = walker_of(j->journey, c->scratch);
+    reach(&w, j->journey->first);
     for (uint16_t i = 0; i < j->step_count; i++) {
-        if (reached[i]) continue;
+        if (w.reached[i]) continue;
         report_wrong(c->d, j->drafts[i].node, "remove it, or let a `goto` or a branch lead to it",
                      "unreachable step: no path leads here");
-        reach(j->journey, i, reached, c->scratch);
+        reach(&w, i);
     }
 }
 
-static bool takes_time(const struct step *s) { return s->kind == STEP_WAIT || s->kind == STEP_WAIT_FOR; }
+bool takes_time(const struct step *s) { return s->kind == STEP_WAIT || s->kind == STEP_WAIT_FOR; }
 
 /* Takes away steps that nothing leads to, until none is left or only circles are. Steps that take time are no part
  * of a circle that turns at once. */

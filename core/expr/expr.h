@@ -152,7 +152,10 @@ enum expr_truth { TRUTH_OPEN, TRUTH_NEVER, TRUTH_ALWAYS };
 /* What can be told without looking at anybody; of those who are inside this journey, or not (ID_NONE: of all). */
 enum expr_truth program_truth(const struct program *p, uint16_t journey, bool inside);
 bool program_may_fail(
-    const struct program *p); /* a value may be missing, or of another type than it should */
+    const struct program *p);                 /* a value may be missing, or of another type than it should */
+bool program_misses(const struct program *p); /* an attribute or a property that it reads may not be there */
+/* Are all of them there once the condition has come out so? An error counts as false. */
+bool program_assures(const struct program *condition, bool outcome, const struct program *p);
 bool program_yields_many(const struct program *p); /* a list or a map */
 bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
 

@@ -94,6 +94,34 @@ static const char *const beside_mistakes[] = {
             "      - {id: m, send: {channel: email, template: t}}\n"
             "      - wait_for: {event: Message Opened, where: opened(\"m\")}\n"
             "      - if: clicked(\"m\")\n        then: []\n        else: [{wait: 1d}]\n"),
+    /* The quickest way to the end of each wait is shorter than the exit. */
+    JOURNEY("    trigger: {event: Product Added}\n",
+            "      - wait_for: {event: page, timeout: 30d, else: [{wait: 1d}], then: [{wait: 8d}]}\n"
+            "      - wait: {from: entry, for: 8d}\n"
+            "      - wait: {until: \"10:00\"}\n"),
+    /* A segment follows while one waits, and does not hear of what it does not read. */
+    "segments: {rich: profile.points > 10}\n" JOURNEY(
+        "    trigger: {event: Product Added}\n",
+        "      - set: {points: 11}\n"
+        "      - wait: 1s\n"
+        "      - set: {city: a}\n"
+        "      - if: segment(\"rich\") || in_list(\"staff\")\n        then: [{wait: 1d}]\n"
+        "      - set: {points: 12}\n"),
+    /* Whoever comes to these waits has the date. */
+    JOURNEY("    trigger: {event: Product Added}\n",
+            "      - if: '!has(profile.birthday)'\n        then: [end]\n"
+            "      - wait: {until_date: profile.birthday}\n"),
+    JOURNEY("    trigger: {event: Product Added}\n",
+            "      - if: profile.known && profile.birthday > now\n"
+            "        then: [{wait: {until_date: profile.birthday + days(1)}}]\n"),
+    JOURNEY("    trigger: {event: Product Added}\n",
+            "      - wait: {until_date: 'has(profile.birthday) ? profile.birthday : trigger.at'}\n"),
+    JOURNEY("    trigger: {event: Product Added, where: has(e.price) && e.price > 1}\n",
+            "      - wait: {until_date: trigger.at + days(int(trigger.price))}\n"),
+    JOURNEY("    trigger: {date: profile.birthday, offset: -3d}\n",
+            "      - wait: {until_date: profile.birthday}\n"),
+    JOURNEY("    trigger: {event: Product Added}\n    only_if: has(profile.birthday)\n",
+            "      - wait: {until_date: profile.birthday}\n"),
     /* Who has left it leaves its segment. */
     "segments: {inside: in_journey(\"j\")}\n" JOURNEY("    trigger: {segment_left: inside}\n",
                                                       "      - wait: 1d\n"),

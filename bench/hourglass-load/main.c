@@ -167,7 +167,8 @@ static void print_text(const struct report *p)
     printf("\nlatency to the ack, us: ");
     print_latency(&r->latency);
     if (p->subscriber) {
-        printf("%llu actions confirmed; from the event, us: ", (unsigned long long)p->subscriber->actions);
+        printf("%llu actions confirmed; of %llu that answer an event, from the event, us: ",
+               (unsigned long long)p->subscriber->actions, (unsigned long long)p->subscriber->latency.total);
         print_latency(&p->subscriber->latency);
     }
     printf("generator: %.0f ns an event, %.0f %% of a core\n",
@@ -193,7 +194,8 @@ static void print_json(const struct report *p)
            p->achieved);
     print_json_latency("latency_us", &r->latency);
     if (p->subscriber) {
-        printf(",\"actions\":%llu,", (unsigned long long)p->subscriber->actions);
+        printf(",\"actions\":%llu,\"timed_actions\":%llu,", (unsigned long long)p->subscriber->actions,
+               (unsigned long long)p->subscriber->latency.total);
         print_json_latency("action_latency_us", &p->subscriber->latency);
     }
     printf(",\"generator_ns_per_event\":%.1f,\"generator_limited\":%s,\"late_chunks\":%llu",
@@ -241,7 +243,12 @@ static int run(struct options *o, struct server *server)
         fprintf(stderr, "hourglass-load: --subscribe needs --admin or --self\n");
         return EXIT_FAILED;
     }
-    bool good = sender_run(&o->send, &g, &result);
+    bool good = !o->subscribe || subscriber_catch_up(admin); /* what nobody has read yet is not this run's */
+    if (good) {
+        subscriber_measure(&subscriber);
+        good = sender_run(&o->send, &g, &result);
+        if (o->subscribe && !subscriber_catch_up(admin)) good = false;
+    }
     if (o->subscribe) subscriber_stop(&subscriber);
     struct report p = {.o = o,
                        .r = &result,

@@ -104,10 +104,15 @@ bool server_counters(const char *admin_url, struct server_counters *out)
     if (!good) fprintf(stderr, "hourglass-load: no counters from %s: %s\n", admin_url, strerror(errno));
     struct mp m = mp_of(buf_slice(&in));
     if (good && mp_array(&m) == 4 && mp_skip(&m) && mp_skip(&m) && mp_skip(&m)) {
-        struct slice events = find(mp_item(&m), "events");
-        *out = (struct server_counters){number(events, "received"), number(events, "applied"),
-                                        number(events, "duplicate"), number(events, "rejected"),
-                                        number(events, "late")};
+        struct slice all = mp_item(&m), events = find(all, "events"), actions = find(all, "actions");
+        *out = (struct server_counters){.received = number(events, "received"),
+                                        .applied = number(events, "applied"),
+                                        .duplicate = number(events, "duplicate"),
+                                        .rejected = number(events, "rejected"),
+                                        .late = number(events, "late"),
+                                        .actions_created = number(actions, "created"),
+                                        .actions_confirmed = number(actions, "confirmed"),
+                                        .actions_pending = number(find(all, "outbox"), "pending")};
     }
     if (fd >= 0) close(fd);
     buf_free(&in);

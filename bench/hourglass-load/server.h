@@ -21,7 +21,8 @@ bool server_start(struct server *s, const struct server_options *o);
 void server_stop(struct server *s);
 
 struct server_counters {
-    uint64_t received, applied, duplicate, rejected, late;
+    uint64_t received, applied, duplicate, rejected, late;        /* events */
+    uint64_t actions_created, actions_confirmed, actions_pending; /* pending: made and not confirmed */
 };
 bool server_counters(const char *admin_url, struct server_counters *out);
 int server_dial(const char *url); /* a connected non-blocking socket; -1 with errno */

@@ -1,8 +1,10 @@
 /* actions.c - from the outboxes to whoever delivers: subscribers on the admin socket and Forward sinks.
  *
  * A reader has one cursor per shard. When a shard has newer durable actions than the cursor says and the reader has room
- * in its window, worker 0 sends an errand to every worker; it copies what the reader may have out of the outboxes of its
- * shards; worker 0 hands it over. What is not confirmed stays in the outbox: a reader that comes back starts from zero.
+ * in its window, worker 0 sends an errand to the workers that have them; each copies what the reader may have out of the
+ * outboxes of its shards; worker 0 hands it over. What is not confirmed stays in the outbox: a reader that comes back
+ * starts from zero. An id does not tell its shard, so it is remembered for as long as an action given is likely to be
+ * unconfirmed; of an id that was forgotten every shard is asked.
  * A channel goes to exactly one reader: the one its definition names, else the default reader (the first sink, else the
  * subscriber that came first). */
 #include "io/admin.h"
@@ -11,10 +13,18 @@
 
 #include <stdlib.h>
 
-enum { FETCH_BYTES_MAX = 256 << 10 };
+enum {
+    FETCH_BYTES_MAX = 256 << 10,
+    GIVEN_REMEMBERED = 4 * ACTIONS_WINDOW, /* a power of two */
+    NOBODY_KNOWS = LOGICAL_SHARDS
+};
 
 struct actions {
     struct action_reader *readers; /* oldest first */
+    struct given {                 /* by the id's low bits; a later one takes the place */
+        struct key id;
+        uint8_t shard;
+    } given[GIVEN_REMEMBERED];
 };
 
 struct fetch { /* of one reader; one at a time */
@@ -38,6 +48,24 @@ void actions_create(struct engine *e)
 }
 
 void actions_destroy(struct engine *e) { free(e->admin->actions); }
+
+/* ---- where an action lies ------------------------------------------------------------------------------------ */
+
+static struct given *given_place(struct engine *e, struct key id)
+{
+    return &e->admin->actions->given[id.lo % GIVEN_REMEMBERED];
+}
+
+static void remember_given(struct engine *e, struct key id, uint8_t shard)
+{
+    *given_place(e, id) = (struct given){id, shard};
+}
+
+static uint8_t shard_given(struct engine *e, struct key id)
+{
+    const struct given *g = given_place(e, id);
+    return key_eq(g->id, id) ? g->shard : NOBODY_KNOWS;
+}
 
 /* ---- who gets what ---------------------------------------------------------------------------------------- */
 
@@ -105,6 +133,7 @@ static void hand_over(struct fetch *f, bool old)
                                .sequence = load_le64(entry.p + 7)};
             memcpy(&a.id, entry.p + 15, 16);
             a.content = slice_of(entry.p + FOUND_HEAD, entry.n - FOUND_HEAD);
+            remember_given(f->engine, a.id, entry.p[0]);
             struct slice channel =
                 a.channel < set->channel_count ? set->channels[a.channel].name : (struct slice){0};
             r->unconfirmed++;
@@ -120,10 +149,11 @@ static void fetched(struct scatter *s)
     struct action_reader *r = f->reader;
     scatter_free(s);
     r->fetching = NULL;
+    bool more = r->rewound || memcmp(f->cursor, f->durable, sizeof f->cursor) != 0;
     if (!r->rewound) memcpy(r->cursor, f->cursor, sizeof r->cursor);
     hand_over(f, r->gone || r->rewound);
     r->rewound = false;
-    atomic_store(&f->engine->action_news, 1); /* there may be more */
+    if (more) atomic_store(&f->engine->action_news, 1);
     arena_free(&f->arena);
     free(f);
     if (r->gone) r->release(r);
@@ -133,13 +163,13 @@ static void start_fetch(struct engine *e, struct action_reader *r)
 {
     struct fetch *f = calloc(1, sizeof *f);
     CHECK(f != NULL);
-    bool any = false;
+    uint64_t workers = 0; /* that have something new */
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
         f->cursor[i] = r->cursor[i];
         f->durable[i] = atomic_load_explicit(&e->action_sequence[i], memory_order_acquire);
-        any |= f->cursor[i] < f->durable[i];
+        if (f->cursor[i] < f->durable[i]) workers |= 1ull << engine_owner(e, i);
     }
-    if (!any) {
+    if (!workers) {
         free(f);
         return;
     }
@@ -156,7 +186,13 @@ static void start_fetch(struct engine *e, struct action_reader *r)
     s->run = collect;
     s->done = fetched;
     r->fetching = s;
-    scatter_start(s);
+    scatter_look(s, workers);
+}
+
+bool actions_waiting(struct engine *e)
+{
+    return atomic_load_explicit(&e->action_readers, memory_order_relaxed) &&
+           atomic_load_explicit(&e->action_news, memory_order_relaxed);
 }
 
 void actions_turn(struct engine *e)
@@ -222,24 +258,38 @@ void actions_confirmed_by_another(struct engine *e, uint32_t count)
 struct confirm {
     void (*done)(void *owner, uint32_t confirmed);
     void *owner;
-    uint32_t count;
     _Atomic uint32_t confirmed;
+    uint32_t begin[LOGICAL_SHARDS + 2]; /* of each shard's ids; of those of which nobody knows; the end */
     struct key ids[];
 };
 
-static bool confirm_in(struct worker *w, struct shard *s, const struct confirm *c, uint32_t *found)
+static uint32_t id_count(const struct confirm *c, uint32_t shard)
 {
-    struct buf payload = {0};
+    return c->begin[shard + 1] - c->begin[shard];
+}
+
+/* Those of one group that shard s has. */
+static uint32_t put_pending_ids(struct shard *s, const struct confirm *c, uint32_t group, struct buf *out)
+{
     uint32_t n = 0;
-    buf_put_le32(&payload, 0);
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = c->begin[group]; i < c->begin[group + 1]; i++) {
         if (!outbox_get(shard_outbox(s), c->ids[i], &(struct action){0})) continue;
-        buf_put_le64(&payload, c->ids[i].hi);
-        buf_put_le64(&payload, c->ids[i].lo);
+        buf_put_le64(out, c->ids[i].hi);
+        buf_put_le64(out, c->ids[i].lo);
         n++;
     }
+    return n;
+}
+
+static bool confirm_in(struct worker *w, struct shard *s, const struct confirm *c, uint32_t *found)
+{
+    uint8_t shard = shard_index(s);
+    if (!id_count(c, shard) && !id_count(c, NOBODY_KNOWS)) return true;
+    struct buf payload = {0};
+    buf_put_le32(&payload, 0);
+    uint32_t n = put_pending_ids(s, c, shard, &payload) + put_pending_ids(s, c, NOBODY_KNOWS, &payload);
     store_le32(payload.p, n);
-    struct record r = {.kind = RECORD_CONFIRM, .shard = shard_index(s), .payload = buf_slice(&payload)};
+    struct record r = {.kind = RECORD_CONFIRM, .shard = shard, .payload = buf_slice(&payload)};
     bool logged = !n || intake_record(w, &r);
     if (n && logged) CRASH_POINT(confirm_logged);
     if (logged) *found += n;
@@ -267,6 +317,18 @@ static void confirmed(struct scatter *s)
     free(c);
 }
 
+/* By shard, each shard's in the order given. */
+static void sort_ids(struct engine *e, struct confirm *c, const struct key *ids, uint32_t count)
+{
+    uint32_t next[LOGICAL_SHARDS + 1];
+    for (uint32_t i = 0; i < count; i++) c->begin[shard_given(e, ids[i]) + 1]++;
+    for (uint32_t i = 0; i <= LOGICAL_SHARDS; i++) {
+        next[i] = c->begin[i];
+        c->begin[i + 1] += c->begin[i];
+    }
+    for (uint32_t i = 0; i < count; i++) c->ids[next[shard_given(e, ids[i])]++] = ids[i];
+}
+
 void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner)
 {
@@ -274,8 +336,7 @@ void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
     CHECK(c != NULL);
     c->done = done;
     c->owner = owner;
-    c->count = count;
-    memcpy(c->ids, ids, count * sizeof c->ids[0]);
+    sort_ids(e, c, ids, count);
     struct scatter *s = scatter_new(e, c);
     s->run = confirm_part;
     s->done = confirmed;

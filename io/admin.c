@@ -235,6 +235,7 @@ void admin_turn(struct engine *e)
 
 uint32_t admin_patience_us(struct engine *e)
 {
+    if (actions_waiting(e)) return 0;
     uint32_t emit = emit_patience_us(e);
     return emit < 1000000 ? emit : 1000000;
 }

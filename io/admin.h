@@ -11,8 +11,10 @@
 enum {
     ADMIN_FRAME_MAX = 1 << 20,
     ADMIN_CONNECTIONS_MAX = 64,
-    ADMIN_REQUESTS_MAX = 16, /* of one connection at once; above it, it is not read */
-    ADMIN_OUT_MAX = 8 << 20, /* queued for one connection */
+    ADMIN_REQUESTS_MAX = 16,           /* of one connection at once; above it, it is not read */
+    ADMIN_CONFIRMATIONS_MAX = 1024,    /* the same of actions.ack, which only waits for the disk */
+    ADMIN_REQUEST_BYTES_MAX = 4 << 20, /* of both */
+    ADMIN_OUT_MAX = 8 << 20,           /* queued for one connection */
 };
 
 struct admin_conn;
@@ -25,8 +27,8 @@ struct request {
     struct buf frame;
     const msgpack_object *params; /* an array */
     struct buf result;
-    pk_t pack; /* writes into result */
-    struct request *next;
+    pk_t pack;                     /* writes into result */
+    struct request *next, **link;  /* of the connection's; link: what points here */
     void *state;                   /* of the method, freed by it */
     struct remembered *remembered; /* remember.c: this one's answer is kept for its repeats */
     struct request *next_repeat;
@@ -54,7 +56,8 @@ struct method {
     void (*run)(struct request *r);
     const char *params, *result;
     bool changes_state;
-    bool once; /* done twice it would do harm: a request_id is remembered across restarts */
+    bool once;     /* done twice it would do harm: a request_id is remembered across restarts */
+    bool confirms; /* ADMIN_CONFIRMATIONS_MAX of them may be under way */
 };
 extern const struct method admin_methods[];
 extern const uint32_t admin_method_count;
@@ -178,6 +181,7 @@ void actions_destroy(struct engine *e);
 void actions_add(struct engine *e, struct action_reader *r);
 void actions_remove(struct engine *e, struct action_reader *r);
 void actions_turn(struct engine *e);
+bool actions_waiting(struct engine *e); /* the next turn should come at once */
 void actions_confirm(struct engine *e, const struct key *ids, uint32_t count,
                      void (*done)(void *owner, uint32_t confirmed), void *owner);
 /* From the oldest unconfirmed one again. */

@@ -16,9 +16,8 @@ enum { AFTER_PATIENCE_US = 10 * 1000000 };
 
 static enum call_state move_a_shard(struct worker *w, struct part *p)
 {
-    uint32_t ran;
     if (w->now < clock_now(&w->engine->clock)) return CALL_WAIT;
-    if (w->index == 0 && !worker_tick(w, w->shards[0], 0, &ran)) return CALL_WAIT;
+    if (w->index == 0 && !worker_tick(w, w->shards[0], 0)) return CALL_WAIT;
     return CALL_DONE;
 }
 

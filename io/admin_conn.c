@@ -14,7 +14,8 @@ struct admin_conn {
     struct admin_conn *next;
     struct buf in, out, sending;
     struct request *requests; /* not answered yet */
-    uint32_t request_count, tails;
+    uint32_t request_count, confirm_count, tails;
+    size_t request_bytes;
     uint64_t half_since_us;
     void *sub;
     bool in_flight, paused, closing, more; /* more: frames wait for earlier requests */
@@ -105,17 +106,35 @@ static void request_free(struct request *r)
     free(r);
 }
 
+static void request_link(struct admin_conn *c, struct request *r)
+{
+    r->conn = c;
+    r->next = c->requests;
+    r->link = &c->requests;
+    if (r->next) r->next->link = &r->next;
+    c->requests = r;
+}
+
+static void request_unlink(struct request *r)
+{
+    *r->link = r->next;
+    if (r->next) r->next->link = r->link;
+}
+
+/* More of them by `more`, which may be -1. */
+static void count_request(struct admin_conn *c, const struct request *r, int more)
+{
+    *(r->method && r->method->confirms ? &c->confirm_count : &c->request_count) += (uint32_t)more;
+    c->request_bytes += (size_t)more * r->frame.n;
+}
+
 void request_answer(struct request *r, struct slice error, struct slice result)
 {
     struct admin_conn *c = r->conn;
     remember_end(r, error, result);
     if (c) {
-        for (struct request **at = &c->requests; *at; at = &(*at)->next)
-            if (*at == r) {
-                *at = r->next;
-                break;
-            }
-        c->request_count--;
+        request_unlink(r);
+        count_request(c, r, -1);
         struct buf b = {0};
         pk_t pk;
         pk_init(&pk, &b);
@@ -205,13 +224,11 @@ static bool on_frame(struct admin_conn *c, struct slice frame)
         request_free(r);
         return notification; /* nobody here listens to notifications: they are ignored */
     }
-    r->conn = c;
     r->id = (uint32_t)list[1].via.u64;
     r->params = &list[3];
-    r->next = c->requests;
-    c->requests = r;
-    c->request_count++;
     r->method = find_method(name);
+    request_link(c, r);
+    count_request(c, r, 1);
     if (!r->method)
         unknown_method(r, name);
     else if (remember_begin(r))
@@ -223,7 +240,8 @@ static bool on_frame(struct admin_conn *c, struct slice frame)
 
 static bool too_busy(const struct admin_conn *c)
 {
-    return c->request_count >= ADMIN_REQUESTS_MAX || admin_conn_queued(c) >= ADMIN_OUT_MAX;
+    return c->request_count >= ADMIN_REQUESTS_MAX || c->confirm_count >= ADMIN_CONFIRMATIONS_MAX ||
+           c->request_bytes >= ADMIN_REQUEST_BYTES_MAX || admin_conn_queued(c) >= ADMIN_OUT_MAX;
 }
 
 /* The root tells early: whoever claims more items than a request has is not waited for. */

@@ -44,7 +44,7 @@ const struct method admin_methods[] = {
     {"definitions.history", method_definitions_history, "", "[{version, hash, files, bytes}]", false},
     {"actions.subscribe", method_actions_subscribe, "name, channels?",
      "{name}; then notifications [2, \"actions\", [action]]", false},
-    {"actions.ack", method_actions_ack, "ids", "{confirmed}", true},
+    {"actions.ack", method_actions_ack, "ids", "{confirmed}", true, false, true},
     {"actions.queue", method_actions_queue, "channel?, limit?, after?", "{actions: [action], next}", false},
     {"actions.test", method_actions_test, "journey, step, to, id?", "{action_id}", true, true},
     {"events.tail", method_events_tail, "kinds: [events|transitions|actions|rejects]",

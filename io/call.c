@@ -100,4 +100,14 @@ void scatter_start(struct scatter *s)
     for (uint32_t i = 0; i < s->count; i++) call_post(s->parts[i].worker, &s->parts[i].call);
 }
 
+void scatter_look(struct scatter *s, uint64_t workers)
+{
+    s->waiting = (uint32_t)__builtin_popcountll(workers);
+    for (uint32_t i = 1; i < s->count; i++)
+        if (workers >> i & 1) call_post(s->parts[i].worker, &s->parts[i].call);
+    if (!(workers & 1)) return;
+    CHECK(s->run(s->parts[0].worker, &s->parts[0]) == CALL_DONE);
+    part_back(&s->parts[0].call);
+}
+
 void scatter_free(struct scatter *s) { free(s); }

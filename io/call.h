@@ -45,6 +45,9 @@ struct scatter {
 };
 struct scatter *scatter_new(struct engine *engine, void *owner);
 void scatter_start(struct scatter *s);
+/* Only on these workers (bits), on worker 0, for a `run` that looks and is done at once: worker 0's own part is run here
+ * and now, so that with a single worker no turn is waited for. */
+void scatter_look(struct scatter *s, uint64_t workers);
 void scatter_free(struct scatter *s);
 
 #endif

@@ -69,34 +69,32 @@ bool intake_blocked(const struct worker *w)
 
 /* ---- time -------------------------------------------------------------------------------- */
 
-bool worker_tick(struct worker *w, struct shard *s, uint32_t quota, uint32_t *ran)
+bool worker_tick(struct worker *w, struct shard *s, uint32_t quota)
 {
     struct effects *effects = &w->intake.effects;
-    *ran = 0;
+    if (quota > w->wakes_left) quota = w->wakes_left;
     if (shard_now(s) > w->now) return true; /* the clock is behind what the log says: time stands still */
     if (!wal_room(w->wal, 1, TICK_BYTES) || !shard_reserve_tick(s, quota, effects)) return false;
     uint32_t before = shard_now(s), due = shard_next_due(s);
-    *ran = shard_tick(s, w->now, quota, effects);
-    if (*ran) latency_add(&w->wake_lag, due < w->now ? (uint64_t)(w->now - due) * 1000000 : w->lag_us);
-    if (!*ran && shard_now(s) == before) return true;
+    uint32_t ran = shard_tick(s, w->now, quota, effects);
+    w->wakes_left -= ran;
+    if (ran) latency_add(&w->wake_lag, due < w->now ? (uint64_t)(w->now - due) * 1000000 : w->lag_us);
+    if (!ran && shard_now(s) == before) return true;
     struct record r = {
         .kind = RECORD_TICK, .shard = shard_index(s), .head_bytes = TICK_BYTES, .lsn = shard_lsn(s)};
     store_le32(r.head, w->now);
-    store_le32(r.head + 4, *ran);
+    store_le32(r.head + 4, ran);
     release_effects(w, wal_append(w->wal, &r));
     return true;
 }
 
 void worker_wake_due(struct worker *w)
 {
-    uint32_t left = WAKES_PER_TURN, ran;
     if (w->woken_until == w->now) return;
     for (uint32_t i = 0; i < w->shard_count; i++) {
         struct shard *s = w->shards[i];
         if (!shard_overdue(s, w->now) || shard_now(s) > w->now) continue;
-        if (!left || !worker_tick(w, s, left, &ran)) return;
-        left -= ran;
-        if (ran && shard_overdue(s, w->now)) return;
+        if (!worker_tick(w, s, w->wakes_left) || !w->wakes_left) return;
     }
     w->woken_until = w->now;
 }
@@ -105,10 +103,8 @@ void worker_wake_due(struct worker *w)
 static void tick_batch(struct worker *w)
 {
     struct intake *in = &w->intake;
-    for (uint32_t i = in->applied; i < in->count; i++) {
-        uint32_t ran;
-        if (shard_now(in->items[i].shard) < w->now) worker_tick(w, in->items[i].shard, TICK_WAKES, &ran);
-    }
+    for (uint32_t i = in->applied; i < in->count; i++)
+        if (shard_now(in->items[i].shard) < w->now) worker_tick(w, in->items[i].shard, TICK_WAKES);
 }
 
 /* ---- the batch ----------------------------------------------------------------------------- */
@@ -191,12 +187,11 @@ static bool apply_local(struct worker *w, const struct note *n, struct slice pay
 {
     struct intake *in = &w->intake;
     struct batch_item *item = &in->message;
-    uint32_t ran;
     item->shard = w->engine->shards[n->to];
     item->record =
         (struct record){.kind = RECORD_MESSAGE, .shard = n->to, .cookie = n->cookie, .payload = payload};
     if (!wal_room(w->wal, 2, TICK_BYTES + (size_t)payload.n)) return false;
-    if (shard_now(item->shard) < w->now && !worker_tick(w, item->shard, TICK_WAKES, &ran)) return false;
+    if (shard_now(item->shard) < w->now && !worker_tick(w, item->shard, TICK_WAKES)) return false;
     if (!shards_reserve(item, 1, &in->effects)) return false;
     shards_apply(item, 1, NULL, &in->effects);
     log_items(w, item, 1); /* may put further ones behind it: n and payload are gone */

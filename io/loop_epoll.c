@@ -34,7 +34,6 @@ struct epoll_loop {
     struct node *closed;
     struct node *resting; /* listeners whose accept failed for want of descriptors; they never send */
     uint64_t rest_until_us;
-    uint32_t turn_bytes;
     uint32_t writes_open; /* given to the helper and not yet completed */
     pthread_t helper;
     pthread_mutex_t lock; /* guards the four pointers below and `stop` */
@@ -252,7 +251,6 @@ static void on_readable(struct epoll_loop *e, struct node *n)
 {
     ssize_t got = recv(n->s->fd, e->buffer, RECEIVE_BYTES, MSG_DONTWAIT);
     if (got > 0) {
-        e->turn_bytes += (uint32_t)got;
         n->s->on_bytes(n->s, e->buffer, (size_t)got);
         return;
     }
@@ -309,7 +307,6 @@ static uint32_t poll_events(struct epoll_loop *e, uint32_t wait_us)
 static uint32_t epoll_run(struct loop *l, uint32_t wait_us)
 {
     struct epoll_loop *e = self_of(l);
-    e->turn_bytes = 0;
     end_rest(e);
     uint32_t handled = complete_sends(e) + complete_writes(e);
     bool busy = handled || e->ready || e->closed;

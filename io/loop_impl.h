@@ -10,7 +10,10 @@
 enum {
     RECEIVE_BYTES = 64 << 10, /* one receive buffer */
     RECEIVE_BUFFERS = 64,
-    TURN_BYTES_MAX = 512 << 10, /* received bytes handed out in one turn: then the worker looks at its disk */
+    TURN_BYTES_MAX =
+        512 << 10,      /* received bytes handed out in one turn: then the worker looks at its disk, */
+    TURN_US_MAX = 1000, /* or after so long: whatever is durable by then has waited for it */
+    TURN_LOOK_BYTES = 16 << 10,  /* between two looks at the clock */
     ACCEPT_REST_US = 100 * 1000, /* after accept failed for want of descriptors */
 };
 
@@ -41,6 +44,23 @@ bool loop_init(struct loop *l, const struct loop_ops *ops);
 /* False: there is news already, do not wait. */
 bool loop_wait_begin(struct loop *l);
 void loop_wait_end(struct loop *l);
+
+/* What one turn hands out. */
+struct portion {
+    uint64_t begun_us; /* 0: nothing was handed out yet */
+    uint32_t bytes, look_at;
+};
+static inline void portion_add(struct portion *p, uint32_t bytes)
+{
+    if (!p->begun_us) *p = (struct portion){.begun_us = loop_now_us(), .look_at = TURN_LOOK_BYTES};
+    p->bytes += bytes;
+}
+static inline bool portion_spent(struct portion *p)
+{
+    if (!p->begun_us || p->bytes < p->look_at) return false;
+    p->look_at = p->bytes + TURN_LOOK_BYTES;
+    return p->bytes >= TURN_BYTES_MAX || loop_now_us() - p->begun_us >= TURN_US_MAX;
+}
 
 struct loop *loop_uring_create(struct buf *why_not); /* NULL: the kernel does not let us */
 struct loop *loop_epoll_create(struct buf *why_not);

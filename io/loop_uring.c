@@ -43,7 +43,7 @@ struct uring_loop {
     uint32_t revisit_count;         /* slots that want to be looked at without a completion */
     uint64_t accept_rest_until_us;
     uint64_t wake_value;
-    uint32_t turn_bytes;
+    struct portion portion; /* of this turn */
 };
 
 static struct uring_loop *self_of(struct loop *l) { return (struct uring_loop *)l; }
@@ -260,7 +260,7 @@ static void finish_if_unused(struct uring_loop *u, uint32_t index)
 static void deliver(struct uring_loop *u, uint32_t index, int id, uint32_t bytes)
 {
     struct loop_socket *s = u->slots[index].s;
-    u->turn_bytes += bytes;
+    portion_add(&u->portion, bytes);
     s->on_bytes(s, buffer_at(u, id), bytes);
     buffer_return(u, id);
 }
@@ -361,7 +361,7 @@ static uint32_t reap(struct uring_loop *u)
 {
     uint32_t handled = 0;
     struct io_uring_cqe *cqe;
-    while (u->turn_bytes < TURN_BYTES_MAX && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
+    while (!portion_spent(&u->portion) && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
         struct io_uring_cqe copy = {.user_data = cqe->user_data, .res = cqe->res, .flags = cqe->flags};
         io_uring_cqe_seen(&u->ring, cqe);
         on_completion(u, &copy);
@@ -387,10 +387,10 @@ static void wait_for(struct uring_loop *u, uint32_t wait_us)
 static uint32_t uring_run(struct loop *l, uint32_t wait_us)
 {
     struct uring_loop *u = self_of(l);
-    u->turn_bytes = 0;
+    u->portion = (struct portion){0};
     if (u->revisit_count) visit(u);
-    wait_for(u, u->turn_bytes ? 0 : wait_us);
-    return reap(u) + (u->turn_bytes != 0);
+    wait_for(u, u->portion.bytes ? 0 : wait_us);
+    return reap(u) + (u->portion.bytes != 0);
 }
 
 /* ---- making and unmaking ---------------------------------------------------------------- */

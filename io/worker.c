@@ -74,6 +74,7 @@ static void watch_memory(struct worker *w)
 static void worker_turn(struct worker *w)
 {
     read_clock(w);
+    w->wakes_left = WAKES_PER_TURN;
     watch_memory(w);                              /* is there room for people nobody knows? */
     if (!w->deaf) intake_inbound(w);              /* records, messages, credits of the other workers */
     calls_run(w);                                 /* questions and commands */

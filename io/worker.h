@@ -17,7 +17,8 @@
 #include <pthread.h>
 
 enum {
-    WAKES_PER_TURN = 256, /* due people per turn, over all shards: events go on between them */
+    WAKES_PER_TURN =
+        256, /* due people per turn, over all shards: events go on between them, acks do not wait */
     MAILBOX_BYTES = 128 << 10,
     STAGED_MAX = 512,             /* entries of a frame that are decoded before it is known to be whole */
     BATCH_BYTES_MAX = 1 << 20,    /* and at most a quarter of a log file: one record more must still fit */
@@ -106,6 +107,7 @@ struct worker {
     uint32_t now;         /* second of this turn; never goes back */
     uint32_t lag_us;      /* how far into that second we are */
     uint32_t woken_until; /* every wake-up due until then has run */
+    uint32_t wakes_left;  /* of WAKES_PER_TURN */
     uint32_t wal_wait_us;
     uint32_t batch_bytes; /* a batch with this much is full */
 
@@ -149,8 +151,8 @@ void intake_settle(struct worker *w);  /* nothing borrowed is kept */
 void intake_inbound(struct worker *w); /* from the other workers' mailboxes */
 bool intake_idle(const struct worker *w);
 bool intake_blocked(const struct worker *w); /* what lies here waits for another worker's turn */
-bool worker_tick(struct worker *w, struct shard *s, uint32_t quota,
-                 uint32_t *ran); /* false: no room in the log */
+/* The shard's time moves to now, and at most `quota` of its people wake, no more than the turn has left. */
+bool worker_tick(struct worker *w, struct shard *s, uint32_t quota); /* false: no room in the log */
 void worker_wake_due(struct worker *w);
 void worker_resend(struct worker *w); /* after recovery: what other shards have not acknowledged */
 

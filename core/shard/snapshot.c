@@ -6,7 +6,9 @@
  *   END    rows u32
  *
  * A row that changes before the walker reaches it is put first, as it was (store_touch calls before_change); its epoch
- * says that it has been put. Rows made after begin carry the new epoch and are not part of the cut. */
+ * says that it has been put. Rows made after begin carry the new epoch and are not part of the cut. Between two snapshots
+ * all rows carry the store's epoch, also when one was abandoned: one that stayed behind would look as if it had been put
+ * when the epoch, a byte, comes round. */
 #include "core/shard/state.h"
 #include "core/base/planted.h"
 
@@ -149,6 +151,8 @@ void shard_snapshot_begin(struct shard *s, const struct snapshot_sink *sink, uin
 
 void shard_snapshot_abandon(struct shard *s)
 {
+    for (uint32_t slot = s->snapshot.next_slot; slot < s->snapshot.limit; slot++)
+        s->store.rows[slot].epoch = s->store.epoch;
     s->snapshot.active = false;
     s->store.before_change = NULL;
     buf_clear(&s->snapshot.frame);

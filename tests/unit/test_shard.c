@@ -500,6 +500,20 @@ static void put_frame_of(void *self, uint8_t kind, struct slice bytes)
     put_frame(t->frames, kind, bytes);
 }
 
+static void restore_all(struct frames *frames, struct shard **shards)
+{
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
+        struct reader in = reader_of(buf_slice(&frames->b[i]));
+        while (in.p < in.end) {
+            uint8_t kind = read_u8(&in);
+            uint32_t n = read_le32(&in);
+            cr_assert(shard_restore(shards[i], kind, read_slice(&in, n)), "shard %u frame %u", i, kind);
+        }
+        cr_assert(shard_restore_end(shards[i]));
+        buf_free(&frames->b[i]);
+    }
+}
+
 Test(shard, a_snapshot_taken_while_life_goes_on_plus_the_later_records_is_the_same_state)
 {
     struct world w;
@@ -527,16 +541,7 @@ Test(shard, a_snapshot_taken_while_life_goes_on_plus_the_later_records_is_the_sa
     }
     struct shard *shards[LOGICAL_SHARDS];
     fresh_shards(&w, shards);
-    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
-        struct reader in = reader_of(buf_slice(&frames.b[i]));
-        while (in.p < in.end) {
-            uint8_t kind = read_u8(&in);
-            uint32_t n = read_le32(&in);
-            cr_assert(shard_restore(shards[i], kind, read_slice(&in, n)), "shard %u frame %u", i, kind);
-        }
-        cr_assert(shard_restore_end(shards[i]));
-        buf_free(&frames.b[i]);
-    }
+    restore_all(&frames, shards);
     struct effects out;
     struct arena scratch;
     effects_init(&out), arena_init(&scratch);
@@ -544,5 +549,32 @@ Test(shard, a_snapshot_taken_while_life_goes_on_plus_the_later_records_is_the_sa
     assert_same(&w, shards);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) shard_destroy(shards[i]);
     effects_free(&out), arena_free(&scratch);
+    world_close(&w);
+}
+
+Test(shard, a_snapshot_is_whole_however_many_were_abandoned_before_it)
+{
+    struct world w;
+    world_open(&w);
+    live(&w, 11, 400);
+    static struct frames frames;
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
+        struct frame_target target = {&frames, i};
+        struct snapshot_sink sink = {&target, put_frame_of};
+        uint64_t lsn;
+        for (uint32_t n = 0; n < UINT8_MAX; n++) { /* the next one has the epoch that the rows had at first */
+            shard_snapshot_begin(machine_shard(w.m, i), &sink, &lsn);
+            shard_snapshot_abandon(machine_shard(w.m, i));
+        }
+        buf_clear(&frames.b[i]);
+        shard_snapshot_begin(machine_shard(w.m, i), &sink, &lsn);
+        while (!shard_snapshot_step(machine_shard(w.m, i), 100)) {
+        }
+    }
+    struct shard *shards[LOGICAL_SHARDS];
+    fresh_shards(&w, shards);
+    restore_all(&frames, shards);
+    assert_same(&w, shards);
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) shard_destroy(shards[i]);
     world_close(&w);
 }

@@ -30,6 +30,7 @@ struct backup_run {
 static void *thread_main(void *arg)
 {
     struct backup_run *run = arg;
+    engine_step_aside(run->engine);
     run->status = run->body(run);
     run->back.returning = true;
     call_post(&run->engine->workers[0], &run->back);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ enum {
     KEY_FILE_BYTES_MAX = 1024,
     SEED_BYTES_MAX = 32,
     LOG_SEGMENT_MAX = 1 << 30,
-    PROGRESS_EVERY_US = 1000000
+    PROGRESS_EVERY_US = 1000000,
+    BESIDE_NICE = 10 /* a tenth of a core that a worker keeps busy: a snapshot needs half of that */
 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
@@ -326,9 +328,11 @@ int engine_start(struct engine *e)
     return e->failed ? PERSIST_IO : 0;
 }
 
-void engine_unpin(const struct engine *e)
+void engine_step_aside(const struct engine *e)
 {
-    if (CPU_COUNT(&e->cpus)) sched_setaffinity(0, sizeof e->cpus, &e->cpus);
+    if (!CPU_COUNT(&e->cpus)) return; /* nobody is pinned */
+    sched_setaffinity(0, sizeof e->cpus, &e->cpus);
+    setpriority(PRIO_PROCESS, (id_t)gettid(), BESIDE_NICE);
 }
 
 void engine_join(struct engine *e)

@@ -68,8 +68,9 @@ int engine_start(struct engine *e); /* all threads run, nothing is served yet */
 void engine_join(struct engine *e); /* until every worker has stopped */
 void engine_close(struct engine *e);
 
-/* Threads beside the workers go to any core: they inherit the one of whoever made them. */
-void engine_unpin(const struct engine *e);
+/* For threads beside the workers, which inherit the core of whoever made them: to any core, and behind the workers where
+ * they have to share one. */
+void engine_step_aside(const struct engine *e);
 
 /* call.c */
 void call_return(struct worker *from, struct call *c);

@@ -47,7 +47,7 @@ static void *write_main(void *arg)
 {
     struct snapshotter *s = arg;
     struct worker *w = s->worker;
-    engine_unpin(w->engine); /* any core but, if there is another, the worker's */
+    engine_step_aside(w->engine);
     s->result = snapshot_write(s->writer);
     atomic_store_explicit(&s->written, true, memory_order_release);
     loop_wake(w->loop);
@@ -189,7 +189,7 @@ static void committed(struct call *c)
 static void *commit_main(void *arg)
 {
     struct snapshot_run *run = arg;
-    engine_unpin(run->engine);
+    engine_step_aside(run->engine);
     struct datadir dir = run->engine->dir;
     dir.error = (struct buf){0};
     if (snapshot_commit(&dir, run->number, run->files, run->count, run->definitions_version, CORE_VERSION) !=

@@ -26,6 +26,7 @@ enum {
     TRAILER_KIND = 255,
     TRAILER_BYTES = 16,
     SLICE_BYTES = DISK_SLICE_BYTES,
+    BLOCK_BYTES = 4096 /* what a direct write is a multiple of */
 };
 
 enum { NAME_BYTES = 96 };
@@ -98,14 +99,15 @@ struct snapshot_writer {
     struct buf front;
     uint64_t put, frames, lsn; /* put: bytes so far */
     /* the writing half; the worker touches it between two calls of snapshot_write only */
-    bool verify;
+    bool verify, verifying; /* all was taken; the file is open for reading */
     struct buf back;
-    size_t flushed; /* of its bytes */
+    size_t flushed;  /* of its bytes */
+    uint8_t *window; /* what the disk is given, and gives back: SLICE_BYTES, aligned */
+    size_t held;     /* in it, not yet written */
     uint64_t written;
     uint32_t crc;      /* of all bytes written */
     uint64_t verified; /* bytes read back */
     uint32_t read_crc;
-    uint8_t *window; /* for reading back */
 };
 
 static void put_frame(void *self, uint8_t kind, struct slice bytes)
@@ -126,23 +128,28 @@ static void put_shard_frame(void *self, uint8_t kind, struct slice bytes)
     put_frame(self, kind, bytes);
 }
 
+/* Past the cache, as the log is written: copying into pages of it costs as much as everything else that a snapshot does, and
+ * whoever reads a snapshot reads it once. A write is durable when it is done: many short waits instead of one long one. */
 static int make_file(struct datadir *dir, uint64_t number, uint32_t shard)
 {
     const struct disk_ops *ops = dir->disk->ops;
+    int direct = PLANTED(snapshot_not_synced) ? 0 : DISK_DIRECT;
     char name[NAME_BYTES];
     folder_name(name, number);
     int e = ops->mkdir(dir->disk, name);
     if (e < 0 && e != -EEXIST) return e; /* another shard's writer was faster */
     file_name(name, number, shard);
     ops->unlink(dir->disk, name); /* of an attempt that failed */
-    return ops->open(dir->disk, name, DISK_READ | DISK_WRITE | DISK_CREATE);
+    return ops->open(dir->disk, name, DISK_WRITE | DISK_CREATE | direct);
 }
 
 struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, struct shard *shard)
 {
     struct snapshot_writer *w = calloc(1, sizeof *w);
     CHECK(w != NULL);
-    *w = (struct snapshot_writer){.dir = dir, .shard = shard, .number = number, .file = -1};
+    void *window = mmap(NULL, SLICE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(window != MAP_FAILED);
+    *w = (struct snapshot_writer){.dir = dir, .shard = shard, .number = number, .file = -1, .window = window};
     buf_reserve(&w->front, HEADER_BYTES); /* grows to a slice and what one step puts on top */
     w->front.n = w->put = HEADER_BYTES;
     struct snapshot_sink sink = {.self = w, .put = put_shard_frame};
@@ -158,20 +165,44 @@ struct snapshot_writer *snapshot_begin(struct datadir *dir, uint64_t number, str
     return w;
 }
 
-/* Each slice is synced at once: many short waits instead of one long one at the end. */
-static int64_t write_slice(struct snapshot_writer *w)
+/* n: whole blocks, of which `held` bytes count. */
+static int64_t write_window(struct snapshot_writer *w, size_t n)
 {
-    const struct disk_ops *ops = w->dir->disk->ops;
-    size_t left = w->back.n - w->flushed, n = left < SLICE_BYTES ? left : SLICE_BYTES;
-    const uint8_t *p = w->back.p + w->flushed;
     if (w->file < 0) w->file = make_file(w->dir, w->number, shard_index(w->shard));
     if (w->file < 0) return w->file;
-    int64_t r = ops->write_now(w->dir->disk, w->file, w->written, p, n);
+    int64_t r = w->dir->disk->ops->write_now(w->dir->disk, w->file, w->written, w->window, n);
     if (r != (int64_t)n) return r < 0 ? r : -ENOSPC;
-    w->crc = crc32c(w->crc, p, n);
-    w->written += n;
+    w->crc = crc32c(w->crc, w->window, w->held);
+    w->written += w->held;
+    w->held = 0;
+    return 0;
+}
+
+static void fill_window(struct snapshot_writer *w)
+{
+    size_t left = w->back.n - w->flushed, room = SLICE_BYTES - w->held, n = left < room ? left : room;
+    memcpy(w->window + w->held, w->back.p + w->flushed, n);
+    w->held += n;
     w->flushed += n;
-    return PLANTED(snapshot_not_synced) ? 0 : ops->sync(w->dir->disk, w->file);
+}
+
+static int64_t write_slice(struct snapshot_writer *w)
+{
+    fill_window(w);
+    int64_t r = w->held == SLICE_BYTES ? write_window(w, SLICE_BYTES) : 0;
+    if (r == 0) fill_window(w); /* what is left may wait for more in there */
+    return r;
+}
+
+/* The last bytes fill no block: what is behind them is cut off again. */
+static int64_t write_rest(struct snapshot_writer *w)
+{
+    const struct disk_ops *ops = w->dir->disk->ops;
+    size_t n = (w->held + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    memset(w->window + w->held, 0, n - w->held);
+    int64_t r = write_window(w, n);
+    if (r >= 0) r = ops->truncate(w->dir->disk, w->file, w->written);
+    return r < 0 || PLANTED(snapshot_not_synced) ? r : ops->sync(w->dir->disk, w->file);
 }
 
 static void put_trailer(struct snapshot_writer *w)
@@ -197,16 +228,13 @@ static int64_t begin_verify(struct snapshot_writer *w)
     file_name(name, w->number, shard_index(w->shard));
     close_file(w);
     w->file = ops->open(w->dir->disk, name, DISK_READ | DISK_DIRECT);
-    if (w->file < 0) return w->file;
-    void *p = mmap(NULL, SLICE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    w->window = p;
-    return 0;
+    w->verifying = true;
+    return w->file < 0 ? w->file : 0;
 }
 
 static int64_t verify_slice(struct snapshot_writer *w)
 {
-    if (!w->window) return begin_verify(w);
+    if (!w->verifying) return begin_verify(w);
     int64_t n = w->dir->disk->ops->read(w->dir->disk, w->file, w->verified, w->window, SLICE_BYTES);
     if (n < 0) return n;
     w->read_crc = crc32c(w->read_crc, w->window, (size_t)n);
@@ -239,7 +267,7 @@ bool snapshot_take(struct snapshot_writer *w)
 
 int64_t snapshot_write(struct snapshot_writer *w)
 {
-    int64_t r = w->verify ? verify_slice(w) : write_slice(w);
+    int64_t r = !w->verify ? write_slice(w) : w->held ? write_rest(w) : verify_slice(w);
     if (r < 0) return r;
     CRASH_POINT(snapshot_sliced);
     if (!w->verify || w->verified < w->written) return 0;
@@ -250,7 +278,7 @@ int64_t snapshot_write(struct snapshot_writer *w)
 static void free_writer(struct snapshot_writer *w)
 {
     close_file(w);
-    if (w->window) munmap(w->window, SLICE_BYTES);
+    munmap(w->window, SLICE_BYTES);
     buf_free(&w->front);
     buf_free(&w->back);
     free(w);

@@ -2,7 +2,7 @@
  * Each shard is cut at one LSN of its own; the manifest lists all of them; a snapshot exists once its manifest does
  * (written, synced, renamed, directory synced). The last two are kept; a failed one is abandoned, not fatal.
  * Owner: a snapshot_writer belongs to one worker and writes the files of its shards; one worker finishes the manifest.
- * Memory: two buffers of 1 MiB. Cost: a slice of rows per loop turn. */
+ * Memory: three buffers of 1 MiB. Cost: a slice of rows per loop turn. */
 #ifndef HG_PERSIST_SNAPSHOT_H
 #define HG_PERSIST_SNAPSHOT_H
 

@@ -233,8 +233,8 @@ static bool large_snapshot(const struct fault *fault, bool garbled)
     int r = -1;
     bench_init(&b);
     fake_ballast =
-        5
-        << 19; /* three slices: make the folder and the file, three writes and syncs; open it, three reads */
+        5 << 19; /* three slices: make the folder and the file, three writes, cut off what fills the
+                               last block, sync; open it, three reads */
     b.disk->operations = b.disk->looks = 0;
     set_fault(b.disk, fault);
     b.disk->garbles = garbled;
@@ -254,7 +254,7 @@ Test(persist_faults, a_snapshot_that_fails_anywhere_is_given_up)
     static const struct fault none;
     cr_assert(large_snapshot(&none, false));
     cr_assert_not(large_snapshot(&none, true), "what is read back is not what was written");
-    for (uint64_t n = 1; n <= 8; n++)
+    for (uint64_t n = 1; n <= 7; n++)
         cr_assert_not(large_snapshot(&(struct fault){.change = n, .error = EIO}, false), "change %lu",
                       (unsigned long)n);
     for (uint64_t n = 1; n <= 4; n++)

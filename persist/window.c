@@ -21,7 +21,7 @@ static void read_piece(struct window *w)
 {
     struct window_piece *next = &w->pieces[!w->current];
     uint64_t wanted = (w->size - next->at + 4095) & ~4095ull;
-    if (wanted > WINDOW_BYTES) wanted = WINDOW_BYTES;
+    if (wanted > LOG_PIECE_BYTES) wanted = LOG_PIECE_BYTES;
     w->got = w->disk->ops->read(w->disk, w->file, next->at, next->base + WINDOW_BYTES, wanted);
     if (w->got >= 0 && (uint64_t)w->got < wanted && next->at + (uint64_t)w->got < w->size) w->got = -EIO;
 }
@@ -155,11 +155,12 @@ const uint8_t *window_look(struct window *w, uint64_t at, uint64_t n)
 {
     DCHECK(at % 4096 == 0 && n <= WINDOW_BYTES);
     if (at > w->size || n > w->size - at) return NULL;
-    if (!holds(current(w), at, n)) {
+    for (uint64_t end = at, was; !holds(current(w), at, n);) {
         if (w->leave) w->leave(w->self);
         map_pieces(w);
         move_on(w, at);
-        if (!holds(current(w), at, n)) return NULL; /* an error, or the file was cut meanwhile */
+        was = end, end = current(w)->at + current(w)->bytes;
+        if (end <= was) return NULL; /* an error, or the file was cut meanwhile */
     }
     return current(w)->p + (at - current(w)->at);
 }

@@ -1,17 +1,20 @@
 /* window.h - the bytes of an open file, mostly from front to back: what stands at an offset, without a copy.
  * With `ahead` a thread of its own reads the next piece while this one is used: otherwise the disk waits for whoever
  * applies, and he for the disk (a log is used at 0.2 to 0.3 GB/s and read at about 1).
- * Owner: one reader. Memory: two pieces of 8 MiB with as much before each, touched as far as the file is long.
+ * Owner: one reader. Memory: two pieces of LOG_PIECE_BYTES with room for 8 MiB before each, touched as far as the file is
+ * long.
  * Fails: window_look returns NULL; `error` is what the disk said. */
 #ifndef HG_PERSIST_WINDOW_H
 #define HG_PERSIST_WINDOW_H
 
+#include "core/base/limits.h"
 #include "persist/disk.h"
 
 enum { WINDOW_BYTES = 8 << 20 };
+_Static_assert((int)LOG_PIECE_BYTES <= (int)WINDOW_BYTES, "a piece has room");
 
 struct window_piece {
-    uint8_t *base; /* WINDOW_BYTES for what is kept of the piece before, then as many that are read */
+    uint8_t *base; /* WINDOW_BYTES for what is kept of the ones before, then room for as many that are read */
     uint8_t *p;    /* what stands at `at` */
     uint64_t at, bytes;
 };

@@ -36,6 +36,7 @@ enum {
     UNPARKED_PER_RECORD = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
     DISK_SLICE_BYTES = 16 << 10,
+    LOG_PIECE_BYTES = 32 << 10,
     LOG_SEGMENT_BYTES_MIN = 128 << 10,
 #elif defined(HG_TINY)
     LOGICAL_SHARDS = 64,
@@ -46,6 +47,7 @@ enum {
     INDEX_SEGMENT_BUCKETS = 4,
     PROFILES_PER_SHARD_MAX = 1 << 16,
     DISK_SLICE_BYTES = 1 << 20,
+    LOG_PIECE_BYTES = 64 << 10,
     LOG_SEGMENT_BYTES_MIN = 1 << 20,
 #else
     LOGICAL_SHARDS = 64, /* fixed when a data directory is made; threads host them */
@@ -56,6 +58,7 @@ enum {
     INDEX_SEGMENT_BUCKETS = 64,
     PROFILES_PER_SHARD_MAX = 1 << 22,
     DISK_SLICE_BYTES = 1 << 20, /* logs are zeroed and snapshots written by so much at a time */
+    LOG_PIECE_BYTES = 8 << 20,  /* logs are read by so much at a time */
     LOG_SEGMENT_BYTES_MIN = 1 << 20,
 #endif
 };

@@ -5,6 +5,7 @@
 #include "io/log.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net.h"
+#include "tests/sim/regions.h"
 #include "tests/sim/world.h"
 
 #include <errno.h>
@@ -91,6 +92,7 @@ static void give_back_memory(void)
 {
     for (uint32_t i = 0; i < mapping_count; i++) __real_munmap(mappings[i].p, mappings[i].n);
     mapping_count = 0;
+    regions_abandon();
 }
 
 /* ---- starting and stopping -------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct arguments {
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
 {
     struct arguments a = read_arguments(argc, argv);
     planted = a.run.planted;
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* so few people: most of a huge page is cleared in vain */
     if (a.is_sweep) return sweep_run(&a.sweep);
     return a.mutants ? mutants_run(a.run.planted, a.run.jobs) : runner_run(&a.run);
 }

@@ -27,6 +27,7 @@ static struct {
     bool subscribed, hold, want_snapshot;
     uint32_t life_began; /* second */
     uint32_t patience;   /* wake-ups until it hangs up and comes again */
+    uint32_t confirmed;  /* of taken_actions */
 } op;
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -128,8 +129,10 @@ static void on_answer(uint32_t id, struct slice error, struct slice result)
         for (uint32_t k = 0; k < a->count; k++) {
             struct taken *t = model_action(a->ids[k]);
             t->confirm_sent = false;
-            if (good && !t->confirmed) t->confirmed_on = op.connection;
-            t->confirmed |= good;
+            if (!good || t->confirmed) continue;
+            t->confirmed_on = op.connection;
+            t->confirmed = true;
+            op.confirmed++;
         }
         a->id = 0;
         if (a->answered) a->answered(a->self, good ? result.p : NULL, good ? result.n : 0);
@@ -208,7 +211,7 @@ static void wake(void *self, uint64_t number)
         op.want_snapshot = false;
         story("operator: asks for a snapshot");
         operator_ask("snapshot.start", snapshot_answered, NULL);
-    } else if (!op.hold) {
+    } else if (!op.hold && op.confirmed < taken_count) {
         confirm_some();
     }
 }
@@ -219,9 +222,4 @@ void operator_machine_died(void) { lost(NULL); }
 void operator_hold(bool hold) { op.hold = hold; }
 void operator_snapshot(void) { op.want_snapshot = true; }
 
-bool operator_finished(void)
-{
-    for (uint32_t i = 0; i < taken_count; i++)
-        if (!taken_actions[i].confirmed) return false;
-    return op.subscribed;
-}
+bool operator_finished(void) { return op.subscribed && op.confirmed == taken_count; }

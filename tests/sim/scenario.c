@@ -76,12 +76,6 @@ static bool pass(uint64_t us)
     return node_up();
 }
 
-static void pass_while_off(uint64_t us)
-{
-    uint64_t until = world_us + us;
-    while (world_us < until) CHECK(world_step());
-}
-
 /* ---- lives ------------------------------------------------------------------------------------------- */
 
 static void add_argument(char *text) { sc.arguments[sc.count++] = text; }
@@ -410,8 +404,8 @@ void scenario_run(const struct scenario_options *o)
     uint32_t lives = chance_between(1, LIVES_MAX - 1);
     while (lives--) {
         live();
-        pass_while_off(chance(70) ? chance_between(1, 50) * (uint64_t)MS
-                                  : chance_between(1, 600) * (uint64_t)S);
+        world_sleep(chance(70) ? chance_between(1, 50) * (uint64_t)MS
+                               : chance_between(1, 600) * (uint64_t)S); /* clients wait in vain */
     }
     last_life();
     story("all is well");

@@ -24,6 +24,7 @@ struct sender {
     uint32_t open;
     uint32_t queue[QUEUE_MAX]; /* events to send again, before new ones */
     uint32_t queued;
+    bool resting; /* nothing to do, and no appointment */
     uint64_t next_chunk;
 };
 
@@ -221,11 +222,9 @@ static void wake(void *self, uint64_t number)
         fill(s, c);
         send_chunk(s, c);
     }
-    bool idle = !s->open && !s->queued && (!to_make || paused);
-    world_after(idle            ? 200000
-                : chance_in(12) ? chance_between(20000, 100000)
-                                : chance_between(200, 30000),
-                wake, s, 0);
+    s->resting = !s->open && !s->queued && (!to_make || paused);
+    if (s->resting) return;
+    world_after(chance_in(12) ? chance_between(20000, 100000) : chance_between(200, 30000), wake, s, 0);
 }
 
 void senders_create(uint32_t events)
@@ -242,7 +241,14 @@ void senders_machine_died(void)
     for (uint32_t i = 0; i < SENDERS; i++) lost(&senders[i]);
 }
 
-void senders_pause(bool on) { paused = on; }
+void senders_pause(bool on)
+{
+    paused = on;
+    for (uint32_t i = 0; !on && i < SENDERS; i++) {
+        if (senders[i].resting) world_after(chance_below(200000), wake, &senders[i], 0);
+        senders[i].resting = false;
+    }
+}
 
 uint32_t senders_open(void)
 {

@@ -86,11 +86,13 @@ static struct event take_first(void)
     return first;
 }
 
+void world_sleep(uint64_t us) { world_us += us; }
+
 bool world_step(void)
 {
     if (!heap_count) return false;
     struct event e = take_first();
-    world_us = e.at_us;
+    if (e.at_us > world_us) world_us = e.at_us; /* overdue: world_sleep */
     e.run(e.self, e.number);
     return true;
 }

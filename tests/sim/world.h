@@ -23,7 +23,8 @@ extern int64_t world_wall_ms; /* what the wall clock is ahead of that */
 uint32_t world_second(void);  /* of the wall clock */
 typedef void (*event_fn)(void *self, uint64_t number);
 void world_after(uint64_t us, event_fn run, void *self, uint64_t number);
-bool world_step(void); /* the next event; false: there is none */
+bool world_step(void);         /* the next event; false: there is none */
+void world_sleep(uint64_t us); /* nothing happens so long; what was due comes at once afterwards */
 
 /* ---- threads --------------------------------------------------------------------------- */
 /* A thread of the node is a coroutine: it runs until it waits. */

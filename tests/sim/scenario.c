@@ -3,14 +3,13 @@
 #include "io/snapshotter.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
-#include "tests/sim/kernel.h"
+#include "tests/sim/life.h"
 #include "tests/sim/model.h"
 #include "tests/sim/net.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/world.h"
 
 #include <signal.h>
-#include <stdio.h>
 
 const char *const fault_names[FAULT_COUNT] = {
 #define X(name, text) text,
@@ -29,11 +28,9 @@ enum { MS = 1000, S = 1000000, LIVES_MAX = 9, HOUR_S = 3600, FLIPS = 4, PATIENCE
 static const uint32_t EVERYBODY = UINT32_MAX;
 
 static struct {
-    uint32_t lives, definitions;
+    uint32_t definitions;
     bool power_cuts, disk_faults, log_is_whole, disk_full, was_faulty, stopping, last;
-    char snapshot_every[16], segment[16], shards[4];
-    char *arguments[32];
-    int count;
+    const char *snapshot_every, *segment;
 } sc;
 
 /* ---- how the node stands ------------------------------------------------------------------------ */
@@ -63,8 +60,6 @@ static void covered(enum fault_kind fault)
 
 /* ---- letting time pass ------------------------------------------------------------------------------ */
 
-static bool node_up(void) { return node_state() != NODE_ENDED && node_state() != NODE_OFF; }
-
 static void nothing(void *self, uint64_t number) { (void)self, (void)number; }
 
 /* Exactly so long, however little happens. False: the node ended by itself. */
@@ -72,53 +67,29 @@ static bool pass(uint64_t us)
 {
     uint64_t until = world_us + us;
     world_after(us, nothing, NULL, 0);
-    while (world_us < until && node_up()) CHECK(world_step());
-    return node_up();
+    while (world_us < until && life_goes_on()) CHECK(world_step());
+    return life_goes_on();
 }
 
 /* ---- lives ------------------------------------------------------------------------------------------- */
 
-static void add_argument(char *text) { sc.arguments[sc.count++] = text; }
-
 static void recovered(struct engine *e)
 {
-    story("node: recovered, LSN %llu, %llu records replayed, %llu bytes of a torn tail",
-          (unsigned long long)e->recovered.lsn_sum, (unsigned long long)e->recovered.records,
-          (unsigned long long)e->recovered.cut_bytes);
-    shared->torn += e->recovered.cut_bytes > 0;
+    life_recovered(e);
     oracle_recovered(e, sc.log_is_whole && (sc.last || chance(60)));
 }
 
 static void begin_life(void)
 {
-    while (sim_disk_in_flight()) CHECK(world_step()); /* a dead process lives until its writes are done */
-    sc.count = 0;
+    struct life_options o = {chance_between(1, THREADS_MAX), sc.segment, sc.snapshot_every, sc.log_is_whole};
     sc.was_faulty = sc.stopping = false;
-    snprintf(sc.shards, sizeof sc.shards, "%u", chance_between(1, THREADS_MAX));
-    add_argument("hourglassd");
-    add_argument("--data"), add_argument("/sim");
-    add_argument("--definitions"), add_argument("/sim-definitions");
-    add_argument("--ingest"), add_argument("tcp://127.0.0.1:24224");
-    add_argument("--admin"), add_argument("unix:///sim/admin.sock");
-    add_argument("--hash-secret"), add_argument("00112233445566778899aabbccddeeff");
-    add_argument("--log-segment"), add_argument(sc.segment);
-    add_argument("--shards"), add_argument(sc.shards);
-    add_argument("--snapshot-every"), add_argument(sc.snapshot_every);
-    if (sc.log_is_whole) add_argument("--log-keep"), add_argument("all");
-    sc.arguments[sc.count] = NULL;
     node_slow_snapshots = chance(50);
-    shared->lives++;
-    operator_life_begins();
-    story("== life %u, %s threads", ++sc.lives, sc.shards);
-    extern int optind;
-    optind = 0;
-    node_start(sc.count, sc.arguments);
+    life_begin(&o);
 }
 
 static void clients_see_it_die(void)
 {
-    senders_machine_died();
-    operator_machine_died();
+    life_over();
     sc.disk_full = false;
 }
 
@@ -210,9 +181,9 @@ static bool hunt(void)
     if (chance(30)) node_hold_mail(chance_between(20, 1500) * (uint64_t)MS, EVERYBODY);
     if (prey == STATE_SNAPSHOT || prey == STATE_COMMIT) operator_snapshot();
     if (prey == STATE_DEFINING) new_definitions();
-    while (node_up() && world_us < until && state_now() != prey) CHECK(world_step());
-    if (prey == STATE_WRITING) return node_up() && (chance(50) || pass(chance_below(200)));
-    return node_up() && pass(chance_below(chance(50) ? 30 : 3000));
+    while (life_goes_on() && world_us < until && state_now() != prey) CHECK(world_step());
+    if (prey == STATE_WRITING) return life_goes_on() && (chance(50) || pass(chance_below(200)));
+    return life_goes_on() && pass(chance_below(chance(50) ? 30 : 3000));
 }
 
 static bool merge_waits(void) { return state_now() == STATE_MERGING; }
@@ -227,24 +198,24 @@ static void go_on_until(bool (*so)(void), uint64_t us)
 {
     uint32_t before = shared->snapshots;
     uint64_t until = world_us + us;
-    while (node_up() && world_us < until && shared->snapshots == before && !so()) CHECK(world_step());
+    while (life_goes_on() && world_us < until && shared->snapshots == before && !so()) CHECK(world_step());
 }
 
 /* Merges that wait for an answer (or, where one worker alone reads no mail, whose answers wait), what is parked behind
  * them and what is on its way, while a snapshot is taken; it goes on when that is complete, or in the middle of it. */
 static bool merges_stand_still(void)
 {
-    if (node_state() != NODE_SERVING) return node_up();
+    if (node_state() != NODE_SERVING) return life_goes_on();
     uint32_t readers = chance(40) ? EVERYBODY : 1u << chance_below(node_engine()->threads);
     node_hold_mail(chance_between(300, 4000) * (uint64_t)MS, readers);
     go_on_until(merge_waits, 1500 * (uint64_t)MS);
-    if (!node_up() || (chance(50) && !pass(chance_below(100) * (uint64_t)MS))) return false;
+    if (!life_goes_on() || (chance(50) && !pass(chance_below(100) * (uint64_t)MS))) return false;
     node_slow_snapshots = chance(80);
     operator_snapshot();
     go_on_until(chance(70) ? merge_waits_before_walker : never, 800 * (uint64_t)MS);
     if (merge_waits_before_walker()) node_hold_mail(0, readers);
     go_on_until(never, 800 * (uint64_t)MS);
-    return node_up();
+    return life_goes_on();
 }
 
 static bool something_happens(void)
@@ -321,12 +292,12 @@ static void live(void)
 static void settle_down(void)
 {
     uint64_t until = world_us + PATIENCE_S * (uint64_t)S;
-    while (node_up() && !(senders_finished() && operator_finished())) {
+    while (life_goes_on() && !(senders_finished() && operator_finished())) {
         PROMISE(P1, world_us < until, "clients still wait after %d minutes: %u chunks or events are open",
                 PATIENCE_S / 60, senders_open());
         CHECK(world_step());
     }
-    EXPECT(node_up(), "the node ended by itself: %s", node_last_log());
+    EXPECT(life_goes_on(), "the node ended by itself: %s", node_last_log());
 }
 
 /* Half a second into a second, so that its wake-ups have run. */
@@ -389,8 +360,8 @@ void scenario_run(const struct scenario_options *o)
 {
     static const char *const every[] = {"0", "150KiB", "600KiB"}, *const segments[] = {"128KiB", "192KiB",
                                                                                        "1MiB"};
-    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "%s", every[chance_below(3)]);
-    snprintf(sc.segment, sizeof sc.segment, "%s", segments[chance_below(3)]);
+    sc.snapshot_every = every[chance_below(3)];
+    sc.segment = segments[chance_below(3)];
     sc.log_is_whole = chance(65);
     sc.power_cuts = o->power_cuts || chance(50);
     sc.disk_faults = o->disk_faults || chance(10);
@@ -413,8 +384,8 @@ void scenario_run(const struct scenario_options *o)
 
 void scenario_two_lives(void (*between)(void), void (*recovered_fn)(struct engine *e))
 {
-    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "0");
-    snprintf(sc.segment, sizeof sc.segment, "128KiB");
+    sc.snapshot_every = "0";
+    sc.segment = "128KiB";
     sc.log_is_whole = true;
     node_definitions = model_definitions[0];
     node_recovered = recovered;
@@ -441,8 +412,8 @@ static void serve_all(void)
 
 void scenario_killed_first_start(void)
 {
-    snprintf(sc.snapshot_every, sizeof sc.snapshot_every, "0");
-    snprintf(sc.segment, sizeof sc.segment, "128KiB");
+    sc.snapshot_every = "0";
+    sc.segment = "128KiB";
     node_definitions = model_definitions[0];
     node_recovered = recovered;
     senders_create(20);

@@ -1,7 +1,7 @@
 #include "tests/sim/workload.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
-#include "tests/sim/kernel.h"
+#include "tests/sim/life.h"
 #include "tests/sim/model.h"
 #include "tests/sim/net.h"
 #include "tests/sim/oracle.h"
@@ -15,14 +15,14 @@ enum end { KILL, CUT, STOP };
 struct life {
     uint32_t events; /* made in it, half of them before the snapshot */
     int definitions; /* read again in its middle; -1: not */
-    const char *shards;
+    uint32_t shards;
     bool snapshot, recycles;
     enum end end;
 };
 static const struct life lives[] = {
-    {30, -1, "2", true, false, KILL}, {30, 1, "2", true, false, CUT},  {20, -1, "1", true, false, STOP},
-    {20, 2, "2", true, true, KILL},   {20, -1, "3", true, true, KILL}, {20, -1, "2", true, true, CUT},
-    {10, -1, "1", false, true, STOP},
+    {30, -1, 2, true, false, KILL}, {30, 1, 2, true, false, CUT},  {20, -1, 1, true, false, STOP},
+    {20, 2, 2, true, true, KILL},   {20, -1, 3, true, true, KILL}, {20, -1, 2, true, true, CUT},
+    {10, -1, 1, false, true, STOP},
 };
 enum { LIVES = sizeof lives / sizeof *lives };
 
@@ -34,56 +34,17 @@ static struct {
 
 /* ---- a life begins and ends --------------------------------------------------------------------- */
 
-static bool node_up(void) { return node_state() != NODE_ENDED && node_state() != NODE_OFF; }
-
 static void recovered(struct engine *e)
 {
-    story("node: recovered, LSN %llu, %llu records replayed, %llu bytes of a torn tail",
-          (unsigned long long)e->recovered.lsn_sum, (unsigned long long)e->recovered.records,
-          (unsigned long long)e->recovered.cut_bytes);
+    life_recovered(e);
     oracle_recovered(e, now.log_is_whole);
 }
 
-static void begin_life(const char *shards, bool recycles)
+static void begin_life(uint32_t shards, bool recycles)
 {
-    static char *arguments[32];
-    const char *const list[] = {"hourglassd",
-                                "--data",
-                                "/sim",
-                                "--definitions",
-                                "/sim-definitions",
-                                "--ingest",
-                                "tcp://127.0.0.1:24224",
-                                "--admin",
-                                "unix:///sim/admin.sock",
-                                "--hash-secret",
-                                "00112233445566778899aabbccddeeff",
-                                "--log-segment",
-                                "128KiB",
-                                "--snapshot-every",
-                                "0",
-                                "--shards",
-                                shards,
-                                recycles ? NULL : "--log-keep",
-                                "all"};
-    int n = 0;
-    while (sim_disk_in_flight()) CHECK(world_step()); /* a dead process lives until its writes are done */
-    for (; n < (int)(sizeof list / sizeof *list) && list[n]; n++) arguments[n] = (char *)(uintptr_t)list[n];
-    arguments[n] = NULL;
     now.stopping = false;
     now.log_is_whole &= !recycles;
-    shared->lives++;
-    operator_life_begins();
-    story("== life %u, %s threads", shared->lives, shards);
-    extern int optind;
-    optind = 0;
-    node_start(n, arguments);
-}
-
-static void is_gone(void)
-{
-    senders_machine_died();
-    operator_machine_died();
+    life_begin(&(struct life_options){shards, "128KiB", "0", !recycles});
 }
 
 static void cut_power(void)
@@ -91,14 +52,14 @@ static void cut_power(void)
     story("-- power cut");
     shared->cuts++;
     node_power_cut();
-    is_gone();
+    life_over();
 }
 
 static void end_it(void (*how)(void))
 {
     if (node_state() == NODE_SERVING) oracle_remember(node_engine());
     how();
-    is_gone();
+    life_over();
 }
 
 /* It ended by itself: as it may? */
@@ -109,7 +70,7 @@ static void bury(void)
     PROMISE(P7, allowed, "the node exited with %d: %s", code, node_last_log());
     workload_fault.ended = code == PERSIST_IO;
     node_kill();
-    is_gone();
+    life_over();
     if (code == PERSIST_IO && workload_fault.cut_then) cut_power();
 }
 
@@ -119,7 +80,7 @@ static void bury(void)
 static bool until(bool (*there)(void), const char *what)
 {
     uint64_t end = world_us + (workload_fault.going_on ? GIVING_UP_S : PATIENCE_S) * (uint64_t)S;
-    while (!workload_fault.cut_now && node_up() && !there()) {
+    while (!workload_fault.cut_now && life_goes_on() && !there()) {
         if (world_us > end) {
             PROMISE(P11, workload_fault.going_on,
                     "after %d seconds still not: %s; %u chunks or events are open", PATIENCE_S, what,
@@ -134,8 +95,8 @@ static bool until(bool (*there)(void), const char *what)
         cut_power();
         return workload_fault.cut_now = false;
     }
-    if (!node_up()) bury();
-    return node_up();
+    if (!life_goes_on()) bury();
+    return life_goes_on();
 }
 
 static uint64_t wait_until_us;
@@ -209,7 +170,7 @@ static bool last_life(void)
 {
     story("== the last life");
     workload_fault = (struct workload_fault){.ended = workload_fault.ended};
-    begin_life("2", !now.log_is_whole);
+    begin_life(2, !now.log_is_whole);
     bool up = until(is_serving, "the node serves") && until(is_merged, "every merge is done");
     if (up) oracle_events(node_engine(), false);
     up = up && until(is_settled, "everything is acknowledged and confirmed") && pass(2 * S) &&

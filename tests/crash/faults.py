@@ -8,11 +8,8 @@ again) or end with 74; never with anything else, never with an ack for what is n
 """
 import argparse
 import collections
-import multiprocessing
-import os
 import pathlib
 import random
-import subprocess
 import sys
 import time
 
@@ -39,11 +36,7 @@ def exercise(server, account, chance):
         rpc.close()
     except (OSError, Failure):
         pass
-    try:
-        server.process.wait(LOAD_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.process.terminate()
-        server.process.wait(60)
+    life.await_death(server, LOAD_SECONDS)
     clients.end()
 
 
@@ -67,7 +60,7 @@ def one_fault(build, server, account, chance, fault):
 def run(build, seed, faults):
     chance, account, ways = random.Random(seed), life.Account(), collections.Counter()
     where = 'seed %d' % seed
-    server = Server(build, life.DEFINITIONS, ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', 'epoll'])
+    server = Server(build, life.DEFINITIONS, [*life.ARGUMENTS, '--io', 'epoll'])
     failure = None
     try:
         for _ in range(faults):
@@ -93,8 +86,7 @@ def main():
     parser.add_argument('--seed', type=int, default=1)
     a = parser.parse_args()
     begun = time.monotonic()
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        results = pool.starmap(run, [(a.build, a.seed + at, min(LIVES, a.faults - at)) for at in range(0, a.faults, LIVES)], chunksize=1)
+    results = life.run_shares(run, [(a.build, a.seed + at, min(LIVES, a.faults - at)) for at in range(0, a.faults, LIVES)])
     ways = sum((w for w, _ in results), collections.Counter())
     failed = [failure for _, failure in results if failure]
     if not any(how != 'not reached' for _, how in ways):
@@ -102,9 +94,7 @@ def main():
     for kind in KINDS:
         print('%-10s %s' % (kind, ', '.join('%s: %d' % (how, ways[kind, how]) for how in [*EXITS.values(), 'not reached'])))
     print('%d faults in %.0f s' % (sum(ways.values()), time.monotonic() - begun))
-    print('\n'.join(failed))
-    print('%d passed, %d failed' % (len(results) - len(failed), len(failed)))
-    return 1 if failed else 0
+    return life.verdict(len(results), failed)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,6 @@ exactly once, each action was given and none after its confirmation, and the who
 messages between threads (ring.credit_exhausted), for nothing would go on without it.
 """
 import argparse
-import multiprocessing
-import os
 import random
 import sys
 import time
@@ -45,7 +43,9 @@ def kill_after_a_while(server, account, chance):
 def run(build, kills, seed, long):
     chance, account = random.Random(seed), life.Account()
     where = 'seed %d' % seed
-    arguments = ['--log-keep', 'all', '--shards', str(LONG_THREADS if long else 2), '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
+    arguments = [*life.ARGUMENTS, '--io', chance.choice(['uring', 'epoll'])]
+    if long:
+        arguments += ['--shards', str(LONG_THREADS)]
     server = Server(build, life.DEFINITIONS, arguments)
     failure = None
     try:
@@ -72,20 +72,17 @@ def main():
     parser.add_argument('build')
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--seed', type=int, default=20260301)
-    parser.add_argument('--jobs', type=int, default=os.cpu_count())
+    parser.add_argument('--jobs', type=int, default=life.JOBS)
     parser.add_argument('--long', action='store_true')
     a = parser.parse_args()
     begun = time.monotonic()
     lives = LONG_LIVES if a.long else LIVES
     shares = [(a.build, min(lives, a.kills - at), a.seed + at, a.long) for at in range(0, a.kills, lives)]
-    with multiprocessing.Pool(a.jobs) as pool:
-        results = pool.starmap(run, shares, chunksize=1)
+    results = life.run_shares(run, shares, a.jobs)
     failed = [failure for _, failure in results if failure]
     print('%d kills in %.0f s; %d events, %d acknowledged, %d actions confirmed' % (
         a.kills, time.monotonic() - begun, *map(sum, zip(*(figures for figures, _ in results)))))
-    print('\n'.join(failed))
-    print('%d passed, %d failed' % (len(results) - len(failed), len(failed)))
-    return 1 if failed else 0
+    return life.verdict(len(results), failed)
 
 
 if __name__ == '__main__':

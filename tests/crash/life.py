@@ -4,10 +4,13 @@ Event n is of person n // EVENTS: the first one signs up (a journey greets each 
 some come under an anonymous id that the next event of the same chunk tells to be that person: merges on their way all the
 time. What was not acknowledged is sent again under new chunk ids, mixed.
 """
+import multiprocessing
+import os
 import pathlib
 import random
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +20,8 @@ import msgpack  # noqa: E402
 from harness import Failure, Server, expect  # noqa: E402
 
 EVENTS, CHUNK, WINDOW = 40, 10, 6
+ARGUMENTS = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB']
+JOBS = 2 * os.cpu_count()  # at once: a life mostly waits, for a disk or for a moment
 START = int(time.time()) - 600  # recent enough for journeys, and nothing is ahead of the clock
 DEFINITIONS = """
 profiles: {anonymous_ttl: never, known_ttl: never}
@@ -184,6 +189,15 @@ class Life:
                 raise Failure('a client still waits for a server that is gone')
 
 
+def await_death(server, seconds):
+    """So long; then it is told to stop in good order, which comes to places of its own."""
+    try:
+        server.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        server.process.terminate()
+        server.process.wait(60)
+
+
 def counts(server, persons):
     rpc = server.rpc()
     found = {}
@@ -281,3 +295,16 @@ def last_check(server, account, where):
     server.kill()
     life.end()
     expect(from_zero(server), state, where + ': state hash from zero')
+
+
+def run_shares(run, shares, jobs=JOBS):
+    """What run(*share) gives for each of them, several at once."""
+    with multiprocessing.Pool(jobs) as pool:
+        return pool.starmap(run, shares, chunksize=1)
+
+
+def verdict(count, failed):
+    """The last lines of a run; its exit code."""
+    print('\n'.join(failed))
+    print('%d passed, %d failed' % (count - len(failed), len(failed)))
+    return 1 if failed else 0

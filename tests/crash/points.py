@@ -5,15 +5,12 @@ usage: tests/crash/points.py BUILD [--seeds N] [--only PLACE]      ends with `N 
 
 One seed is one data directory: it dies once at every place under load, each time at another of its visits, and after each
 of those deaths once more while it starts. At the end everything sent is there exactly once, and the whole log gives the
-same state. Seeds run on as many processes as there are processors.
+same state.
 """
 import argparse
 import collections
-import multiprocessing
-import os
 import random
 import re
-import subprocess
 import sys
 import time
 
@@ -21,9 +18,10 @@ import life
 from harness import ROOT, Failure, Rpc, Server, expect
 
 CRASH_EXIT = 137
-LOAD_SECONDS = 0.3
+LOAD_SECONDS, PATIENCE_SECONDS = 0.3, 5
 OFTEN, SELDOM = [1, 1, 2, 3, 7, 20], [1, 1, 2]  # which visit
 STARTING = ('write_', 'sync_', 'folder_', 'rename_', 'unlink_', 'truncate_', 'recovery_', 'tail_', 'log_opened')
+ONLY_STARTING = ('truncate_', 'recovery_', 'tail_', 'log_')
 RARE = ('backup_', 'rename_', 'truncate_', 'bundle_', 'shard_', 'file_', 'snapshot_listed', 'snapshot_pruned', 'recovery_', 'tail_', 'log_')
 
 
@@ -69,8 +67,7 @@ def died(server):
 
 
 def live(server, account, place, chance, where, version):
-    """What the life before left is looked at; then load until it dies; else a clean stop, which comes to places of its own.
-    True: it died."""
+    """What the life before left is looked at; then load until it dies; else a clean stop. True: it died."""
     try:
         life.check_life(server, account, where)
     except OSError:
@@ -79,11 +76,7 @@ def live(server, account, place, chance, where, version):
         raise
     clients = life.Life(server, account, chance.randrange(1 << 30))
     disturb(server, place, chance, version)
-    try:
-        server.process.wait(LOAD_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.process.terminate()
-        server.process.wait(60)
+    life.await_death(server, LOAD_SECONDS if place.startswith(ONLY_STARTING) else PATIENCE_SECONDS)
     clients.end()
     if server.process.returncode not in (0, CRASH_EXIT):
         raise Failure('it ended with %s: %s' % (server.process.returncode, server.stderr()[-2000:]))
@@ -102,7 +95,7 @@ def check_backups(server, where):
 
 def run_seed(build, seed, only):
     chance, account, reached = random.Random(seed), life.Account(), collections.Counter()
-    arguments = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--io', chance.choice(['uring', 'epoll'])]
+    arguments = [*life.ARGUMENTS, '--io', chance.choice(['uring', 'epoll'])]
     order = [only] if only else places()
     inside = [place for place in places() if place.startswith(STARTING)]
     chance.shuffle(order)
@@ -140,8 +133,7 @@ def main():
     parser.add_argument('--only')
     a = parser.parse_args()
     begun = time.monotonic()
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        results = pool.starmap(run_seed, [(a.build, seed, a.only) for seed in range(1, a.seeds + 1)], chunksize=1)
+    results = life.run_shares(run_seed, [(a.build, seed, a.only) for seed in range(1, a.seeds + 1)])
     reached = sum((r for r, _, _ in results), collections.Counter())
     failed = [failure for _, _, failure in results if failure]
     for place in [a.only] if a.only else places():
@@ -150,10 +142,7 @@ def main():
             failed.append('%s: no life came there' % place)
     print('%d deaths in %.0f s; %d events, %d acknowledged, %d actions confirmed' % (
         sum(reached.values()), time.monotonic() - begun, *map(sum, zip(*(figures for _, figures, _ in results)))))
-    print('\n'.join(failed))
-    passed = len(places()) + a.seeds - len(failed)
-    print('%d passed, %d failed' % (passed, len(failed)))
-    return 1 if failed else 0
+    return life.verdict(len(places()) + a.seeds, failed)
 
 
 if __name__ == '__main__':

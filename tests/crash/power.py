@@ -89,8 +89,7 @@ def one_life(server, disk, account, chance):
 def run(build, cuts, seed, sync='always'):
     """What was wrong, or None; and the account."""
     chance, account, where = random.Random(seed), life.Account(), 'seed %d' % seed
-    arguments = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB', '--sync', sync,
-                 '--io', chance.choice(['uring', 'epoll'])]
+    arguments = [*life.ARGUMENTS, '--sync', sync, '--io', chance.choice(['uring', 'epoll'])]
     with scratch() as home, Disk(build, home / 'disk') as disk:
         server = Server(build, life.DEFINITIONS, arguments)
         server.data = disk.folder / 'data'
@@ -129,9 +128,7 @@ def main():
     results.append(None if caught else 'a daemon that does not sync was not caught')
     failed = [wrong for wrong in results if wrong]
     print('%d cuts in %.0f s' % (a.cuts, time.monotonic() - begun))
-    print('\n'.join(failed))
-    print('%d passed, %d failed' % (len(results) - len(failed), len(failed)))
-    return 1 if failed else 0
+    return life.verdict(len(results), failed)
 
 
 if __name__ == '__main__':

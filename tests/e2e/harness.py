@@ -18,6 +18,7 @@ import msgpack
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / 'tools' / 'demo-data'
+MIB = 1 << 20
 SHOP = """
 events:
   Order Completed: {keep: 365d, properties: {order_id: string, total: number}}
@@ -28,6 +29,10 @@ segments:
 
 class Failure(AssertionError):
     pass
+
+
+class NotRun(Exception):
+    """Why a test can not be run on this machine."""
 
 
 def expect(found, wanted, what):
@@ -198,3 +203,16 @@ def scratch():
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def small_disk(size):
+    """A folder of so many bytes, and no more."""
+    with scratch() as folder:
+        mount = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%d' % size, 'hourglass-test', folder], capture_output=True, text=True)
+        if mount.returncode != 0:
+            raise NotRun('this process may not mount a file system: ' + mount.stderr.strip())
+        try:
+            yield folder
+        finally:
+            subprocess.run(['umount', '-l', folder], check=True)

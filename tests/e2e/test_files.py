@@ -1,11 +1,8 @@
 """What lies in the data directory: when snapshots come, what is left of a log that two of them made needless, and what
 `inspect --repair` makes of a damaged one."""
 import re
-import subprocess
 
-import harness
-from harness import Failure, Server, expect, until
-from test_disk import MIB, mounted
+from harness import MIB, Failure, Server, expect, small_disk, until
 from test_engine import NOON, deliver, track
 
 MARKER = 'fourteen-secret-words-that-nobody-else-says'
@@ -40,20 +37,13 @@ def test_a_snapshot_comes_after_so_many_bytes_of_log(build):
 
 
 def test_a_snapshot_comes_sooner_when_the_disk_is_short(build):
-    with harness.scratch() as home:
-        folder = home / 'small'
-        if not mounted(folder, 48 * MIB):
-            print('not run: this process may not mount a file system')
-            return
-        try:
-            server = Server(build, SHOP, ['--shards', '1', '--log-segment', '1MiB', '--snapshot-every', '1GiB'])
-            server.data = folder / 'data'
-            with server:
-                for n in range(18):  # 18 MB of log are more than half of what the disk has then
-                    deliver(server, events(1000 * n, 1000), 'c%d' % n)
-                until(lambda: snapshots(server), 'a snapshot', 30)
-        finally:
-            subprocess.run(['umount', '-l', folder], check=True)
+    with small_disk(48 * MIB) as folder:
+        server = Server(build, SHOP, ['--shards', '1', '--log-segment', '1MiB', '--snapshot-every', '1GiB'])
+        server.data = folder / 'data'
+        with server:
+            for n in range(18):  # 18 MB of log are more than half of what the disk has then
+                deliver(server, events(1000 * n, 1000), 'c%d' % n)
+            until(lambda: snapshots(server), 'a snapshot', 30)
 
 
 # ---- what is left ------------------------------------------------------------------------------------------------------

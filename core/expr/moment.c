@@ -100,12 +100,13 @@ struct slot *op_local_date(struct machine *m, const struct instr *in, struct slo
     return top;
 }
 
-static bool before_birthday(const struct civil *today, const struct civil *born)
+/* Its day in that year; who was born on February 29th has it on the 28th of other years, as a yearly trigger has it. */
+static int64_t birthday_in(int32_t year, const struct civil *born)
 {
-    return today->month != born->month ? today->month < born->month : today->day < born->day;
+    return civil_days(year, born->month, civil_valid(year, born->month, born->day) ? born->day : 28);
 }
 
-/* Whole years; who was born on February 29th is a year older on March 1st of other years. */
+/* Whole years. */
 struct slot *op_age(struct machine *m, const struct instr *in, struct slot *top)
 {
     const struct zone *z = machine_zone(m);
@@ -122,10 +123,9 @@ struct slot *op_age(struct machine *m, const struct instr *in, struct slot *top)
     else
         zone_civil(z, s->v.i, &born);
     zone_civil(z, m->ctx->now, &today);
-    bool before = before_birthday(&today, &born);
-    int32_t next_year = today.year + !before;
+    bool before = civil_days(today.year, today.month, today.day) < birthday_in(today.year, &born);
     s->v = value_int(today.year - born.year - before);
-    s->change = sooner(s->change,
-                       as_second(zone_to_utc(z, civil_days(next_year, born.month, born.day) * DAY_SECONDS)));
+    s->change =
+        sooner(s->change, as_second(zone_to_utc(z, birthday_in(today.year + !before, &born) * DAY_SECONDS)));
     return top;
 }

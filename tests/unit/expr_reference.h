@@ -525,6 +525,7 @@ static struct value ref_age(struct ref *r, const struct tree *t)
     else
         zone_civil(r->p->zone, v.i, &born);
     zone_civil(r->p->zone, r->now, &now);
+    if (!civil_valid(now.year, born.month, born.day)) born.day = 28; /* the 29th of February */
     bool before = now.month * 100 + now.day < born.month * 100 + born.day;
     return value_int(now.year - born.year - before);
 }

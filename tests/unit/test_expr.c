@@ -318,6 +318,23 @@ Test(expr, a_civil_date_is_the_persons_midnight)
     cr_assert_float_eq(number("age(profile.birthday)"), 26, 0);
 }
 
+Test(expr, who_was_born_on_the_29th_of_february_is_a_year_older_on_the_28th)
+{
+    person.attribute[BIRTHDAY] = value_time(civil_days(2000, 2, 29) * DAY);
+    static const struct {
+        int32_t year, day, age;
+        int64_t next;
+    } rows[] = {
+        {2026, 27, 25, 1}, {2026, 28, 26, 365}, {2027, 28, 27, 366}, {2028, 28, 27, 1}, {2028, 29, 28, 365}};
+    const struct program *p = compile_for("age(profile.birthday)", WANT_ANY);
+    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t midnight = civil_days(rows[i].year, 2, (uint32_t)rows[i].day) * DAY;
+        struct expr_context ctx = context_at((uint32_t)midnight);
+        cr_assert_eq(program_run(p, &ctx).i, rows[i].age, "%d-02-%d", rows[i].year, rows[i].day);
+        cr_assert_eq(ctx.next_change, midnight + rows[i].next * DAY, "%d-02-%d", rows[i].year, rows[i].day);
+    }
+}
+
 Test(expr, a_clock_part_changes_at_its_border)
 {
     cr_assert_eq(flips_after("now.getHours() >= 10"), HOUR);

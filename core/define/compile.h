@@ -61,6 +61,8 @@ struct place {
     struct journey_draft *journey; /* trigger, as-names, steps; NULL: outside of journeys */
     bool entering;                 /* nobody is inside the journey yet */
     bool alarm;                    /* over many people, not one */
+    const struct expr_item *items; /* of the loops of a text */
+    uint32_t item_count;
 };
 #define PLACE_NONE ((struct place){.event = ID_NONE})
 const struct program *expression(struct compile *c, struct place place, struct node *n, enum expr_want want);

@@ -241,6 +241,8 @@ static struct expr_scope scope_of(struct scope_self *self, struct place place)
                                .trigger = j ? j->trigger_event : ID_NONE,
                                .any_event = place.any_event || (j && j->any),
                                .any_trigger = j && j->any,
+                               .items = place.items,
+                               .item_count = place.item_count,
                                .alarm = place.alarm,
                                .unsent = !j || place.entering};
 }
@@ -335,10 +337,13 @@ struct text_host {
     enum missing missing;
 };
 
-static const struct program *text_compile(void *self, struct slice text, enum expr_want want, uint32_t at)
+static const struct program *text_compile(void *self, struct slice text, const struct expr_item *items,
+                                          uint32_t count, uint32_t at)
 {
     struct text_host *h = self;
-    return expression_part(h->c, h->place, h->node, at, text, want);
+    h->place.items = items;
+    h->place.item_count = count;
+    return expression_part(h->c, h->place, h->node, at, text, WANT_ANY);
 }
 
 static void text_error(void *self, uint32_t at, uint32_t length, const char *reason)

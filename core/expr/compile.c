@@ -42,6 +42,10 @@ const struct program *expr_compile(struct expr_pool *pool, const struct expr_sco
     struct tree *t = expr_parse(pool->arena, text, errors);
     struct checker c = {
         .pool = pool, .scope = scope, .errors = errors, .event = scope->event, .any_event = scope->any_event};
+    for (const struct expr_item *i = scope->items; c.local_count < scope->item_count; i++, c.local_count++) {
+        c.locals[c.local_count].name = i->name;
+        c.locals[c.local_count].type = i->type ? i->type : type_basic(TYPE_ERROR);
+    }
     const struct node *root = check(&c, t);
     struct tree whole = {.at = 0, .length = text.n};
     if (count_errors(errors) == before && !wanted(root->type, want))
@@ -82,6 +86,13 @@ static enum expr_truth truth_of(const struct node *n, uint16_t journey, bool ins
 enum expr_truth program_truth(const struct program *p, uint16_t journey, bool inside)
 {
     return truth_of(p->root, journey, inside);
+}
+
+const struct type *program_item(const struct program *p)
+{
+    const struct type *t = type_seen(p->root->type);
+    if (type_is_open(t)) return type_basic(TYPE_DYN);
+    return t->kind == TYPE_LIST ? t->item : NULL;
 }
 
 bool program_may_fail(const struct program *p) { return p->root->fallible; }

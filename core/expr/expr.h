@@ -48,6 +48,13 @@ struct expr_symbol {
         *shape; /* attributes and properties: of a declared list or object; NULL: `type` says all */
 };
 
+/* A name for one of a list's items where the expression stands: of {% for NAME in list %}. */
+struct expr_item {
+    struct slice name;
+    const struct type *type; /* program_item of the list; NULL: it was a mistake, which is reported */
+};
+enum { EXPR_ITEMS_MAX = 8 };
+
 /* What names mean where this expression stands. `resolve` answers false for an unknown name; `nearest` suggests. */
 struct expr_scope {
     void *self;
@@ -64,6 +71,8 @@ struct expr_scope {
     bool any_trigger; /* the same of `trigger` */
     bool alarm;       /* rate() may be asked */
     bool unsent;      /* of no message of a journey can be asked: outside of it, or before its first step */
+    const struct expr_item *items; /* outermost first; a later one hides an earlier one of that name */
+    uint32_t item_count;           /* <= EXPR_ITEMS_MAX */
     bool
         conformance; /* plain CEL with variables through SPACE_VARIABLE, unlimited macro nesting: tests only */
     bool unchecked;  /* types, names and overloads are found out at run time only: tests only */
@@ -156,8 +165,9 @@ bool program_may_fail(
 bool program_misses(const struct program *p); /* an attribute or a property that it reads may not be there */
 /* Are all of them there once the condition has come out so? An error counts as false. */
 bool program_assures(const struct program *condition, bool outcome, const struct program *p);
-bool program_yields_many(const struct program *p); /* a list or a map */
-bool program_yields_date(const struct program *p); /* WANT_TIME: a civil day, as its midnight in UTC */
+bool program_yields_many(const struct program *p);        /* a list or a map */
+const struct type *program_item(const struct program *p); /* what its list holds; NULL: it is no list */
+bool program_yields_date(const struct program *p);        /* WANT_TIME: a civil day, as its midnight in UTC */
 
 /* ---- run time ----------------------------------------------------------------------- */
 
@@ -217,6 +227,9 @@ struct expr_context {
     struct calendar_window calendar[CALENDAR_UNITS]; /* of the programs before, which ask for the same ones */
 };
 struct value program_run(const struct program *p, struct expr_context *ctx);
+/* The same with the items its scope named. */
+struct value program_run_over(const struct program *p, const struct value *items, uint32_t count,
+                              struct expr_context *ctx);
 /* A predicate: an error or a non-bool is false and counted. */
 bool program_true(const struct program *p, struct expr_context *ctx);
 

@@ -281,19 +281,33 @@ struct slot *machine_run(struct machine *m, const struct instr *at, struct slot 
     return top;
 }
 
-struct value program_run(const struct program *p, struct expr_context *ctx)
+/* Each item stands at its level already. */
+static struct value run_machine(struct machine *m, const struct program *p, struct expr_context *ctx)
 {
     struct slot stack[STACK_SLOTS];
-    struct machine m;
-    m.program = p;
-    m.ctx = ctx;
-    m.view = NULL;
-    m.next = NULL;
-    machine_run(&m, p->code, stack);
-    slot_settle(&m, stack);
+    m->program = p;
+    m->ctx = ctx;
+    m->view = NULL;
+    m->next = NULL;
+    machine_run(m, p->code, stack);
+    slot_settle(m, stack);
     ctx->next_change = sooner(ctx->next_change, stack[0].change);
     if (stack[0].v.kind == V_ERROR) ctx->errors++;
     return stack[0].v;
+}
+
+struct value program_run(const struct program *p, struct expr_context *ctx)
+{
+    struct machine m;
+    return run_machine(&m, p, ctx);
+}
+
+struct value program_run_over(const struct program *p, const struct value *items, uint32_t count,
+                              struct expr_context *ctx)
+{
+    struct machine m;
+    for (uint32_t i = 0; i < count; i++) m.locals[i] = (struct slot){items[i], NEVER, 0};
+    return run_machine(&m, p, ctx);
 }
 
 bool program_true(const struct program *p, struct expr_context *ctx)

@@ -12,15 +12,15 @@
 #include <stdlib.h>
 
 enum op_kind { OP_TEXT, OP_OUT, OP_BRANCH, OP_JUMP, OP_FOR, OP_NEXT };
-enum { NO_OP = UINT32_MAX, NO_LOOP = UINT8_MAX };
+enum { NO_OP = UINT32_MAX };
 
 struct op {
     uint8_t kind;
-    uint8_t loop; /* FOR, NEXT: its depth */
-    uint8_t from; /* OUT, BRANCH, FOR: the loop whose item `text` leads on from; NO_LOOP: `program` */
+    uint8_t loops; /* around it: how many items `program` knows; of FOR and NEXT the number of its own */
     bool raw;
     uint32_t to;
-    struct slice text; /* TEXT; else the path below the item, such as ".name.first"; in the set's arena */
+    struct slice text; /* TEXT; in the set's arena */
+    struct slice date; /* OUT: how a time is written; empty: as RFC 3339 has it */
     const struct program *program;
     struct value otherwise; /* OUT: V_NONE: no default */
 };
@@ -34,11 +34,9 @@ struct template_text {
 
 struct block {
     bool is_for, has_else;
-    uint32_t at;       /* of the opening tag, for messages */
-    uint32_t pending;  /* BRANCH or FOR that waits for its target */
-    uint32_t ends;     /* chain of JUMPs to the end */
-    struct slice name; /* loop variable */
-    uint8_t loop;
+    uint32_t at;      /* of the opening tag, for messages */
+    uint32_t pending; /* BRANCH or FOR that waits for its target */
+    uint32_t ends;    /* chain of JUMPs to the end */
 };
 struct parser {
     struct slice text;
@@ -48,6 +46,7 @@ struct parser {
     uint32_t count, capacity;
     struct block blocks[TEMPLATE_NESTING_MAX];
     uint32_t depth;
+    struct expr_item items[TEMPLATE_NESTING_MAX]; /* of the loops that are open */
     uint8_t loops;
     bool failed, trim; /* trim: white space that follows goes */
 };
@@ -95,27 +94,11 @@ static struct slice take_word(struct slice *s)
     return word;
 }
 
-/* The loop whose variable a path starts with; rest: what follows the name. */
-static uint8_t loop_of(const struct parser *p, struct slice path, struct slice *rest)
+static void set_source(struct parser *p, struct op *op, struct slice expression)
 {
-    struct slice word = take_word(&path);
-    for (uint32_t i = p->depth; i-- > 0;)
-        if (p->blocks[i].is_for && slice_eq(p->blocks[i].name, word)) {
-            *rest = path;
-            return p->blocks[i].loop;
-        }
-    return NO_LOOP;
-}
-
-static void set_source(struct parser *p, struct op *op, struct slice expression, enum expr_want want)
-{
-    struct slice rest = {0};
-    op->from = loop_of(p, expression, &rest);
-    if (op->from != NO_LOOP) {
-        op->text = arena_slice(p->arena, rest);
-        return;
-    }
-    op->program = p->host->compile(p->host->self, expression, want, (uint32_t)(expression.p - p->text.p));
+    op->loops = p->loops;
+    op->program =
+        p->host->compile(p->host->self, expression, p->items, p->loops, (uint32_t)(expression.p - p->text.p));
     p->failed |= op->program == NULL;
 }
 
@@ -151,6 +134,22 @@ static bool literal(struct parser *p, struct slice s, struct value *out)
     return s.n > 0 && *end == 0;
 }
 
+static const char DATE_LETTERS[] = "demyYHMS%";
+
+static void apply_date(struct parser *p, struct op *op, struct slice argument)
+{
+    struct value format;
+    enum expr_want kind = op->program ? program_result(op->program) : WANT_ANY;
+    if (!literal(p, argument, &format) || format.kind != V_STRING || !format.n)
+        return fail(p, argument, "a date's form is a text in quotes: \"%d.%m.%Y\"");
+    if (kind != WANT_TIME && kind != WANT_ANY)
+        return fail(p, argument, "this value is no date or time: its declaration says what it is");
+    op->date = value_text(format);
+    for (uint32_t i = 0; i < op->date.n; i++)
+        if (op->date.p[i] == '%' && (++i == op->date.n || !strchr(DATE_LETTERS, op->date.p[i])))
+            return fail(p, argument, "a date's form knows %d %e %m %y %Y %H %M %S and %%");
+}
+
 static void apply_filter(struct parser *p, struct op *op, struct slice filter)
 {
     struct slice rest = filter, name = take_word(&rest);
@@ -162,8 +161,10 @@ static void apply_filter(struct parser *p, struct op *op, struct slice filter)
         struct slice argument = trimmed(slice_of(rest.p + 1, rest.n - 1));
         if (!literal(p, argument, &op->otherwise))
             fail(p, argument, "a default is a text in quotes or a number");
-    } else
-        fail(p, filter, "unknown filter: there are default, raw and escape");
+    } else if (slice_is(name, "date") && rest.n && rest.p[0] == ':')
+        apply_date(p, op, trimmed(slice_of(rest.p + 1, rest.n - 1)));
+    else
+        fail(p, filter, "unknown filter: there are default, date, raw and escape");
 }
 
 static void parse_output(struct parser *p, struct slice inside)
@@ -173,9 +174,10 @@ static void parse_output(struct parser *p, struct slice inside)
     if (path.n == 0) return fail(p, inside, "nothing between {{ and }}");
     bool failed = p->failed;
     p->failed = false;
-    set_source(p, &op, path, WANT_ANY);
+    set_source(p, &op, path);
     while (rest.n) apply_filter(p, &op, take_part(&rest));
-    bool bare = op.otherwise.kind == V_NONE && !(op.program && !program_may_fail(op.program));
+    bool open = p->loops && op.program && program_result(op.program) == WANT_ANY; /* an item of any type */
+    bool bare = op.otherwise.kind == V_NONE && op.program && (open || program_may_fail(op.program));
     if (!p->failed && bare && p->host->bare) /* one mistake is one message */
         p->host->bare(p->host->self, (uint32_t)(path.p - p->text.p), path.n);
     p->failed |= failed;
@@ -206,7 +208,7 @@ static void open_if(struct parser *p, struct slice tag, struct slice condition)
     struct block *b = open_block(p, tag, false);
     if (!b) return;
     struct op op = {.kind = OP_BRANCH};
-    set_source(p, &op, condition, WANT_ANY);
+    set_source(p, &op, condition);
     p->depth++;
     b->pending = emit(p, op);
 }
@@ -222,7 +224,7 @@ static void next_branch(struct parser *p, struct slice tag, const struct slice *
     b->pending = NO_OP;
     if (!condition) return;
     struct op op = {.kind = OP_BRANCH};
-    set_source(p, &op, *condition, WANT_ANY);
+    set_source(p, &op, *condition);
     b->pending = emit(p, op);
 }
 
@@ -245,10 +247,11 @@ static void open_for(struct parser *p, struct slice tag, struct slice rest)
         return fail(p, tag, "write {% for name in list %}");
     struct block *b = open_block(p, tag, true);
     if (!b) return;
-    struct op op = {.kind = OP_FOR, .loop = p->loops};
-    set_source(p, &op, rest, WANT_ANY);
-    b->name = name;
-    b->loop = p->loops++;
+    struct op op = {.kind = OP_FOR};
+    set_source(p, &op, rest);
+    const struct type *item = op.program ? program_item(op.program) : NULL;
+    if (op.program && !item) fail(p, rest, "this is no list");
+    p->items[p->loops++] = (struct expr_item){name, item};
     p->depth++;
     b->pending = emit(p, op);
 }
@@ -257,9 +260,9 @@ static void close_for(struct parser *p, struct slice tag)
 {
     struct block *b = innermost(p, tag, true);
     if (!b) return;
-    emit(p, (struct op){.kind = OP_NEXT, .loop = b->loop, .to = b->pending + 1});
-    p->ops[b->pending].to = p->count;
     p->loops--;
+    emit(p, (struct op){.kind = OP_NEXT, .loops = p->loops, .to = b->pending + 1});
+    p->ops[b->pending].to = p->count;
     p->depth--;
 }
 
@@ -354,33 +357,19 @@ const struct template_text *template_parse(struct slice text, bool html, const s
 struct machine_loop {
     struct value list;
     uint32_t at;
+    bool message; /* its numbers are doubles, whatever they came as */
 };
 struct render_run {
     struct expr_context *ctx;
     struct pack out;
     struct machine_loop loops[TEMPLATE_NESTING_MAX];
+    struct value items[TEMPLATE_NESTING_MAX]; /* at hand, one of each loop */
     bool html, missing;
 };
 
-static struct value member(struct value v, struct slice name, struct arena *scratch)
-{
-    v = value_expand(v, scratch);
-    for (uint32_t i = 0; v.kind == V_MAP && i < v.n; i++)
-        if (v.map[i].key.kind == V_STRING && slice_eq(value_text(v.map[i].key), name)) return v.map[i].value;
-    return value_none();
-}
-
 static struct value source(struct render_run *r, const struct op *op)
 {
-    if (op->from == NO_LOOP) return program_run(op->program, r->ctx);
-    struct machine_loop *l = &r->loops[op->from];
-    struct value v = l->list.list[l->at];
-    struct slice path = op->text;
-    while (path.n && path.p[0] == '.') {
-        path = slice_of(path.p + 1, path.n - 1);
-        v = member(v, take_word(&path), r->ctx->scratch);
-    }
-    return v;
+    return program_run_over(op->program, r->items, op->loops, r->ctx);
 }
 
 static void put(struct render_run *r, const void *p, size_t n) { pack_write(&r->out, p, n); }
@@ -451,9 +440,50 @@ static bool put_value(struct render_run *r, struct value v, bool raw)
     return true;
 }
 
+static int date_part(const struct civil *c, char letter, char two[16])
+{
+    switch (letter) {
+    case 'd': return snprintf(two, 16, "%02d", c->day);
+    case 'e': return snprintf(two, 16, "%d", c->day);
+    case 'm': return snprintf(two, 16, "%02d", c->month);
+    case 'y': return snprintf(two, 16, "%02d", c->year % 100);
+    case 'Y': return snprintf(two, 16, "%d", c->year);
+    case 'H': return snprintf(two, 16, "%02d", c->hour);
+    case 'M': return snprintf(two, 16, "%02d", c->minute);
+    case 'S': return snprintf(two, 16, "%02d", c->second);
+    default: return snprintf(two, 16, "%%");
+    }
+}
+
+/* A time or a civil day, also one that a message wrote as text. */
+static bool civil_of(const struct render_run *r, const struct op *op, struct value v, struct civil *out)
+{
+    bool day = v.kind == V_STRING ? v.n == 10 /* 2026-03-01 */ : program_yields_date(op->program);
+    if (v.kind == V_STRING && !value_fit(v, day ? T_DATE : T_TIME, false, &v)) return false;
+    if (v.kind != V_TIME) return false;
+    zone_civil(day || !r->ctx->zone ? zone_utc() : r->ctx->zone, v.i, out);
+    return true;
+}
+
+static struct value dated(struct render_run *r, const struct op *op, struct value v)
+{
+    struct civil c;
+    struct pack text = {.arena = r->ctx->scratch};
+    char two[16];
+    if (!op->date.n) return v;
+    if (!civil_of(r, op, v, &c)) return value_none();
+    for (uint32_t i = 0; i < op->date.n; i++) {
+        bool letter = op->date.p[i] == '%';
+        i += letter;
+        int n = letter ? date_part(&c, (char)op->date.p[i], two) : 0;
+        pack_write(&text, letter ? (const void *)two : &op->date.p[i], letter ? (size_t)n : 1);
+    }
+    return text.full ? value_none() : value_string(pack_slice(&text));
+}
+
 static void do_output(struct render_run *r, const struct op *op)
 {
-    struct value v = source(r, op);
+    struct value v = dated(r, op, source(r, op));
     bool empty = v.kind == V_STRING && v.n == 0 && op->otherwise.kind != V_NONE;
     if (!empty && put_value(r, v, op->raw)) return;
     if (op->otherwise.kind == V_NONE)
@@ -468,11 +498,30 @@ static bool truth(struct value v)
     return v.kind == V_BOOL ? v.b : v.kind != V_NONE && v.kind != V_NULL && v.kind != V_ERROR;
 }
 
+static void take_item(struct render_run *r, uint32_t loop)
+{
+    const struct machine_loop *l = &r->loops[loop];
+    struct value v = l->list.list[l->at];
+    if (l->message && v.kind == V_INT) v = value_double((double)v.i);
+    if (l->message && v.kind == V_UINT) v = value_double((double)v.u);
+    r->items[loop] = v;
+}
+
 static uint32_t begin_loop(struct render_run *r, const struct op *op, uint32_t pc)
 {
-    struct value list = value_expand(source(r, op), r->ctx->scratch);
-    r->loops[op->loop] = (struct machine_loop){list, 0};
-    return list.kind == V_LIST && list.n ? pc + 1 : op->to;
+    struct value range = source(r, op), list = value_expand(range, r->ctx->scratch);
+    if (list.kind != V_LIST || !list.n) return op->to;
+    r->loops[op->loops] = (struct machine_loop){list, 0, range.kind == V_RAW};
+    take_item(r, op->loops);
+    return pc + 1;
+}
+
+static uint32_t next_round(struct render_run *r, const struct op *op, uint32_t pc)
+{
+    struct machine_loop *l = &r->loops[op->loops];
+    if (++l->at == l->list.n) return pc + 1;
+    take_item(r, op->loops);
+    return op->to;
 }
 
 static uint32_t step(struct render_run *r, const struct op *op, uint32_t pc)
@@ -483,7 +532,7 @@ static uint32_t step(struct render_run *r, const struct op *op, uint32_t pc)
     case OP_BRANCH: return truth(source(r, op)) ? pc + 1 : op->to;
     case OP_JUMP: return op->to;
     case OP_FOR: return begin_loop(r, op, pc);
-    case OP_NEXT: return ++r->loops[op->loop].at < r->loops[op->loop].list.n ? op->to : pc + 1;
+    case OP_NEXT: return next_round(r, op, pc);
     }
     return pc + 1;
 }

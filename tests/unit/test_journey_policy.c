@@ -382,10 +382,10 @@ Test(policy, once_is_no_frequency_cap)
 
 /* ---- contents ------------------------------------------------------------------------------------ */
 
-static const struct program *text_compile(void *self, struct slice expression, enum expr_want want,
-                                          uint32_t at)
+static const struct program *text_compile(void *self, struct slice expression, const struct expr_item *items,
+                                          uint32_t count, uint32_t at)
 {
-    return compile(arena_strndup(&W->arena, expression.p, expression.n), want, ADDED);
+    return compile(arena_strndup(&W->arena, expression.p, expression.n), WANT_ANY, ADDED);
 }
 static void text_error(void *self, uint32_t at, uint32_t length, const char *reason)
 {

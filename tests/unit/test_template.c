@@ -8,11 +8,17 @@ TestSuite(template, .init = world_open, .fini = world_close);
 static uint32_t errors, error_at, bares;
 static const char *error_reason;
 
-static const struct program *on_compile(void *self, struct slice expression, enum expr_want want, uint32_t at)
+static const struct program *on_compile(void *self, struct slice expression, const struct expr_item *items,
+                                        uint32_t count, uint32_t at)
 {
-    struct expr_scope scope = {.resolve = resolve, .nearest = nearest, .event = ADDED, .trigger = ADDED};
+    struct expr_scope scope = {.resolve = resolve,
+                               .nearest = nearest,
+                               .event = ADDED,
+                               .trigger = ADDED,
+                               .items = items,
+                               .item_count = count};
     struct expr_errors e = {0};
-    const struct program *p = expr_compile(W->pool, &scope, expression, want, &e);
+    const struct program *p = expr_compile(W->pool, &scope, expression, WANT_ANY, &e);
     if (!p && !errors++) error_at = at + e.list[0].at, error_reason = e.list[0].reason;
     return p;
 }
@@ -30,6 +36,7 @@ static const struct template_text *parse(const char *text, bool html)
 }
 
 static enum render result;
+static const struct zone *zone; /* of the person; NULL: UTC */
 static const char *render(const char *text, bool html)
 {
     const struct template_text *t = parse(text, html);
@@ -42,7 +49,7 @@ static const char *render(const char *text, bool html)
     struct expr_context ctx = {.source = &person_source,
                                .self = &p,
                                .now = W->now,
-                               .zone = zone_utc(),
+                               .zone = zone ? zone : zone_utc(),
                                .week = &W->journeys.week,
                                .scratch = &W->scratch,
                                .next_change = UINT32_MAX};
@@ -107,6 +114,56 @@ Test(template, loops_over_lists_and_fields_of_their_items)
     renders("{% for i in [{'ok': true, 'l': [1, 2]}, {'ok': false}] %}{% if i.ok %}{% for k in i.l %}{{ k "
             "}}{% endfor %}{% else %}no{% endif %}{% endfor %}",
             "12no");
+}
+
+Test(template, items_are_values_of_their_type)
+{
+    renders("{% for i in [{'p': 2.5, 'n': 4.0}, {'p': 1.0, 'n': 3.0}] %}{{ i.p * i.n | default: \"\" }} {% "
+            "endfor %}",
+            "10 3 ");
+    renders("{% for i in ['b', 'a'] %}{{ i.upperAscii() + '!' | default: \"\" }}{% endfor %}", "B!A!");
+    renders(
+        "{% for i in [1, 2] %}{% for k in [i, i * 10] %}{{ i + k | default: \"\" }} {% endfor %}{% endfor %}",
+        "2 11 4 22 ");
+    renders("{% for i in [3, 4] %}{% if i > 3 && [5, i].exists(x, x == i) %}{{ i }}{% endif %}{% endfor %}",
+            "4");
+    parse("{% for i in ['b'] %}{{ i }}{% endfor %}", true);
+    cr_assert_eq(bares, 0, "a text is always there");
+    parse("{% for i in [{'p': 'x'}] %}{{ i.p }}{% endfor %}", true);
+    cr_assert_eq(bares, 1, "a field may be missing");
+    static const char *const wrong[][2] = {
+        {"{% for i in [1] %}{{ i.x }}{% endfor %}", "does not support field"},
+        {"{% for i in ['a'] %}{{ i * 2 }}{% endfor %}", "no matching overload"},
+        {"{% for i in 'text' %}{{ i }}{% endfor %}", "no list"},
+        {"{% for i in [1] %}x{% endfor %}{{ i }}", "undeclared reference"}};
+    for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        cr_assert_null(parse(wrong[i][0], true), "%s", wrong[i][0]);
+        cr_assert(errors == 1 && strstr(error_reason, wrong[i][1]), "%s: %u %s", wrong[i][0], errors,
+                  error_reason);
+    }
+}
+
+Test(template, a_date_is_written_as_its_form_says)
+{
+    const char *at =
+        "{{ timestamp('2026-03-01T21:04:05Z') | date: \"%d.%m.%Y %H:%M:%S %e/%y %%\" | default: \"\" }}";
+    renders(at, "01.03.2026 21:04:05 1/26 %");
+    zone = zone_load(NULL, SLICE("+03:00"));
+    renders(at, "02.03.2026 00:04:05 2/26 %");
+    renders("{% for i in [{'at': '2026-03-01T21:04:05Z'}, {'at': 7}] %}{{ i.at | date: \"%d.%m\" | default: "
+            "\"?\" }} {% endfor %}",
+            "02.03 ? ");
+    zone = zone_utc();
+    identify("u", "{'birthday':'1990-03-14'}");
+    renders("{{ profile.birthday | date: \"%d.%m.%Y\" | default: \"never\" }}", "14.03.1990");
+    renders("{% for i in [{'day': '2026-12-31'}, {'day': 5}] %}{{ i.day | date: \"%d.%m\" | default: "
+            "\"?\" }} {% endfor %}",
+            "31.12 ? ");
+    static const char *const wrong[] = {"{{ now | date: \"%B\" }}",   "{{ now | date: 5 }}",
+                                        "{{ now | date: \"\" }}",     "{{ 1 + 1 | date: \"%d\" }}",
+                                        "{{ now | date: \"100%\" }}", "{{ '2026-03-01' | date: \"%d\" }}"};
+    for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_assert_null(parse(wrong[i], true), "%s", wrong[i]);
 }
 
 Test(template, errors_say_where)

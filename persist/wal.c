@@ -307,7 +307,7 @@ static uint32_t pump_records(struct wal *w)
     uint64_t age = w->now_us - w->filling_since_us;
     bool may_wait = w->in_flight ? g->used < SECOND_GROUP_BYTES : !w->urgent;
     if (may_wait && age < w->config.delay_us) return w->config.delay_us - (uint32_t)age;
-    start_group(w); /* or a completion of the next file's zeros calls us again */
+    start_group(w); /* or it asked for the next file: wal_files_wait says when to come again */
     return UINT32_MAX;
 }
 
@@ -333,8 +333,9 @@ uint32_t wal_pump(struct wal *w, uint64_t now_us)
         return UINT32_MAX;
     }
     struct group *g = &w->groups[w->filling];
-    uint32_t wait = UINT32_MAX, files = wal_files_wait(&w->files, now_us);
+    uint32_t wait = UINT32_MAX;
     if (!g->in_flight) wait = g->records ? pump_records(w) : pump_seal(w);
+    uint32_t files = wal_files_wait(&w->files, now_us); /* the group may just have asked for the next one */
     return files < wait ? files : wait;
 }
 

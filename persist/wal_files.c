@@ -258,6 +258,9 @@ void wal_files_pump(struct wal_files *f, uint64_t durable_group, uint64_t now_us
 uint32_t wal_files_wait(const struct wal_files *f, uint64_t now_us)
 {
     if (wal_files_busy(f)) return 0;
-    if (!f->full || f->slice_in_flight) return UINT32_MAX;
-    return f->retry_us > now_us ? (uint32_t)(f->retry_us - now_us) : 0;
+    if (f->slice_in_flight) return UINT32_MAX;
+    if (f->full) return f->retry_us > now_us ? (uint32_t)(f->retry_us - now_us) : 0;
+    bool asked =
+        f->wanted && f->zeroing == ZEROING_WAITS; /* since the last step: nothing on its way calls us again */
+    return asked ? 0 : UINT32_MAX;
 }

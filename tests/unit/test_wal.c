@@ -306,6 +306,32 @@ Test(wal, a_group_that_a_young_file_has_no_room_for_gets_the_next_one)
     bench_free(&b);
 }
 
+/* A worker sleeps as long as the log says; only what is on its way to the disk wakes it before. */
+static void sleep_until_durable(struct bench *b, uint64_t ticket)
+{
+    for (int turn = 0; wal_durable(b->wal[0]) < ticket; turn++) {
+        uint32_t wait = wal_pump(b->wal[0], b->now_us);
+        cr_assert_lt(turn, 100);
+        if (b->disk->pending_count == 0) cr_assert_lt(wait, UINT32_MAX, "it would sleep for ever");
+        b->now_us += b->disk->pending_count ? 1 : wait;
+        fake_poll(&b->disk->disk);
+    }
+}
+
+Test(wal, a_group_larger_than_the_rest_of_a_young_file_does_not_wait_for_other_news)
+{
+    struct bench b;
+    static const uint8_t large[25500] = {1};
+    uint64_t last = 0;
+    bench_init(&b);
+    b.segment_bytes = 256 << 10;
+    cr_assert(bench_start(&b));
+    sleep_until_durable(&b, bench_event(&b, 0, "small", 5));
+    for (int i = 0; i < 10; i++) last = bench_event(&b, 0, large, sizeof large);
+    sleep_until_durable(&b, last);
+    bench_free(&b);
+}
+
 /* One file for each event, more than a hundred of them; what is listed to go is kept in a list that grows. */
 Test(wal, a_hundred_files_go_one_by_one_and_a_file_that_is_gone_already_is_gone)
 {

@@ -511,7 +511,7 @@ static void apply_definitions(struct shard *s, const struct record *r)
         if (PLANTED(definitions_skip_people)) break;
         if (!(s->store.rows[slot].flags & ROW_USED)) continue;
         arena_reset(&s->effects->work);
-        CHECK(shard_reserve_records(s, 1, 0));
+        CHECK(shard_reserve_walks(s, 1, 1, 0));
         store_touch(&s->store, (row_t){slot});
         struct turn turn = {.row = {slot}, .silent = true, .touched = {.everything = true}};
         shard_settle(s, &turn);

@@ -87,7 +87,7 @@ struct attribute_change { /* of this record: by the event, or by a step of the r
 };
 enum { STEP_CHANGES_MAX = 32 };
 
-/* What one record may cause at most, all its rounds together; what is over waits for the next second. The shard reserves
+/* What one walk may cause at most, all its rounds together; what is over waits for the next second. The shard reserves
  * as much before it applies: outbox_reserve(WALK_ACTIONS_MAX, WALK_ACTION_BYTES_MAX) and WALK_STORE_BYTES_MAX of heap. */
 enum {
     WALK_ACTIONS_MAX = 16,
@@ -127,7 +127,7 @@ struct walk {
                                                next_change is lowered by conditions that wait, and by those only */
     struct touched *touched;      /* out: attributes, lists, consent a step changed: the shard re-evaluates */
     uint32_t step_change_count;   /* the walk sets it to 0 when it begins */
-    uint32_t actions_made, action_bytes; /* so far, of this record */
+    uint32_t actions_made, action_bytes; /* so far, of this walk */
     bool moved;                          /* instances were written back: their seconds may have changed */
     /* out: attributes that steps changed, for `changes` of the next round. Last, so that nobody clears it. */
     struct attribute_change step_changes[STEP_CHANGES_MAX];

@@ -57,15 +57,24 @@ struct effect *shard_effect(struct shard *s, enum effect_kind kind)
 static size_t record_bytes(const struct record *r) { return (size_t)r->head_bytes + r->payload.n; }
 
 /* Room for what `count` records with `bytes` of payload may do here: people, histories and columns (store), what their
- * journeys keep and create, wake-ups. One heap serves all of them, so it is asked for once. */
-bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes)
+ * `walks` journeys keep and create, wake-ups. One heap serves all of them, so it is asked for once. */
+bool shard_reserve_walks(struct shard *s, uint32_t count, uint32_t walks, size_t bytes)
 {
-    enum { PER_RECORD = WALK_STORE_BYTES_MAX + WALK_ACTION_BYTES_MAX + (32 << 10) };
+    enum { PER_WALK = WALK_STORE_BYTES_MAX + WALK_ACTION_BYTES_MAX, PER_RECORD = 32 << 10 };
+    size_t heap = 2 * bytes + (size_t)count * PER_RECORD + (size_t)walks * PER_WALK;
     s->credit = 0; /* requests do not add up: what was asked for before may now be used */
-    return outbox_reserve(s->outbox, WALK_ACTIONS_MAX * count, 0) &&
-           store_reserve_more(&s->store, count, bytes, 2 * bytes + (size_t)count * PER_RECORD) &&
-           wheel_reserve(s->wheel, 4 * count) && shard_reserve_ready(s, 4 * count) &&
+    return outbox_reserve(s->outbox, WALK_ACTIONS_MAX * walks, 0) &&
+           store_reserve_more(&s->store, count, bytes, heap) && wheel_reserve(s->wheel, 4 * count) &&
+           shard_reserve_ready(s, 4 * count) &&
            region_reserve(&s->merges, (size_t)count * sizeof(struct pending_merge));
+}
+
+/* One record may walk a person's journeys three times: as the wake-up that is overdue, as one with an anonymous half, and
+ * for what it says itself. */
+static bool reserve_records(struct shard *s, uint32_t count, size_t bytes)
+{
+    enum { WALKS_PER_RECORD = 3 };
+    return shard_reserve_walks(s, count, WALKS_PER_RECORD * count, bytes);
 }
 
 /* A batch brings a shard a record or two, so room for some more is asked for at once: 84 instructions an
@@ -80,8 +89,8 @@ static bool reserve_live(struct shard *s)
         s->credit_bytes -= bytes;
         return true;
     }
-    if (!shard_reserve_records(s, records + RECORDS_AHEAD, bytes + BYTES_AHEAD))
-        return shard_reserve_records(s, records, bytes);
+    if (!reserve_records(s, records + RECORDS_AHEAD, bytes + BYTES_AHEAD))
+        return reserve_records(s, records, bytes);
     s->credit = RECORDS_AHEAD;
     s->credit_bytes = BYTES_AHEAD;
     return true;

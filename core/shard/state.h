@@ -128,7 +128,7 @@ enum reject shard_decode(struct shard *s, const struct record *r, struct arena *
 
 /* batch.c */
 struct effect *shard_effect(struct shard *s, enum effect_kind kind);
-bool shard_reserve_records(struct shard *s, uint32_t count, size_t bytes);
+bool shard_reserve_walks(struct shard *s, uint32_t count, uint32_t walks, size_t bytes);
 
 /* time.c */
 void shard_arm(struct shard *s, row_t row, uint32_t due); /* earlier wins; later touches nothing */

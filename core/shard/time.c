@@ -82,7 +82,7 @@ bool shard_reserve_tick(struct shard *s, uint32_t quota, struct effects *out)
 {
     s->effects = out;
     uint32_t due = (uint32_t)wheel_entries(s->wheel);
-    return shard_reserve_records(s, quota, 0) && shard_reserve_ready(s, due + 4 * quota);
+    return shard_reserve_walks(s, quota, quota, 0) && shard_reserve_ready(s, due + 4 * quota);
 }
 
 static void collect_due(struct shard *s)

@@ -128,7 +128,7 @@ static void tick_to_now(struct machine *m, struct shard *s)
 static void apply(struct machine *m, struct batch_item *item)
 {
     tick_to_now(m, item->shard);
-    CHECK(shards_reserve(item, 1, &m->effects));
+    CHECK(shards_reserve(item, 1, &m->effects) == 1);
     shards_apply(item, 1, &m->scratch, &m->effects);
     if (m->config.on_record) m->config.on_record(m->config.self, &item->record);
     release(m);

@@ -85,8 +85,9 @@ struct batch_item {
     enum reject reject;
     bool decoded;
 };
-/* Room for this batch on every shard it names, and in effects; false: out of memory, nothing was changed. */
-bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out);
+/* Room for this batch on every shard it names, and in effects. Returns for how many of its first items there is room: fewer
+ * than `count` if each may release many parked records, 0 when memory is out. Nothing was changed. */
+uint32_t shards_reserve(struct batch_item *items, uint32_t count, struct effects *out);
 /* Applies in order and returns how many: all, or with `stop_at_message` no more than the first that sends one.
  * Sets record.lsn and replaces a record by what is to be logged in its place where the moment decided
  * (an event of a new person refused for memory becomes a RECORD_REJECT), so log each item after this call. Decodes what is not decoded yet into `scratch`, prefetches across the batch. */

@@ -136,6 +136,18 @@ static void batch_clear(struct intake *in)
     in->borrowed = false;
 }
 
+/* For how many of them memory has room. With none the records wait, unacknowledged, and it is said once. */
+static uint32_t make_room(struct worker *w, struct batch_item *items, uint32_t count)
+{
+    uint32_t fits = shards_reserve(items, count, &w->intake.effects);
+    if (!fits && !w->out_of_memory)
+        log_line(LOG_ERROR, "out_of_memory",
+                 "thread=%u shard=%u reason=\"a record waits until there is room\"", w->index,
+                 items->record.shard);
+    w->out_of_memory = !fits;
+    return fits;
+}
+
 /* As far as the next record that sends a message. */
 static bool apply_some(struct worker *w)
 {
@@ -145,14 +157,14 @@ static bool apply_some(struct worker *w)
     if (!wal_room(w->wal, count + w->shard_count, in->bytes + (size_t)w->shard_count * TICK_BYTES))
         return false;
     tick_batch(w);
-    if (!shards_reserve(items, count, &in->effects)) return false;
+    if (!(count = make_room(w, items, count))) return false;
     CRASH_POINT(batch_apply);
     uint32_t applied = shards_apply(items, count, &in->decode, &in->effects);
     CRASH_POINT(batch_applied);
     log_items(w, items, applied);
     CRASH_POINT(batch_logged);
     in->applied += applied;
-    if (applied < count) return true;
+    if (in->applied < in->count) return true;
     uint32_t turns = in->turns;
     batch_clear(in);
     if (!in->staged.copies) arena_reset(&in->decode);
@@ -192,7 +204,7 @@ static bool apply_local(struct worker *w, const struct note *n, struct slice pay
         (struct record){.kind = RECORD_MESSAGE, .shard = n->to, .cookie = n->cookie, .payload = payload};
     if (!wal_room(w->wal, 2, TICK_BYTES + (size_t)payload.n)) return false;
     if (shard_now(item->shard) < w->now && !worker_tick(w, item->shard, TICK_WAKES)) return false;
-    if (!shards_reserve(item, 1, &in->effects)) return false;
+    if (!make_room(w, item, 1)) return false;
     shards_apply(item, 1, NULL, &in->effects);
     log_items(w, item, 1); /* may put further ones behind it: n and payload are gone */
     return true;

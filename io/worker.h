@@ -123,9 +123,10 @@ struct worker {
     _Atomic(struct call *) inbox;    /* (any) newest first */
     struct call *calls, **calls_end; /* being run, oldest first */
     bool calls_busy;
-    bool deaf;       /* takes nothing from the other workers: backup.c makes its cut */
-    bool memory_low; /* new anonymous people are refused */
-    bool tailing;    /* somebody reads events.tail */
+    bool deaf;          /* takes nothing from the other workers: backup.c makes its cut */
+    bool memory_low;    /* new anonymous people are refused */
+    bool out_of_memory; /* the next record has no room */
+    bool tailing;       /* somebody reads events.tail */
     bool stop;
     bool started; /* guarded by the engine's lock */
     struct worker_counters counters;

@@ -105,13 +105,15 @@ void recovery_tell(struct recovery *all, struct recovery_progress more)
 static bool apply_batch(struct replay *r)
 {
     if (!r->count) return true;
-    if (!shards_reserve(r->items, r->count, &r->effects))
-        return refuse(r, "log", "not enough memory to replay");
-    shards_apply(r->items, r->count, &r->scratch, &r->effects);
+    for (uint32_t done = 0, fits; done < r->count; done += fits) {
+        fits = shards_reserve(r->items + done, r->count - done, &r->effects);
+        if (!fits) return refuse(r, "log", "not enough memory to replay");
+        shards_apply(r->items + done, fits, &r->scratch, &r->effects);
+        effects_reset(&r->effects);
+    }
     for (uint32_t i = 0; i < r->count; i++)
         CHECK(shard_lsn(r->items[i].shard) == r->pending[r->items[i].record.shard]);
     r->count = 0;
-    effects_reset(&r->effects);
     arena_reset(&r->scratch);
     return true;
 }

@@ -96,7 +96,7 @@ static bool reserve_live(struct shard *s)
     return true;
 }
 
-bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *out)
+static bool reserve_all(struct batch_item *items, uint32_t count, struct effects *out)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) items[i].shard->live_records = 0, items[i].shard->live_bytes = 0;
@@ -120,6 +120,12 @@ bool shards_reserve(struct batch_item *items, uint32_t count, struct effects *ou
     buf_clear(&out->half);
     buf_reserve(&out->half, 256 << 10);
     return true;
+}
+
+uint32_t shards_reserve(struct batch_item *items, uint32_t count, struct effects *out)
+{
+    while (count && !reserve_all(items, count, out)) count /= 2;
+    return count;
 }
 
 /* ---- fetching ahead ------------------------------------------------------------------------

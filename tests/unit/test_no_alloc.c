@@ -222,7 +222,7 @@ static void keep_messages(struct node *n)
 
 static void apply(struct node *n, struct batch_item *items, uint32_t count)
 {
-    CHECK(shards_reserve(items, count, &n->effects));
+    CHECK(shards_reserve(items, count, &n->effects) == count);
     applying = true;
     shards_apply(items, count, &n->scratch, &n->effects);
     applying = false;

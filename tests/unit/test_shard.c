@@ -433,7 +433,7 @@ static void replay(struct slice log, struct shard **shards, struct effects *out,
         } else {
             struct batch_item item = {.shard = shards[shard],
                                       .record = {.kind = kind, .shard = shard, .payload = payload}};
-            cr_assert(shards_reserve(&item, 1, out));
+            cr_assert_eq(shards_reserve(&item, 1, out), 1);
             shards_apply(&item, 1, scratch, out);
         }
         effects_reset(out);

@@ -1,5 +1,5 @@
 /* subscriber.h - takes actions as a dispatcher does, on a thread of its own, and times them from the event that caused
- * them: the event says when it was due (e.sent, milliseconds), the definitions pass it on as `vars: {sent: "{{ trigger.sent }}"}`.
+ * them: the event says when it was due (e.sent, milliseconds), the definitions pass it on as `vars: {sent: "{{ trigger.sent | default: 0 }}"}`.
  * Every action is confirmed, all that came in one read with one request. Only events that were due since
  * subscriber_measure are timed: what lay in the outbox before says how long nobody read it, and nothing else.
  * Owner: main. Fails: subscriber_start false, with a line on stderr; a connection that breaks later ends the thread and

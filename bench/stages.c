@@ -272,7 +272,8 @@ int main(int argc, char **argv)
         const struct journey_counters *j = shard_journey_counters(b.shards[i], &journeys);
         for (uint32_t k = 0; k < journeys; k++) entered += j[k].entered;
     }
-    printf("people %llu, %.0f heap bytes each, events applied %llu, actions %llu, journeys entered %llu, wake-ups %llu\n",
+    printf("people %llu, %.0f heap bytes each, events applied %llu, actions %llu, journeys entered %llu, "
+           "wake-ups %llu\n",
            (unsigned long long)people, (double)bytes / (double)people, (unsigned long long)applied,
            (unsigned long long)created, (unsigned long long)entered, (unsigned long long)fired);
     for (int s = 0; s < 4; s++) print_row(names[s], ns + (uint32_t)s * b.runs, b.runs, &before);

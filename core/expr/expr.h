@@ -169,6 +169,22 @@ bool program_yields_many(const struct program *p);        /* a list or a map */
 const struct type *program_item(const struct program *p); /* what its list holds; NULL: it is no list */
 bool program_yields_date(const struct program *p);        /* WANT_TIME: a civil day, as its midnight in UTC */
 
+/* A comparison of a number of the event at hand with a constant, without which the program is not true: who has many
+ * programs to ask about one event asks this first (15 instructions instead of 290). */
+struct expr_hurdle {
+    uint16_t property; /* of e, by index */
+    uint8_t orders;    /* bit 0: a smaller number passes, 1: the same one, 2: a greater one; 0: no hurdle */
+    double number;
+};
+struct expr_hurdle program_hurdle(const struct program *p);
+/* True: the program is false of this event; what is no number is for the program to judge. */
+static inline bool hurdle_stops(const struct expr_hurdle *h, const struct event *e)
+{
+    if (!h->orders || !e->props || e->props[h->property].kind != V_DOUBLE) return false;
+    double d = e->props[h->property].d;
+    return d == d && !(h->orders >> (1 + (d > h->number) - (d < h->number)) & 1);
+}
+
 /* ---- run time ----------------------------------------------------------------------- */
 
 enum profile_field {

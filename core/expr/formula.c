@@ -77,6 +77,30 @@ const struct formula *formula_make(const struct node *root, struct arena *a)
     return f;
 }
 
+/* ---- one number that must be right --------------------------------------------------------------------- */
+
+static struct expr_hurdle hurdle_of(const struct node *n)
+{
+    struct expr_hurdle none = {0};
+    struct maker m = {.count = 0};
+    if (n->op == OP_AND) {
+        struct expr_hurdle first = hurdle_of(n->child[0]);
+        return first.orders ? first : hurdle_of(n->child[1]);
+    }
+    if (n->op < OP_EQ || n->op > OP_GE || !add_number(&m, n)) return none;
+    const struct term *t = &m.terms[0];
+    if (t->type != 0 || t->other == ID_NONE) return none;
+    struct expr_hurdle h = {.property = t->other, .number = t->number};
+    for (int order = -1; order <= 1; order++)
+        h.orders |= (uint8_t)(order_holds((enum op)t->op, order) << (order + 1));
+    return h;
+}
+
+struct expr_hurdle program_hurdle(const struct program *p)
+{
+    return p->root ? hurdle_of(p->root) : (struct expr_hurdle){0};
+}
+
 /* ---- running ---------------------------------------------------------------------------------------- */
 
 struct verdict {

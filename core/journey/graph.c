@@ -72,8 +72,11 @@ static void each_trigger(const struct journey_set *set, visit_trigger *visit, vo
         const struct journey *journey = set->journeys[j];
         for (uint16_t t = 0; journey && t < journey->trigger_count; t++) {
             uint16_t id;
-            enum listen kind = listen_of(&journey->triggers[t], &id);
-            if (kind < LISTEN_KINDS) visit(self, kind, id, (struct listener){(uint16_t)j, t});
+            const struct match *m = &journey->triggers[t];
+            enum listen kind = listen_of(m, &id);
+            struct listener l = {(uint16_t)j, t, {0}};
+            if (kind == LISTEN_EVENT && m->where) l.hurdle = program_hurdle(m->where);
+            if (kind < LISTEN_KINDS) visit(self, kind, id, l);
         }
     }
 }

@@ -262,6 +262,7 @@ struct journey_set {
 enum listen { LISTEN_EVENT, LISTEN_SEGMENT, LISTEN_ATTRIBUTE, LISTEN_DATE /* id 0 */, LISTEN_KINDS };
 struct listener {
     uint16_t journey, trigger; /* id, number of the trigger */
+    struct expr_hurdle hurdle; /* of its `where` */
 };
 struct journey_index;
 void journey_set_index(struct journey_set *set, struct arena *a);

@@ -90,6 +90,7 @@ void trigger_event(struct run *r)
     uint32_t n;
     const struct listener *l = e ? journey_listeners(r->w->set, LISTEN_EVENT, e->type, &n) : (n = 0, NULL);
     for (uint32_t i = 0; i < n; i++) {
+        if (hurdle_stops(&l[i].hurdle, e)) continue;
         const struct journey *j = r->w->set->journeys[l[i].journey];
         trigger_try(r, j, &j->triggers[l[i].trigger], e);
     }

@@ -151,9 +151,11 @@ static bool somebody_hears(const struct journey_set *set, const struct store *s,
 bool walk_hears(const struct journey_set *set, const struct store *s, row_t row, const struct event *e)
 {
     uint32_t listeners, dates;
-    journey_listeners(set, LISTEN_EVENT, e->type, &listeners);
+    const struct listener *l = journey_listeners(set, LISTEN_EVENT, e->type, &listeners);
+    for (uint32_t i = 0; i < listeners; i++)
+        if (!hurdle_stops(&l[i].hurdle, e)) return true;
     journey_listeners(set, LISTEN_DATE, 0, &dates);
-    return listeners || dates || event_reports(e) || somebody_hears(set, s, row, e->type);
+    return dates || event_reports(e) || somebody_hears(set, s, row, e->type);
 }
 
 /* Most events find nobody who waits for them, and few take anybody in. */

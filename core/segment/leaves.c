@@ -196,19 +196,22 @@ static struct range range_of(const struct leaf_index *index, uint16_t type, enum
     return (struct range){first[0], first[1]};
 }
 
+/* The first leaf whose constant is not below. Steps without a branch on the constants: no predictor can guess them. */
+static uint32_t first_from(const struct leaf *leaves, struct range r, double low)
+{
+    uint32_t from = r.first, count = r.end - r.first;
+    if (count == 0) return from;
+    for (; count > 1; count -= count / 2)
+        from += -(uint32_t)(leaves[from + count / 2 - 1].at < low) & count / 2;
+    return from + (leaves[from].at < low);
+}
+
 /* Both ends included: one evaluation too many does no harm, and nobody has to think of > and >=. */
 static void mark_between(const struct marker *m, struct range r, double low, double high)
 {
     const struct leaf *leaves = m->index->leaves;
-    uint32_t from = r.first, to = r.end;
-    while (from < to) {
-        uint32_t middle = (from + to) / 2;
-        if (leaves[middle].at < low)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    for (; from < r.end && leaves[from].at <= high; from++) mark(m->marks, leaves[from].rank);
+    for (uint32_t i = first_from(leaves, r, low); i < r.end && leaves[i].at <= high; i++)
+        mark(m->marks, leaves[i].rank);
 }
 
 static int64_t starts_at(const struct marker *m, const struct leaf *l)

@@ -374,6 +374,38 @@ Test(expr, and_waits_for_the_last_of_its_false_sides)
 
 /* ---- sharing ------------------------------------------------------------------------------------------- */
 
+/* Of e.total: says whether the program could be true; what the hurdle stops, the program must not take. */
+static bool passes(const char *text, struct value total)
+{
+    const struct program *p = compile_for(text, WANT_BOOL);
+    struct expr_hurdle h = program_hurdle(p);
+    struct value props[PROPS] = {total};
+    bool stopped = hurdle_stops(&h, &(struct event){.props = props});
+    person.at_hand[0][0] = total;
+    struct expr_context ctx = context_at(NOW);
+    bool is = program_true(p, &ctx);
+    cr_assert(!(stopped && (is || ctx.errors)), "%s", text);
+    return !stopped;
+}
+
+Test(expr, a_hurdle_stops_only_numbers_that_make_the_program_false)
+{
+    static const char *const ops[] = {"<", "<=", "==", "!=", ">=", ">"};
+    for (uint32_t i = 0; i < 6; i++)
+        for (int32_t d = -1; d <= 1; d++) {
+            bool fits = d < 0 ? i == 0 || i == 1 || i == 3 : d > 0 ? i >= 3 : i == 1 || i == 2 || i == 4;
+            cr_expect_eq(passes(arena_printf(&arena, "e.total %s 10.0", ops[i]), value_double(10 + d)), fits,
+                         "%s %d", ops[i], d);
+        }
+    cr_expect_not(passes("e.city == 'x' && e.total > 10.0", value_double(9)));
+    cr_expect_not(passes("e.total > 10.0 && count('Order') > 3", value_double(9)));
+    cr_expect(passes("e.total > 10.0 || count('Order') > 3", value_double(9)));
+    cr_expect(passes("!(e.total > 10.0)", value_double(9)));
+    cr_expect(passes("trigger.total > 10.0", value_double(9)));
+    cr_expect(passes("e.total > 10.0", value_none()), "an absent number is an error, and counted");
+    cr_expect(passes("e.total > 10.0", value_double(0.0 / 0.0)));
+}
+
 Test(expr, equal_expressions_are_one_program)
 {
     const struct program *a = compile_for("count('Order', days(7)) > 2 && has(profile.city)", WANT_BOOL);

@@ -1,9 +1,11 @@
 /* definer.c - new definitions while everything runs: compile on worker 0, make the bundle durable, then tell every shard.
  * A worker tells its shards one after the other; what was decoded for another set is decoded anew by its shard (intake.c).
- * definitions/loaded holds the hash of what was last loaded from --definitions: only another content is applied. */
+ * definitions/loaded holds the hash of what was last loaded from --definitions: only another content is applied. It is
+ * gone while shards are told of the next one: if that is cut short, the next start follows the directory, whatever is there. */
 #include "io/admin.h"
 #include "persist/crash.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define LOADED_PATH "definitions/loaded"
@@ -167,6 +169,17 @@ static bool loaded_before(struct engine *e, struct key hash)
     return same;
 }
 
+static bool forget_loaded(struct apply *a)
+{
+    struct disk *disk = a->engine->workers[0].dir.disk;
+    int r = disk->ops->unlink(disk, LOADED_PATH);
+    if (r == -ENOENT) return true;
+    if (r == 0) r = disk->ops->sync_dir(disk, "definitions");
+    if (r < 0) buf_printf(&a->messages, "%s: %s", LOADED_PATH, strerror(-r));
+    a->failed = a->disk_failed = r < 0;
+    return !a->failed;
+}
+
 static void dir_applied(struct apply *a)
 {
     if (a->failed)
@@ -224,6 +237,11 @@ void definer_load_dir(struct engine *e, const char *path, definer_done *done, vo
     if (!a->failed && a->set->version && loaded_before(e, a->set->hash)) {
         if (a->changed) defset_free((struct defset *)(uintptr_t)a->set);
         dir_unchanged(a);
+        return;
+    }
+    if (!a->failed && a->changed && !forget_loaded(a)) {
+        defset_free((struct defset *)(uintptr_t)a->set);
+        a->done(a);
         return;
     }
     install(a);

@@ -2,22 +2,23 @@
 
 #include <stdlib.h>
 
-enum { CANDIDATES_MAX = 16, HOPS_MAX = 4 };
+enum { HOPS_MAX = 4 };
 
 struct lookup {
     struct call call;
     struct request *request;
     enum call_state (*visit)(struct request *r, const struct person_at *p);
-    struct key candidates[CANDIDATES_MAX], key; /* key: being looked for now */
+    struct key key; /* being looked for now */
     uint32_t count, next, hops;
     enum found found;
+    struct key candidates[]; /* a user id, an anonymous one, and each attribute that identifies */
 };
 
 static void try_next(struct lookup *l);
 
 static void add(struct lookup *l, uint32_t kind, struct slice text)
 {
-    if (l->count < CANDIDATES_MAX && text.n && text.n <= ID_BYTES_MAX)
+    if (text.n && text.n <= ID_BYTES_MAX)
         l->candidates[l->count++] = hash_id(&l->request->engine->dir.secret, kind, text);
 }
 
@@ -28,9 +29,8 @@ static bool starts_with(struct slice s, struct slice prefix, struct slice *rest)
     return true;
 }
 
-static void add_candidates(struct lookup *l, struct slice id)
+static void add_candidates(struct lookup *l, const struct schema *schema, struct slice id)
 {
-    const struct schema *schema = &sets_newest(l->request->engine->sets)->schema;
     struct slice rest;
     if (starts_with(id, SLICE("user"), &rest)) add(l, ID_USER, rest);
     if (starts_with(id, SLICE("anon"), &rest)) add(l, ID_ANONYMOUS, rest);
@@ -85,12 +85,13 @@ static void try_next(struct lookup *l)
 void lookup_person(struct request *r, struct slice id,
                    enum call_state (*visit)(struct request *r, const struct person_at *p))
 {
-    struct lookup *l = calloc(1, sizeof *l);
+    const struct schema *schema = &sets_newest(r->engine->sets)->schema;
+    struct lookup *l = calloc(1, sizeof *l + (2 + schema->attribute_count) * sizeof(struct key));
     CHECK(l != NULL);
     l->request = r;
     l->visit = visit;
     l->call = (struct call){.run = look, .done = looked, .owner = l};
-    add_candidates(l, id);
+    add_candidates(l, schema, id);
     try_next(l);
 }
 

@@ -234,6 +234,16 @@ def test_questions_know_journeys_consent_and_the_context_of_an_event(build):
         expect([(c['channel'], c['state']) for c in s.call('profile.get', 'u1')['consent']], [('web_push', 'denied')], 'taken back by the browser')
 
 
+def test_a_person_is_found_by_the_last_of_many_attributes_that_identify(build):
+    traits = ['card%d' % i for i in range(40)]
+    definitions = 'events:\n  Ask: {keep: 30d}\nattributes:\n' + ''.join('  %s: {type: string, identifies: true}\n' % t for t in traits)
+    with Server(build, definitions) as s:
+        s.cli('ingest', harness.write_lines(s.home / 'm.ndjson', [{'type': 'identify', 'userId': 'u1', 'messageId': 'i', 'traits': {t: 'of ' + t for t in traits}}]))
+        for t in (traits[0], traits[-1]):
+            expect(s.call('profile.get', 'of ' + t)['user_id'], 'u1', 'whoever has this as ' + t)
+        expect('not_found' in refusal(s, 'profile.get', 'of nobody'), True, 'nobody has it')
+
+
 def test_definitions_are_checked_and_nothing_changes(build):
     with shop(build, known('u1')) as s:
         before = s.call('definitions.get')

@@ -114,6 +114,7 @@ ROWS = [
     ('unknown ext as time', raw_frame(with_property(b'\x01'), at=b'\xd4\x55\x00'), PARK),
     ('negative time', raw_frame(with_property(b'\x01'), at=b'\xff'), PARK),
 
+    ('-0', frame([entry(order('n0', properties={'total': -0.0}))]), ACK), ('2^64-1', frame([entry(order('n1', properties={'total': 2**64 - 1}))]), ACK),
     ('non-minimal integers', raw_frame(with_property(b'\xd3\0\0\0\0\0\0\0\x05'), at=b'\xcf\0\0\0\0' + struct.pack('>I', NOW)), ACK),
     ('a lying size', packed(ONE, size=-5), ACK), ('a huge size', packed(ONE, size=2**63), ACK),
     ('far future', frame([entry(order('f1'), NOW + 10**8)]), ACK), ('long ago', frame([entry(order('f2'), 1)]), ACK), ('time 0', frame([entry(order('f3'), 0)]), ACK),
@@ -177,6 +178,20 @@ def test_an_input_cut_at_any_byte_leaves_nothing_behind(build):
         until(lambda: s.stats()['ingest']['connections'] == 0, 'all connections gone')
         if cuts < 1500:
             raise Failure('only %d cuts' % cuts)
+        s.stop()
+
+
+def test_resets_in_the_middle_of_a_frame_leave_nothing_behind(build):
+    """Five hundred peers, one behind the other, gone without a word at any byte, some with an ack on its way to them."""
+    chance, whole = random.Random(1), frame([entry(order('reset'))])
+    with Server(build, SHOP, ['--shards', '2']) as s:
+        for n in range(500):
+            with dial(s) as c:
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))  # close() sends RST
+                c.sendall(whole + whole[:chance.randrange(len(whole))] if n % 2 else whole[:chance.randrange(1, len(whole))])
+        until(lambda: s.stats()['ingest']['connections'] == 0, 'all are gone')
+        expect(answer_to(s, frame([entry(order('after'))])), ACK, 'afterwards')
+        expect(s.call('profile.get', 'after')['events']['Order Completed']['count'], 1, 'orders of who came afterwards')
         s.stop()
 
 

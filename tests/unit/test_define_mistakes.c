@@ -126,8 +126,8 @@ static const char *const beside_mistakes[] = {
     "segments: {inside: in_journey(\"j\")}\n" JOURNEY("    trigger: {segment_left: inside}\n",
                                                       "      - wait: 1d\n"),
     /* Silence ends a wait that nothing else ends. */
-    "journeys: {j: {trigger: manual, goal: {event: page}, exit: [{silence: 30d}], steps: [{wait_for: {event: "
-    "page}}]}}\n",
+    ("journeys: {j: {trigger: manual, goal: {event: page}, exit: [{silence: 30d}], "
+     "steps: [{wait_for: {event: page}}]}}\n"),
 };
 
 Test(define_mistakes, what_stands_next_to_a_mistake_is_taken)

@@ -281,6 +281,7 @@ static void run_jobs(uint32_t row)
 int main(int argc, char **argv)
 {
     uint32_t failed = 0, count = sizeof rows / sizeof *rows;
+    uint64_t tried = 0, silent = 0;
     if (argc == 3 && !strcmp(argv[1], "--stride")) stride = (uint32_t)atoi(argv[2]);
     jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -294,6 +295,7 @@ int main(int argc, char **argv)
         clock_gettime(CLOCK_MONOTONIC, &end);
         bool good = tally->wrong == 0 && tally->tried > 0 && tally->torn + tally->same <= rows[i].torn_max;
         failed += !good;
+        tried += tally->tried, silent += tally->wrong;
         printf("%-7s %-38s %7llu tried, %7llu refused, %6llu torn tails, %6llu read as they were, %llu "
                "silent   %.1f s\n",
                good ? "ok" : "FAILED", rows[i].what, (unsigned long long)tally->tried,
@@ -301,6 +303,8 @@ int main(int argc, char **argv)
                (unsigned long long)tally->same, (unsigned long long)tally->wrong,
                (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
     }
+    printf("%llu changes of a byte, a bit, a sector or a file, %llu silent\n", (unsigned long long)tried,
+           (unsigned long long)silent);
     printf("%u passed, %u failed\n", count - failed, failed);
     return failed != 0;
 }

@@ -73,8 +73,9 @@ static struct account *account_of(struct credit *c, uint64_t cookie)
 void credit_enter(struct credit *c, uint64_t cookie, uint64_t share)
 {
     struct account *a = account_of(c, cookie);
-    if (a->generation != cookie_generation(cookie))
-        *a = (struct account){.generation = cookie_generation(cookie)};
+    int32_t newer = (int32_t)(cookie_generation(cookie) - a->generation);
+    if (newer < 0) return; /* of a connection that is gone: the account is its successor's */
+    if (newer > 0) *a = (struct account){.generation = cookie_generation(cookie)};
     a->owed++;
     a->share += share;
 }

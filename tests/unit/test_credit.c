@@ -136,6 +136,25 @@ Test(credit, a_stale_cookie_changes_nothing)
     credit_destroy(&c);
 }
 
+/* The sender went away and its slot has another chunk, when a message of the first one comes to a third worker at last. */
+Test(credit, what_comes_late_of_a_chunk_that_is_gone_does_not_touch_its_successor)
+{
+    struct credit home, there;
+    cr_assert(credit_create(&home) && credit_create(&there));
+    uint64_t gone = chunk_cookie(&home, 0, chunk_open(&home, NULL));
+    chunk_release(&home, cookie_slot(gone));
+    uint64_t next = chunk_cookie(&home, 0, chunk_open(&home, NULL));
+    cr_assert_eq(cookie_slot(next), cookie_slot(gone));
+    credit_enter(&there, next, CREDIT_WHOLE);
+    credit_enter(&there, gone, 5);
+    uint64_t cookie = gone;
+    cr_assert_eq(credit_take(&there, 1, &cookie), 0);
+    cr_assert_eq(credit_leave(&there, gone), 0);
+    cr_assert(chunk_repay(&home, next, credit_leave(&there, next)));
+    credit_destroy(&home);
+    credit_destroy(&there);
+}
+
 Test(credit, slots_run_out_and_come_back)
 {
     struct credit c;

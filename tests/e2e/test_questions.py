@@ -346,6 +346,47 @@ def test_a_test_message_arrives_is_counted_nowhere_and_replays(build):
         s.stop()
 
 
+ARRIVING = """
+events:
+  Order Completed: {keep: 365d, properties: {order_id: string, total: number, coupon: string}}
+  Cart Opened: {keep: 30d}
+  Paid: {keep: 30d, also: [Payment Done]}
+  page: {keep: 30d}
+attributes:
+  email: {type: string, identifies: true}
+  town: {type: string}
+  fresh: {type: string}
+"""
+
+
+def test_check_live_compares_with_what_arrives(build):
+    def track(name, number):
+        return {'type': 'track', 'userId': 'u1', 'event': name, 'messageId': '%s%d' % (name, number), 'timestamp': '2026-03-01T12:00:%02dZ' % number}
+
+    def problems(*more):
+        done = s.cli('check', s.definitions, '--live', '--json', *more, check=False)
+        return done.returncode, [(p['line'], p['reason'], p['fix']) for p in json.loads(done.stdout) if 'arriv' in p['reason'] or 'has' in p['reason']]
+
+    with Server(build, ARRIVING.replace('  fresh: {type: string}\n', ''), CLOCK) as s:
+        s.cli('ingest', harness.write_lines(s.home / 'm.ndjson', [
+            known('u1'), message('u1', 12, 10), track('Cart Opend', 1), track('Cart Opend', 2), track('Payment Done', 3), track('Signed Up', 4)]))
+        before = s.call('sys.state_hash')
+        (s.definitions / 'shop.yaml').write_text(ARRIVING)
+        code, found = problems()
+        expect(code, 0, 'warnings alone')
+        expect([(line, reason) for line, reason, _ in found],
+               [(3, "'Cart Opend' arrives (2) and is not declared"), (3, "'Signed Up' arrives (1) and is not declared"),
+                (3, "no 'Order Completed' that is kept has brought 'coupon'"), (4, "'Cart Opened' has never arrived"), (6, "'page' has never arrived"),
+                (9, "nobody has 'town'")], 'fresh is not known to the server yet')
+        expect('Cart Opend' in found[3][2], True, found[3][2])
+        expect(problems('--strict')[0], 3, 'strict')
+        (s.definitions / 'shop.yaml').write_text('segments: {a: count("page") > 0}\n')
+        expect([line for line, reason, _ in problems()[1] if 'Order Completed' in reason], [1], 'without a block of events')
+        expect(s.call('sys.state_hash'), before, 'asking changed nothing')
+        s.stop()
+    expect(run(build, 'check', build.parent.parent / 'tools' / 'playbooks', '--live', '--admin', 'unix:///nowhere').returncode, 69, 'no server')
+
+
 def test_dry_run_finds_what_life_found_and_touches_nobody(build):
     people = [known('u%d' % i) for i in range(30)]
     orders = [message('u%d' % (i % 30), 12 + i, i) for i in range(200)]
@@ -439,9 +480,12 @@ def test_a_day_with_questions_ends_like_one_without(build):
     ends = []
     for curious in (False, True):
         with Server(build, SHOP, CLOCK + ['--hash-secret', '00' * 16]) as s:
+            draft = s.home / 'draft'  # would be felt if it were applied
+            draft.mkdir()
+            (draft / 'shop.yaml').write_text(SHOP.replace('- wait: 1h', '- wait: 2h').replace('days(7)', 'days(14)'))
             for part in (messages[:40], messages[40:]):
                 s.cli('ingest', '--follow-clock', harness.write_lines(s.home / 'm.ndjson', part))
-                for question in (['apply', s.definitions, '--dry-run'], ['why', 'u1'], ['segment', 'explain', 'fresh', 'u2'],
+                for question in (['apply', draft, '--dry-run'], ['check', draft, '--live'], ['why', 'u1'], ['segment', 'explain', 'fresh', 'u2'],
                                  ['preview', 'thanks', '--profile', 'u3'], ['definitions', 'diff', '1']) if curious else ():
                     s.cli(*question)
             s.call('clock.advance', {'by': '30d'})

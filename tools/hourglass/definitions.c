@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/hourglass/arrives.h"
 #include "tools/hourglass/commands.h"
 #include "tools/hourglass/json.h"
 #include "tools/hourglass/load.h"
@@ -75,6 +76,7 @@ int run_check(struct cli *c)
     uint32_t files = 0;
     diagnostics_init(&d);
     struct defset *set = compile(c->argv[0], &d, &files, true);
+    if (set && cli_option(c, "live")) check_arrivals(c, set, &d);
     uint32_t warnings = d.count - d.errors;
     if (c->json)
         check_json(&d, &out);

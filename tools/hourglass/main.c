@@ -6,7 +6,10 @@
 #include "core/shard.h"
 #include "tools/hourglass/commands.h"
 
-static const struct option_row CHECK_OPTIONS[] = {{"strict", NULL, "warnings count as wrong (3)"}, {0}};
+static const struct option_row CHECK_OPTIONS[] = {
+    {"strict", NULL, "warnings count as wrong (3)"},
+    {"live", NULL, "also compare with what arrives at the server: events, properties, attributes"},
+    {0}};
 static const struct option_row GRAPH_OPTIONS[] = {{"format", "FORMAT", "dot (default) or mermaid"}, {0}};
 static const struct option_row MAP_OPTIONS[] = {
     {"csv", NULL, "as a spreadsheet"}, {"strict", NULL, "something to look at counts as wrong (3)"}, {0}};

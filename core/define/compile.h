@@ -122,6 +122,8 @@ static inline uint16_t enter(const struct node *list, uint16_t next)
 }
 /* What an event, a segment, a condition or a time brings about: `word` is the key that says which. */
 bool read_match(struct compile *c, struct place place, struct node *n, const char *word, struct match *m);
+void warn_spelling(struct compile *c, struct node *n,
+                   const struct schema_attribute *a); /* one that is never kept */
 /* Of goals, exits and branches of wait_for: warns of what never comes, as `never` says; true: it is so at once. */
 bool check_match(struct compile *c, struct journey_draft *j, struct node *n, const struct match *m,
                  const char *never);

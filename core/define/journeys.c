@@ -102,7 +102,7 @@ bool check_match(struct compile *c, struct journey_draft *j, struct node *n, con
 
 /* ---- triggers -------------------------------------------------------------------------------------- */
 
-static void warn_spelling(struct compile *c, struct node *n, const struct schema_attribute *a)
+void warn_spelling(struct compile *c, struct node *n, const struct schema_attribute *a)
 {
     struct slice kept = attribute_spelling(a, n->text);
     if (slice_eq(kept, n->text)) return;

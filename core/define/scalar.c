@@ -1,6 +1,7 @@
 #include "core/define/scalar.h"
 #include "core/time/calendar.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static bool digit(uint8_t c) { return c >= '0' && c <= '9'; }
@@ -181,7 +182,7 @@ bool parse_number(struct slice s, double *out)
     text[s.n] = 0;
     char *end;
     double value = strtod(text, &end);
-    if (*end || !digits) return false;
+    if (*end || !digits || !isfinite(value)) return false;
     *out = value;
     return true;
 }

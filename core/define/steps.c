@@ -222,6 +222,11 @@ static void check_case(struct compile *c, const struct program *on, struct node 
     default: break;
     }
     if (fix) report_wrong(c->d, key, fix, "'on' is never '%.*s': it is of another type", SHOWN(key->text));
+    const char *never = program_never(on, v, &c->d->arena);
+    if (never)
+        report_warning(c->d, key, "'%.*s': %s", SHOWN(key->text), never), report_fix(c->d, "%s", PARTS_FIX);
+    uint16_t attribute = is_text ? program_attribute(on) : ID_NONE;
+    if (attribute != ID_NONE) warn_spelling(c, key, &c->set->schema.attributes[attribute]);
 }
 
 static const struct program *read_on(struct compile *c, struct journey_draft *j, struct node *on)

@@ -57,6 +57,18 @@ static const char *where_declared(enum expr_space space)
     }
 }
 
+/* A bare name that has a meaning behind profile. or e. */
+static const char *whose_name(struct checker *c, struct slice name)
+{
+    struct expr_symbol s;
+    const struct expr_scope *scope = c->scope;
+    if (!scope->resolve) return NULL;
+    const char *whose = scope->resolve(scope->self, SPACE_ATTRIBUTE, 0, name, &s) ? "profile" : NULL;
+    if (c->event != ID_NONE && scope->resolve(scope->self, SPACE_PROPERTY, c->event, name, &s)) whose = "e";
+    return whose ? arena_printf(c->pool->arena, "write %s.%.*s", whose, (int)name.n, (const char *)name.p)
+                 : NULL;
+}
+
 const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
                                     uint32_t within, struct slice name)
 {
@@ -64,7 +76,9 @@ const struct node *check_undeclared(struct checker *c, const struct tree *at, en
     if (c->scope->nearest) near = c->scope->nearest(c->scope->self, space, within, name);
     const char *fix =
         near.n ? arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p)
-               : where_declared(space);
+               : NULL;
+    if (!fix && space == SPACE_VARIABLE) fix = whose_name(c, name);
+    if (!fix) fix = where_declared(space);
     return check_fail(c, at, fix, "undeclared reference to '%.*s'", (int)name.n, (const char *)name.p);
 }
 
@@ -106,6 +120,17 @@ static bool one_is(const struct node *const *args, enum type_kind kind)
 static const char *meant(struct checker *c, const struct tree *t, const struct node *const *args)
 {
     const struct node *number = type_is_number(args[0]->type) ? args[0] : args[1];
+    const struct node *text = args[0]->type->kind == TYPE_STRING ? args[0] : args[1];
+    bool order = strchr("<>", t->name.p[1]), moment = one_is(args, TYPE_DATE) || one_is(args, TYPE_TIME);
+    if (slice_is(t->name, "@in") && args[1]->type->kind == TYPE_STRING)
+        return "'in' asks in a list: in [\"a\", \"b\"]; in a text ask text.contains(\"a\")";
+    if (one_is(args, TYPE_LIST) && text->type->kind == TYPE_STRING)
+        return "whether a list holds a value: \"a\" in profile.interests";
+    if (one_is(args, TYPE_BOOL) && order)
+        return "a condition is true or false and has no size: comparisons are joined by &&, such as a > 1 && "
+               "a < 5";
+    if (one_is(args, TYPE_BOOL) && text->op == OP_CONST && text->type->kind == TYPE_STRING)
+        return "true and false stand without quotes";
     if (one_is(args, TYPE_NULL)) return "absent is not null: use has()";
     if (slice_is(t->name, "_%_") && one_is(args, TYPE_DOUBLE))
         return "% is for whole numbers: int(...) % int(...)";
@@ -115,7 +140,9 @@ static const char *meant(struct checker *c, const struct tree *t, const struct n
                             (long long)number->value.i);
     if (one_is(args, TYPE_DURATION) && type_is_number(number->type))
         return "a duration is days(n), hours(n) or minutes(n)";
-    if ((one_is(args, TYPE_DATE) || one_is(args, TYPE_TIME)) && one_is(args, TYPE_STRING))
+    if (moment && type_is_number(number->type) && !order && !slice_is(t->name, "_==_"))
+        return "a span of time is days(n), hours(n), minutes(n) or duration(\"90s\")";
+    if (moment && (one_is(args, TYPE_STRING) || type_is_number(number->type)))
         return "write timestamp(\"2026-03-01T00:00:00Z\")";
     return "values of one kind go together: a text stands in quotes, a number does not";
 }
@@ -226,6 +253,43 @@ static void warn_other_spelling(struct checker *c, const struct tree *t, const s
                    "the attribute never holds this text: `normalize` keeps it under another spelling");
 }
 
+const char PARTS_FIX[] = "getMonth() of January is 0, getDayOfWeek() of Sunday is 0, getDate() begins with 1";
+
+const char *part_never(const struct node *n, struct value number, struct arena *a)
+{
+    static const int16_t ranges[][2] = {[PART_YEAR] = {INT16_MIN, INT16_MAX},
+                                        [PART_MONTH] = {0, 11},
+                                        [PART_DATE] = {1, 31},
+                                        [PART_DAY_OF_MONTH] = {0, 30},
+                                        [PART_DAY_OF_WEEK] = {0, 6},
+                                        [PART_DAY_OF_YEAR] = {0, 365},
+                                        [PART_HOURS] = {0, 23},
+                                        [PART_MINUTES] = {0, 59},
+                                        [PART_SECONDS] = {0, 59},
+                                        [PART_MILLISECONDS] = {0, 999}};
+    if (n->op == OP_TO_DOUBLE) n = n->child[0];
+    enum type_kind of = n->op == OP_ACCESS ? type_seen(n->child[0]->type)->kind : TYPE_DYN;
+    if (of != TYPE_TIME && of != TYPE_DATE) return NULL;
+    if (number.kind != V_INT && number.kind != V_DOUBLE) return NULL;
+    double is = number.kind == V_INT ? (double)number.i : number.d;
+    if (is >= ranges[n->a][0] && is <= ranges[n->a][1]) return NULL;
+    return arena_printf(a, "it is never this: it lies between %d and %d", ranges[n->a][0], ranges[n->a][1]);
+}
+
+static void warn_never_part(struct checker *c, const struct tree *t, const struct node *part,
+                            const struct node *n)
+{
+    const char *never = n->op == OP_CONST ? part_never(part, n->value, c->pool->arena) : NULL;
+    if (never) check_warn(c, t, PARTS_FIX, never);
+}
+
+static void warn_never_equal(struct checker *c, const struct tree *t, const struct node *n,
+                             const struct node *constant)
+{
+    warn_other_spelling(c, t, n, constant);
+    warn_never_part(c, t, n, constant);
+}
+
 static const struct node *check_compare(struct checker *c, const struct tree *t, enum op op)
 {
     const struct node *args[2] = {check(c, t->args[0]), check(c, t->args[1])};
@@ -236,8 +300,9 @@ static const struct node *check_compare(struct checker *c, const struct tree *t,
         return no_overload(c, t, args, 2);
     warn_beyond_cap(c, t, args[0], args[1]);
     warn_beyond_cap(c, t, args[1], args[0]);
-    warn_other_spelling(c, t->args[1], args[0], args[1]);
-    warn_other_spelling(c, t->args[0], args[1], args[0]);
+    bool equal = op == OP_EQ || op == OP_NE;
+    if (equal) warn_never_equal(c, t->args[1], args[0], args[1]);
+    if (equal) warn_never_equal(c, t->args[0], args[1], args[0]);
     return check_node(c, (struct node){.op = (uint8_t)op}, type_basic(TYPE_BOOL), args, 2);
 }
 
@@ -292,6 +357,7 @@ static struct choice choose(const struct tree *t, const struct node *const *args
 
 static const char *nearest_function(struct checker *c, struct slice name)
 {
+    if (slice_is(name, "now")) return "write now, without brackets";
     const char *best = check_nearest_special(name);
     uint32_t distance = best ? text_distance(name, slice_str(best), 2) : 3;
     for (uint32_t i = 0; i < function_rows; i++) {
@@ -351,7 +417,11 @@ static const struct node *check_overload(struct checker *c, const struct tree *t
     if (r.only->op != OP_CALL) {
         like.a = operator&& n == 2 && r.only->op != OP_IN && !c->scope->conformance;
         const struct type *type = r.only->result == 'L' && r.fitting == 1 ? list_sum(c, args) : r.type;
-        return check_node(c, like, type, args, n);
+        const struct node *made = check_node(c, like, type, args, n);
+        bool constant = args[0]->op == OP_CONST && args[n - 1]->op == OP_CONST;
+        if (constant && made->op != OP_CONST)
+            check_warn(c, t, "change one of its sides", "this always fails: it has no value");
+        return made;
     }
     if (r.only->run == text_matches && args[1]->op == OP_CONST && args[1]->value.kind == V_STRING)
         return call_matches(c, t, args);
@@ -359,6 +429,14 @@ static const struct node *check_overload(struct checker *c, const struct tree *t
     like.a = dynamic ? SMALL_DYNAMIC : 0;
     like.b = (uint16_t)((dynamic ? r.first : r.only) - function_table);
     return check_constant_call(c, t, check_node(c, like, r.type, args, n));
+}
+
+/* x in ["a", "b"] is x == "a" || x == "b". */
+static void warn_never_in(struct checker *c, const struct tree *list, const struct node *n)
+{
+    for (uint32_t i = 0; list->kind == TREE_LIST && i < list->count; i++)
+        if (list->args[i]->kind == TREE_VALUE)
+            warn_never_equal(c, list->args[i], n, check_constant(c, list->args[i]->value));
 }
 
 static const struct node *check_function(struct checker *c, const struct tree *t)
@@ -376,6 +454,7 @@ static const struct node *check_function(struct checker *c, const struct tree *t
     const struct type *list = slice_is(t->name, "@in") ? type_seen(args[1]->type) : NULL;
     if (list && list->kind == TYPE_LIST && !comparable(args[0]->type, list->item, false))
         return no_overload(c, t, args, n);
+    if (slice_is(t->name, "@in")) warn_never_in(c, t->args[1], args[0]);
     return check_overload(c, t, args, n);
 }
 
@@ -415,6 +494,8 @@ static const struct node *check_part(struct checker *c, const struct tree *t, ui
 
 static const char NO_FIELDS_FIX[] =
     "only profile, e, trigger, context and what is declared as object have fields";
+static const char TIME_FIELDS_FIX[] =
+    "this is a time only; what an event holds is asked by max(\"NAME\", e.x) or count(\"NAME\", e.x > 1)";
 
 static const struct type *unknown_field(struct checker *c, const struct tree *at, const struct type *of,
                                         struct slice name)
@@ -437,8 +518,8 @@ static const struct type *field_type(struct checker *c, const struct tree *at, c
     of = type_seen(of);
     if (type_is_open(of)) return type_basic(TYPE_DYN);
     if (of->kind != TYPE_MAP)
-        return check_fail(c, at, NO_FIELDS_FIX, "type '%s' does not support field selection",
-                          type_text(c->pool->arena, of))
+        return check_fail(c, at, of->kind == TYPE_TIME ? TIME_FIELDS_FIX : NO_FIELDS_FIX,
+                          "type '%s' does not support field selection", type_text(c->pool->arena, of))
             ->type;
     for (uint32_t i = 0; i < of->field_count; i++)
         if (slice_eq(of->fields[i].name, name)) return of->fields[i].type;

@@ -41,6 +41,7 @@ static inline const struct node *check_leaf(struct checker *c, struct node like,
     return check_node(c, like, type, NULL, 0);
 }
 const struct node *check_constant(struct checker *c, struct value v);
+const char *part_never(const struct node *n, struct value number, struct arena *a);
 
 /* guard.c: what is known when t is `truth`, until asked_count is put back; are all fields below t known to be there? */
 void guard_ask(struct checker *c, const struct tree *t, bool truth);

@@ -95,6 +95,10 @@ const struct type *program_item(const struct program *p)
     return t->kind == TYPE_LIST ? t->item : NULL;
 }
 
+const char *program_never(const struct program *p, struct value number, struct arena *a)
+{
+    return part_never(p->root, number, a);
+}
 bool program_may_fail(const struct program *p) { return p->root->fallible; }
 
 /* Levenshtein with two neighbours swapped as one step, one row at a time; words beyond the row are too far. */

@@ -165,6 +165,10 @@ bool program_may_fail(
 bool program_misses(const struct program *p); /* an attribute or a property that it reads may not be there */
 /* Are all of them there once the condition has come out so? An error counts as false. */
 bool program_assures(const struct program *condition, bool outcome, const struct program *p);
+uint16_t program_attribute(const struct program *p); /* that it is the value of; ID_NONE: of something else */
+/* Why a part of a time, such as now.getMonth(), is never this number; NULL: it may be, or it is something else. */
+const char *program_never(const struct program *p, struct value number, struct arena *a);
+extern const char PARTS_FIX[];                            /* what to do then */
 bool program_yields_many(const struct program *p);        /* a list or a map */
 const struct type *program_item(const struct program *p); /* what its list holds; NULL: it is no list */
 bool program_yields_date(const struct program *p);        /* WANT_TIME: a civil day, as its midnight in UTC */

@@ -112,7 +112,7 @@ static const struct node *check_entry_field(struct checker *c, const struct tree
         if (slice_is(t->name, "at"))
             return check_leaf(c, (struct node){.op = OP_CELL_AT}, type_basic(TYPE_TIME));
         if (c->event == ID_NONE)
-            return check_fail(c, t, "name one event: count(\"page\", ...)",
+            return check_fail(c, t, "\"*\" is all events together: name one, such as count(\"page\", ...)",
                               "history of \"*\" has no properties");
         return check_undeclared(c, t, SPACE_PROPERTY, c->event, t->name);
     }
@@ -346,8 +346,11 @@ static const struct node *check_where(struct checker *c, const struct tree *t, u
     if (type->kind == TYPE_DURATION)
         return check_fail(c, t, "for example count(\"page\", days(30), e.x > 1)",
                           "a window comes before the filter and is written as days(n)");
-    return check_fail(c, t, "compare it with something, such as > 0", "a filter is true or false, not %s",
-                      type_text(c->pool->arena, n->type));
+    return check_fail(c, t,
+                      type->kind == TYPE_STRING && n->op == OP_CONST
+                          ? "several events are asked one by one: count(\"page\") + count(\"screen\")"
+                          : "compare it with something, such as > 0",
+                      "a filter is true or false, not %s", type_text(c->pool->arena, n->type));
 }
 
 /* ---- history --------------------------------------------------------------------------------------------------- */
@@ -693,7 +696,11 @@ const struct node *check_special(struct checker *c, const struct tree *t)
         const struct special *s = &specials[i];
         if (!slice_is(t->name, s->name)) continue;
         if (t->count < s->least || t->count > s->most)
-            return check_fail(c, t, s->usage, "'%s' takes other arguments", s->name);
+            return check_fail(c, t,
+                              t->count > s->most && strstr(s->usage, "[, where]")
+                                  ? arena_printf(c->pool->arena, "%s; two filters are joined by &&", s->usage)
+                                  : s->usage,
+                              "'%s' takes other arguments", s->name);
         return s->check(c, t);
     }
     return NULL;

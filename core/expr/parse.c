@@ -4,6 +4,8 @@
 #include "core/base/check.h"
 #include "core/expr/token.h"
 
+#include <strings.h>
+
 /* A chain of operators is as deep a tree as it is long, and the checker walks trees with the C stack. */
 enum { DEPTH_MAX = 120, OPERATORS_MAX = 2000, ARGS_MAX = 4096 };
 
@@ -62,15 +64,37 @@ static void fail(struct parser *p, uint32_t at, uint32_t length, const char *rea
     fail_as(p, at, length, reason, NULL);
 }
 
+/* What other languages write there, and how it is said here. */
+static const char *said_here(struct slice word)
+{
+    static const char *const words[][2] = {
+        {"like", "a text is asked by a.contains(\"x\"), a.startsWith(\"x\") or a.matches(\"pattern\")"},
+        {"contains", "write a.contains(\"x\"), or for a list \"x\" in a"},
+        {"between", "write a >= 10 && a <= 20"},
+        {"is", "write ==; whether it is there at all is has(profile.city)"},
+        {"then", "write condition ? one : another"},
+        {"if", "write condition ? one : another"},
+        {"<", "write the value on both sides: a >= 10 && a <= 20"},
+        {"<=", "write the value on both sides: a >= 10 && a <= 20"},
+        {">", "write the value on both sides: a >= 10 && a <= 20"},
+        {">=", "write the value on both sides: a >= 10 && a <= 20"},
+        {",", "a ',' stands between arguments only; a number is written without: 1000"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (word.n == strlen(words[i][0]) && strncasecmp((const char *)word.p, words[i][0], word.n) == 0)
+            return words[i][1];
+    return NULL;
+}
+
 static void fail_here(struct parser *p, const char *expected)
 {
     const struct token *t = &p->now;
     if (t->kind == TOKEN_END)
         fail(p, t->at, 1, arena_printf(p->arena, "the text ends where %s should follow", expected));
     else
-        fail(p, t->at, t->length,
-             arena_printf(p->arena, "unexpected '%.*s', expected %s", (int)t->text.n, (const char *)t->text.p,
-                          expected));
+        fail_as(p, t->at, t->length,
+                arena_printf(p->arena, "unexpected '%.*s', expected %s", (int)t->text.n,
+                             (const char *)t->text.p, expected),
+                said_here(t->text));
 }
 
 static void advance_signed(struct parser *p, bool minus)
@@ -207,13 +231,16 @@ static struct tree *name(struct parser *p)
     } else {
         made->kind = at_sign(p, '(') ? TREE_CALL : TREE_NAME;
         made->name = t.text;
-        if (is_reserved(t.text))
-            fail(p, t.at, t.length,
-                 arena_printf(p->arena, "reserved word '%.*s'", (int)t.text.n, (const char *)t.text.p));
+        bool reserved = is_reserved(t.text);
+        if (reserved)
+            fail_as(p, t.at, t.length,
+                    arena_printf(p->arena, "reserved word '%.*s'", (int)t.text.n, (const char *)t.text.p),
+                    said_here(t.text));
         if (made->kind == TREE_CALL) {
             advance(p);
             arguments(p, made, ')', false, false);
         }
+        if (reserved) made->kind = TREE_BAD; /* told already */
     }
     return made;
 }

@@ -334,6 +334,10 @@ const struct expr_leaf *program_leaves(const struct program *p, uint32_t *count)
 
 bool program_timed(const struct program *p) { return p->timed; }
 uint64_t program_identity(const struct program *p) { return p->identity; }
+uint16_t program_attribute(const struct program *p)
+{
+    return p->root->op == OP_ATTRIBUTE ? p->root->b : ID_NONE;
+}
 bool program_yields_many(const struct program *p)
 {
     const struct type *type = type_seen(p->type);

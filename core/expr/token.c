@@ -2,6 +2,7 @@
 #include "core/base/check.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { NUMBER_BYTES_MAX = 400 };
@@ -89,6 +90,7 @@ static struct token floating(struct lexer *l, uint32_t from, bool minus)
     char *end;
     double d = strtod(digits, &end);
     if (*end) return bad(l, from, "malformed number");
+    if (!isfinite(d)) return bad_as(l, from, "the number is too large", "the largest is 1.79e308");
     return finish(l, from, (struct token){.kind = TOKEN_VALUE, .value = value_double(minus ? -d : d)});
 }
 
@@ -278,7 +280,12 @@ static struct token sign(struct lexer *l)
         return bad_as(l, from, "a no-break space", "write an ordinary space");
     }
     while (peek(l, 0) >= 0x80 && c >= 0x80) l->at++; /* one report for a whole foreign word */
-    return bad(l, from, "unexpected character");
+    if (c >= 0x80)
+        return bad_as(l, from, "a word in other letters",
+                      arena_printf(l->arena, "a text stands in quotes: write \"%.*s\"", (int)(l->at - from),
+                                   (const char *)l->text.p + from));
+    return bad_as(l, from, "unexpected character",
+                  c == ';' ? "leave it out: nothing ends an expression" : NULL);
 }
 
 struct token token_next(struct lexer *l, bool minus)

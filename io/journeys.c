@@ -1,4 +1,5 @@
 /* journeys.c - journey.list, journey.show, the operator's commands on one person's journey and test messages. */
+#include "core/journey/parts.h"
 #include "io/lookup.h"
 
 #include <stdlib.h>
@@ -133,19 +134,6 @@ static int command_of(const struct request *r)
     return -1;
 }
 
-static bool is_inside(const struct person_at *p, uint16_t journey)
-{
-    uint32_t bytes, at = 0;
-    const uint8_t *block = store_block(shard_store(p->shard), p->row, BLOCK_JOURNEYS, &bytes);
-    struct instance head;
-    for (; at + sizeof head <= bytes; at += head.bytes) {
-        memcpy(&head, block + at, sizeof head);
-        if (head.bytes < sizeof head) return false;
-        if (head.journey == journey && head.state == INSTANCE_ACTIVE) return true;
-    }
-    return false;
-}
-
 /* Skipping and cancelling mean whoever is inside; nobody else's journey changes, and the answer says so. */
 static enum call_state command(struct request *r, const struct person_at *p)
 {
@@ -155,7 +143,7 @@ static enum call_state command(struct request *r, const struct person_at *p)
     struct key key = store_row(shard_store(p->shard), p->row)->key;
     if (journey == ID_NONE) return CALL_WAIT; /* a new set is on its way to this shard */
     uint16_t word = (uint16_t)command_of(r);
-    bool inside = is_inside(p, journey);
+    bool inside = is_inside(shard_store(p->shard), p->row, journey);
     uint8_t payload[22];
     store_le16(payload, ADMIN_JOURNEY);
     store_le16(payload + 2, word);

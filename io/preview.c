@@ -3,6 +3,7 @@
  * it is the person's last event that could have started the journey, and without one its values are missing. Renders as core/journey/action.c does: step's vars beside the template's parts, a
  * fallback in place of a template that lacks a value. */
 #include "core/define/yaml.h"
+#include "core/journey/parts.h"
 #include "core/journey/template.h"
 #include "io/introspect.h"
 
@@ -11,7 +12,6 @@ enum { FALLBACKS_MAX = 8 };
 struct preview {
     pk_t *pk;
     struct looking l;
-    struct instance inside; /* what person.instance points to */
 };
 
 /* Into the value; true when a template lacked something. */
@@ -75,16 +75,11 @@ static void pack_part(struct preview *p, const struct template *t, uint16_t chan
 /* The person's own instance of this journey, so that trigger means what it will mean. */
 static bool enter_instance(struct preview *p, const struct journey *j)
 {
-    uint32_t bytes, at = 0;
-    const uint8_t *block = store_block(p->l.person.store, p->l.person.row, BLOCK_JOURNEYS, &bytes);
     p->l.person.instance = NULL;
-    for (; at + sizeof p->inside <= bytes; at += p->inside.bytes) {
-        memcpy(&p->inside, block + at, sizeof p->inside);
-        if (p->inside.bytes < sizeof p->inside) return false;
-        if (p->inside.journey != j->id || p->inside.version != j->version) continue;
-        p->l.person.instance = &p->inside;
-        p->l.person.kept =
-            slice_of(block + at + sizeof p->inside, p->inside.bytes - (uint32_t)sizeof p->inside);
+    for (const struct instance *i = NULL; (i = instance_after(p->l.person.store, p->l.person.row, i));) {
+        if (i->journey != j->id || i->version != j->version) continue;
+        p->l.person.instance = i;
+        p->l.person.kept = slice_of(i + 1, i->bytes - (uint32_t)sizeof *i);
         p->l.person.journey = j;
         return true;
     }

@@ -106,18 +106,11 @@ static void pack_segments(struct view *v)
     pk_close(v->pk, at, n);
 }
 
-/* Calls f for every journey instance; instances lie one after the other, each with its own length. */
+/* Calls f for every journey instance. */
 static void each_instance(struct view *v, void (*f)(struct view *v, const struct instance *i, uint32_t *n),
                           uint32_t *n)
 {
-    uint32_t bytes, at = 0;
-    const uint8_t *p = store_block(v->store, v->row, BLOCK_JOURNEYS, &bytes);
-    struct instance head;
-    for (; at + sizeof head <= bytes; at += head.bytes) {
-        memcpy(&head, p + at, sizeof head);
-        if (head.bytes < sizeof head) return;
-        f(v, &head, n);
-    }
+    for (const struct instance *i = NULL; (i = instance_after(v->store, v->row, i));) f(v, i, n);
 }
 
 static void pack_instance(struct view *v, const struct instance *i, uint32_t *n)

@@ -23,18 +23,13 @@ static void pack_key_text(pk_t *pk, const char *key, const char *text)
 
 static void find_instances(struct why *w)
 {
-    uint32_t bytes, at = 0;
-    const uint8_t *p = store_block(w->l.person.store, w->l.person.row, BLOCK_JOURNEYS, &bytes);
-    struct instance head;
     w->inside = w->finished = (struct instance){0};
-    for (; at + sizeof head <= bytes; at += head.bytes) {
-        memcpy(&head, p + at, sizeof head);
-        if (head.bytes < sizeof head) return;
-        if (head.journey != w->id) continue;
-        if (head.state == INSTANCE_FINISHED)
-            w->finished = head;
-        else if (!w->inside.state || head.state == INSTANCE_ACTIVE)
-            w->inside = head;
+    for (const struct instance *i = NULL; (i = instance_after(w->l.person.store, w->l.person.row, i));) {
+        if (i->journey != w->id) continue;
+        if (i->state == INSTANCE_FINISHED)
+            w->finished = *i;
+        else if (!w->inside.state || i->state == INSTANCE_ACTIVE)
+            w->inside = *i;
     }
 }
 

@@ -17,6 +17,26 @@ static uint8_t *block_splice(struct store *s, row_t row, enum block_kind kind, u
     return p ? p + at : NULL;
 }
 
+/* ---- journey instances --------------------------------------------------------------------- */
+
+const struct instance *instance_after(const struct store *s, row_t row, const struct instance *last)
+{
+    uint32_t bytes;
+    const uint8_t *block = store_block(s, row, BLOCK_JOURNEYS, &bytes),
+                  *at = last ? (const uint8_t *)last + last->bytes : block;
+    if (!block || at == block + bytes) return NULL;
+    CHECK((size_t)(block + bytes - at) >= sizeof *last &&
+          ((const struct instance *)at)->bytes >= sizeof *last);
+    return (const struct instance *)at;
+}
+
+bool is_inside(const struct store *s, row_t row, uint16_t journey)
+{
+    for (const struct instance *i = NULL; (i = instance_after(s, row, i));)
+        if (i->journey == journey && i->state == INSTANCE_ACTIVE) return true;
+    return false;
+}
+
 /* ---- journey memory ------------------------------------------------------------------------ */
 
 static struct journey_memory *memory_list(const struct store *s, row_t row, uint32_t *count)

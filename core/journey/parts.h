@@ -24,6 +24,10 @@ struct mute {
     uint32_t types; /* bit per enum send_type */
 };
 
+/* The next journey that the person is or was inside of, as it lies in the block; last NULL: the first; NULL: no more. */
+const struct instance *instance_after(const struct store *s, row_t row, const struct instance *last);
+bool is_inside(const struct store *s, row_t row, uint16_t journey); /* and not in its control group */
+
 struct journey_memory *memory_find(const struct store *s, row_t row,
                                    uint16_t journey); /* NULL: never decided */
 struct journey_memory *memory_make(struct store *s, row_t row, uint16_t journey);

@@ -175,18 +175,12 @@ static bool get_reachable(void *self, uint16_t channel)
 static bool get_in_journey(void *self, uint16_t id)
 {
     const struct person *p = self;
-    uint32_t bytes, n = p->run ? p->run->count : 0;
+    uint32_t n = p->run ? p->run->count : 0;
     for (uint32_t i = 0; i < n; i++)
         if (!p->run->seats[i].gone && p->run->seats[i].head.journey == id &&
             p->run->seats[i].head.state == INSTANCE_ACTIVE)
             return true;
-    if (p->run) return false;
-    const uint8_t *at = store_block(p->store, p->row, BLOCK_JOURNEYS, &bytes), *end = at + bytes;
-    for (; at < end; at += ((const struct instance *)at)->bytes)
-        if (((const struct instance *)at)->journey == id &&
-            ((const struct instance *)at)->state == INSTANCE_ACTIVE)
-            return true;
-    return false;
+    return !p->run && is_inside(p->store, p->row, id);
 }
 
 /* Whoever clicked has opened, whoever opened has received. */

@@ -103,14 +103,7 @@ static void put_instance(struct known *k, const struct instance *head)
 
 static void put_journeys(struct known *k)
 {
-    uint32_t bytes, at = 0;
-    const uint8_t *block = store_block(k->store, k->row, BLOCK_JOURNEYS, &bytes);
-    while (at + sizeof(struct instance) <= bytes) {
-        struct instance head;
-        memcpy(&head, block + at, sizeof head);
-        put_instance(k, &head);
-        at += head.bytes;
-    }
+    for (const struct instance *i = NULL; (i = instance_after(k->store, k->row, i));) put_instance(k, i);
     end_line(k);
     for (uint16_t i = 0; i < k->set->journeys.journey_count; i++) {
         const struct journey_memory *m = memory_find(k->store, k->row, i);

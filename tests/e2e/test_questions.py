@@ -404,6 +404,9 @@ def test_dry_run_finds_what_life_found_and_touches_nobody(build):
         expect(sum(sum(c['days'].values()) for c in report['channels']), report['actions'], 'by channel and day')
         expect((report['people'], report['events'], report['affected']), (30, 230, 30), 'people')
         expect(any('Never Sent' in line for line in report['unknown']), True, 'unknown events are named')
+        (s.definitions / 'shop.yaml').write_text(SHOP.replace('  city:', '  birthday: {type: date}\n  city:').replace('total: number,', 'total: number, coupon: string,'))
+        expect([line for line in asked(s, 'apply', s.definitions, '--dry-run')['unknown'] if line[:2] == 'no'],
+               ["no kept event 'Order Completed' has 'coupon'", "nobody has a kept event 'Never Sent'", "nobody has 'birthday'"], 'and what else it could not know')
         text = s.cli('apply', s.definitions, '--dry-run').stdout
         expect(('nobody was touched' in text, 'not known' in text), (True, True), text)
         (s.definitions / 'shop.yaml').write_text(SHOP.replace('e.total > 5', 'e.total > 180'))

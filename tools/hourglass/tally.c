@@ -207,6 +207,48 @@ static void say(struct buf *list, uint32_t *count, const char *format, ...)
     (*count)++;
 }
 
+/* Does anybody have the attribute, or (type) an entry with the property, behind all that was played? */
+static bool somebody_has(const struct packing *p, uint16_t type, uint16_t id)
+{
+    for (uint32_t i = 0; i < LOGICAL_SHARDS; i++) {
+        const struct store *s = shard_store(machine_shard(p->m, i));
+        for (uint32_t slot = 0; slot < s->row_limit; slot++) {
+            struct history_view h;
+            row_t row = {slot};
+            if (!(s->rows[slot].flags & ROW_USED)) continue;
+            if (type == ID_NONE && attribute_get(s, row, id).kind > V_NULL) return true;
+            if (type == ID_NONE || !behaviour_view(s, row, type, &h)) continue;
+            for (uint32_t k = 0; k < h.n; k++)
+                if (history_cell(&h, k, id) != CELL_ABSENT) return true;
+        }
+    }
+    return false;
+}
+
+static void say_missing_properties(const struct packing *p, const struct schema_event *e, struct buf *list,
+                                   uint32_t *count)
+{
+    for (uint16_t i = 0; i < e->prop_count; i++)
+        if (e->props[i].live && !somebody_has(p, e->id, i))
+            say(list, count, "no kept event '%.*s' has '%.*s'", SHOWN(e->name), SHOWN(e->props[i].name));
+}
+
+/* There without a word in the files, which may not care. */
+static bool is_built_in(struct slice attribute)
+{
+    return slice_is(attribute, "timezone") || slice_is(attribute, "language") ||
+           slice_is(attribute, "push_tokens");
+}
+
+static void say_missing_attributes(const struct packing *p, struct buf *list, uint32_t *count)
+{
+    const struct schema *schema = &p->t->set->schema;
+    for (uint16_t i = 0; i < schema->attribute_count; i++)
+        if (schema->attributes[i].live && !is_built_in(schema->attributes[i].name) &&
+            !somebody_has(p, ID_NONE, i))
+            say(list, count, "nobody has '%.*s'", SHOWN(schema->attributes[i].name));
+}
+
 static void say_missing_events(struct packing *p, struct buf *list, uint32_t *count)
 {
     const struct schema *schema = &p->t->set->schema;
@@ -216,6 +258,7 @@ static void say_missing_events(struct packing *p, struct buf *list, uint32_t *co
         for (uint32_t k = 0; e && k < p->h->name_count; k++)
             kept |= schema_find(schema, NAME_EVENT, p->h->names[k].text) == i;
         if (e && e->live && !kept) say(list, count, "nobody has a kept event '%.*s'", SHOWN(e->name));
+        if (e && e->live && kept) say_missing_properties(p, e, list, count);
     }
     for (uint32_t k = 0; k < p->h->name_count; k++)
         if (schema_find(schema, NAME_EVENT, p->h->names[k].text) == ID_NONE)
@@ -243,6 +286,7 @@ static void pack_unknown(struct packing *p)
     if (h->topics) say(&list, &count, "%llu consents to single topics: not played", NUMBER(h->topics));
     if (h->listed) say(&list, &count, "%llu list memberships: nobody is in a list here", NUMBER(h->listed));
     say_missing_events(p, &list, &count);
+    say_missing_attributes(p, &list, &count);
     say(&list, &count, "what people would have done because of these messages");
     text(p, SLICE("unknown"));
     msgpack_pack_array(&p->pk, count);

@@ -1,6 +1,8 @@
 /* expressions.c - what names mean inside an expression, and where in a file its mistakes are. */
 #include "core/define/compile.h"
 
+#include <ctype.h>
+
 struct scope_self {
     struct compile *c;
     const struct journey_draft *journey;
@@ -401,6 +403,31 @@ static void check_inside(struct compile *c, struct node *n)
     }
 }
 
+/* profile.x and its like, right or not */
+static bool is_path(struct slice text)
+{
+    static const char *const roots[] = {"profile.", "trigger.", "context.", "e."};
+    bool path = false;
+    for (uint32_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        path |= text.n > strlen(roots[i]) && memcmp(text.p, roots[i], strlen(roots[i])) == 0;
+    for (uint32_t i = 0; i < text.n; i++) path &= text.p[i] == '.' || text.p[i] == '_' || isalnum(text.p[i]);
+    return path && text.p[text.n - 1] != '.';
+}
+
+/* A text that would be an expression: who wrote it meant its value. */
+static void warn_of_text(struct compile *c, struct place place, struct node *n)
+{
+    bool looks = n->kind == NODE_SCALAR && n->style == STYLE_PLAIN &&
+                 (memchr(n->text.p, '.', n->text.n) || memchr(n->text.p, '(', n->text.n));
+    struct scope_self self = {c, place.journey, n, NULL};
+    struct expr_scope scope = scope_of(&self, place);
+    struct expr_errors errors = {0};
+    if (!looks || scalar_value(n).kind != V_STRING) return;
+    if (!is_path(n->text) && !expr_compile(c->pool, &scope, n->text, WANT_ANY, &errors)) return;
+    report_warning(c->d, n, "'%.*s' is a text here: nothing is computed", SHOWN(n->text));
+    report_fix(c->d, "begin with = where its value is meant: =%.*s", SHOWN(n->text));
+}
+
 struct field field_of(struct compile *c, struct place place, struct slice name, struct node *n,
                       enum expr_want want)
 {
@@ -414,6 +441,7 @@ struct field field_of(struct compile *c, struct place place, struct slice name, 
         f.text = text_of(c, place, n, false, MISSING_IN_FIELD);
     } else {
         check_inside(c, n);
+        warn_of_text(c, place, n);
         f.literal = literal_of(c, n);
     }
     return f;

@@ -115,6 +115,7 @@ static bool reads_late(const struct compile *c, const struct program *p, struct 
         seen[list[i].id] = true;
         uint32_t count;
         const struct program *when = c->set->segments.list[list[i].id].when;
+        if (!when) continue; /* it asks for what does not run yet */
         const struct expr_dependency *of = program_dependencies(when, &count);
         for (uint32_t k = 0; k < count; k++)
             if (of[k].feature == change.feature && of[k].id == change.id) return true;

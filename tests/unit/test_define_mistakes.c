@@ -357,6 +357,19 @@ static const struct {
     {CART "cart.exists(i, [1].exists(i, i.prise > 1))\n", "does not support field selection", NULL},
 };
 
+Test(define_mistakes, a_segment_that_does_not_run_yet_follows_nothing)
+{
+    struct slice text = SLICE("segments: {rich: revenue(days(30)) > 10}\n" JOURNEY(
+        "    trigger: {segment_entered: rich}\n",
+        "      - set: {points: 11}\n      - if: segment(\"rich\")\n        then: [{wait: 1d}]\n"));
+    struct diagnostics d;
+    struct defset *set = compile_with(defset_check, text, &d);
+    if (d.count != 1) print(&d, text);
+    cr_expect(set && d.count == 1 && holds(d.list[0].reason, "not yet: revenue"));
+    defset_free(set);
+    diagnostics_free(&d);
+}
+
 Test(define_mistakes, fields_of_items_are_checked_against_their_collection)
 {
     for (uint32_t i = 0; i < sizeof items / sizeof *items; i++) {

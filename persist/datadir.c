@@ -19,6 +19,7 @@
 #include "core/shard.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 enum {
@@ -32,8 +33,13 @@ enum { BUNDLE_BYTES_MAX = 256 << 20 };
 
 const char *const datadir_folders[DATADIR_FOLDERS] = {"definitions", "zones", "log", "snapshot", "broken"};
 
-enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *why)
+enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *format, ...)
 {
+    char why[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
     buf_clear(&dir->error);
     buf_printf(&dir->error, "%s: %s", path, why);
     return PERSIST_REFUSED;

@@ -38,7 +38,8 @@ extern const char *const datadir_folders[DATADIR_FOLDERS];
 
 /* For the rooms of persist: a status with its line in dir->error; whole small files, put under another name first,
  * synced, renamed, and the folder synced. */
-enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *why);
+enum persist_status datadir_refuse(struct datadir *dir, const char *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 enum persist_status datadir_failed(struct datadir *dir, const char *path,
                                    int64_t error); /* -errno, or >= 0: short */
 enum persist_status datadir_put_file(struct datadir *dir, const char *folder, const char *path,

@@ -12,20 +12,12 @@
 #include "persist/replay.h"
 #include "persist/snapshot.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool refuse(struct recovery *r, const char *path, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static bool refuse(struct recovery *r, const char *path, const char *format, ...)
+static bool stop(struct recovery *r, enum persist_status status)
 {
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    r->status = datadir_refuse(r->dir, path, text);
+    r->status = status;
     return false;
 }
 
@@ -139,7 +131,7 @@ static bool restore_snapshot(struct recovery *r)
     if (!choose_snapshot(r, &m)) return false;
     if (!m.count) return true;
     if (m.core_version > CORE_VERSION)
-        return refuse(r, "snapshot", "written by a newer version of hourglass");
+        return stop(r, datadir_refuse(r->dir, "snapshot", "written by a newer version of hourglass"));
     if (!load_kept_definitions(r, m.definitions_version)) return false;
     for (uint32_t i = 0; i < m.count; i++) r->out->snapshot_bytes += m.files[i].bytes;
     r->progress.snapshot_total = r->out->snapshot_bytes;
@@ -154,11 +146,12 @@ static bool restore_snapshot(struct recovery *r)
 /* What the damaged snapshot held must have come from the log. */
 static bool check_reach(struct recovery *r)
 {
-    if (r->out->damaged_snapshot && r->names.count == 0) return refuse(r, "log", "empty");
+    if (r->out->damaged_snapshot && r->names.count == 0)
+        return stop(r, datadir_refuse(r->dir, "log", "empty"));
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
         if (r->pending[i] < r->reach[i])
-            return refuse(r, "log", "reaches only LSN %llu of shard %u", (unsigned long long)r->pending[i],
-                          i);
+            return stop(r, datadir_refuse(r->dir, "log", "reaches only LSN %llu of shard %u",
+                                          (unsigned long long)r->pending[i], i));
     return true;
 }
 
@@ -181,13 +174,15 @@ static bool check_threads(struct recovery *r, const struct replay *logs, uint32_
         const struct log_reader *log = &logs[i].log;
         if (!log->used) continue;
         if (mask & log->header.shard_mask)
-            return refuse(r, "log", "two threads of epoch %u logged the same shard", log->header.epoch);
+            return stop(r, datadir_refuse(r->dir, "log", "two threads of epoch %u logged the same shard",
+                                          log->header.epoch));
         mask |= log->header.shard_mask;
         records += log->records;
     }
     if (records == 0 || mask == UINT64_MAX >> (64 - LOGICAL_SHARDS)) return true;
-    return refuse(r, "log", "the log of a whole thread of epoch %u is missing; restore a backup",
-                  logs[0].log.names[0].epoch);
+    return stop(r, datadir_refuse(r->dir, "log",
+                                  "the log of a whole thread of epoch %u is missing; restore a backup",
+                                  logs[0].log.names[0].epoch));
 }
 
 static bool seal_logs(struct recovery *r, struct replay *logs, uint32_t count)
@@ -255,7 +250,7 @@ static bool list_logs(struct recovery *r)
     if (e < 0)
         r->status = datadir_failed(r->dir, "log", e);
     else if (r->names.foreign)
-        refuse(r, "log", "holds a *.hgl file with a name that is none of ours");
+        stop(r, datadir_refuse(r->dir, "log", "holds a *.hgl file with a name that is none of ours"));
     for (uint32_t i = 0; r->status == PERSIST_OK && r->host->progress && i < r->names.count; i++) {
         char name[LOG_NAME_BYTES];
         log_name_print(name, r->names.list[i].epoch, r->names.list[i].thread, r->names.list[i].sequence);

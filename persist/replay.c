@@ -4,20 +4,12 @@
 #include "core/base/check.h"
 #include "core/base/planted.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool refuse(struct replay *r, const char *path, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static bool refuse(struct replay *r, const char *path, const char *format, ...)
+static bool stop(struct replay *r, enum persist_status status)
 {
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    r->status = datadir_refuse(&r->dir, path, text);
+    r->status = status;
     return false;
 }
 
@@ -27,8 +19,9 @@ static bool refuse_at(struct replay *r, const struct log_group *g, const struct 
     char name[LOG_NAME_BYTES];
     const struct log_header *h = &r->log.header;
     log_name_print(name, h->epoch, h->thread, h->sequence);
-    return refuse(r, name, "offset %llu: shard %u LSN %llu: %s", (unsigned long long)g->offset, record->shard,
-                  (unsigned long long)record->lsn, why);
+    return stop(r, datadir_refuse(&r->dir, name, "offset %llu: shard %u LSN %llu: %s",
+                                  (unsigned long long)g->offset, record->shard,
+                                  (unsigned long long)record->lsn, why));
 }
 
 struct datadir datadir_twin(const struct datadir *dir)
@@ -62,11 +55,8 @@ static enum persist_status load_definitions(struct recovery *all, struct datadir
     struct key hash;
     struct buf bundle = {0};
     enum persist_status status = datadir_get_definitions(dir, version, &hash, &bundle);
-    if (status == PERSIST_OK && !all->host->definitions(all->host->self, version, hash, buf_slice(&bundle))) {
-        char text[64];
-        snprintf(text, sizeof text, "version %u does not compile any more", version);
-        status = datadir_refuse(dir, "definitions", text);
-    }
+    if (status == PERSIST_OK && !all->host->definitions(all->host->self, version, hash, buf_slice(&bundle)))
+        status = datadir_refuse(dir, "definitions", "version %u does not compile any more", version);
     buf_free(&bundle);
     if (status == PERSIST_OK) know(all, version, hash);
     return status;
@@ -107,7 +97,7 @@ static bool apply_batch(struct replay *r)
     if (!r->count) return true;
     for (uint32_t done = 0, fits; done < r->count; done += fits) {
         fits = shards_reserve(r->items + done, r->count - done, &r->effects);
-        if (!fits) return refuse(r, "log", "not enough memory to replay");
+        if (!fits) return stop(r, datadir_refuse(&r->dir, "log", "not enough memory to replay"));
         shards_apply(r->items + done, fits, &r->scratch, &r->effects);
         effects_reset(&r->effects);
     }
@@ -124,7 +114,8 @@ static bool apply_tick(struct replay *r, const struct log_group *g, const struct
     if (record->payload.n != 8) return refuse_at(r, g, record, "a TICK of another size");
     uint32_t now = load_le32(record->payload.p), wakes = load_le32(record->payload.p + 4);
     if (now < shard_now(s)) return refuse_at(r, g, record, "time runs backwards");
-    if (!shard_reserve_tick(s, wakes, &r->effects)) return refuse(r, "log", "not enough memory to replay");
+    if (!shard_reserve_tick(s, wakes, &r->effects))
+        return stop(r, datadir_refuse(&r->dir, "log", "not enough memory to replay"));
     uint32_t ran = shard_tick(s, now, wakes, &r->effects);
     effects_reset(&r->effects);
     if (ran != wakes || shard_lsn(s) != record->lsn)
@@ -187,10 +178,11 @@ static bool check_base(struct replay *r)
     log_name_print(name, h->epoch, h->thread, h->sequence);
     for (uint32_t i = 0; i < LOGICAL_SHARDS; i++)
         if (h->base_lsn[i] > r->pending[i])
-            return refuse(
-                r, name,
-                "continues shard %u behind LSN %llu, but snapshot and log reach only %llu: files are missing",
-                i, (unsigned long long)h->base_lsn[i], (unsigned long long)r->pending[i]);
+            return stop(r, datadir_refuse(&r->dir, name,
+                                          "continues shard %u behind LSN %llu, but snapshot and log reach "
+                                          "only %llu: files are missing",
+                                          i, (unsigned long long)h->base_lsn[i],
+                                          (unsigned long long)r->pending[i]));
     return true;
 }
 

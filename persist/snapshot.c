@@ -552,7 +552,7 @@ enum persist_status snapshot_find(struct datadir *dir, uint32_t skip, struct sna
     const char *wrong = status == PERSIST_OK ? manifest_decode(dir, buf_slice(&file), out) : NULL;
     buf_free(&file);
     if (wrong) out->count = 0;
-    return wrong ? datadir_refuse(dir, name, wrong) : status;
+    return wrong ? datadir_refuse(dir, name, "%s", wrong) : status;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
@@ -679,7 +679,7 @@ enum persist_status snapshot_restore(struct datadir *dir, const struct snapshot_
         if (!wrong && (!key_eq(h.directory, dir->id) || h.snapshot != m->number ||
                        h.number_of != file->shard || h.lsn != file->lsn))
             wrong = "belongs to another snapshot";
-        if (wrong) status = datadir_refuse(dir, s.name, wrong);
+        if (wrong) status = datadir_refuse(dir, s.name, "%s", wrong);
     }
     if (status == PERSIST_OK) status = restore_frames(&s, shard);
     if (status == PERSIST_OK && shard_lsn(shard) != file->lsn)

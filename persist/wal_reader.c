@@ -23,16 +23,15 @@ static bool stop(struct log_reader *r, enum persist_status status)
 
 static bool refuse(struct log_reader *r, uint32_t index, uint64_t offset, const char *why)
 {
-    char name[LOG_NAME_BYTES], text[320], last[64] = "none";
+    char name[LOG_NAME_BYTES], last[64] = "none";
     name_of(r, index, name);
     if (r->last_lsn)
         snprintf(last, sizeof last, "shard %u LSN %llu", r->last_shard, (unsigned long long)r->last_lsn);
-    snprintf(
-        text, sizeof text,
-        "offset %llu: %s (group %llu; last good record: %s); restore a backup, or give up what follows with "
-        "`hourglass inspect --repair`",
-        (unsigned long long)offset, why, (unsigned long long)r->number, last);
-    return stop(r, datadir_refuse(r->dir, name, text));
+    return stop(
+        r, datadir_refuse(r->dir, name,
+                          "offset %llu: %s (group %llu; last good record: %s); restore a backup, or give up "
+                          "what follows with `hourglass inspect --repair`",
+                          (unsigned long long)offset, why, (unsigned long long)r->number, last));
 }
 
 static bool io_error(struct log_reader *r, int64_t error)
@@ -404,29 +403,18 @@ static bool write_end(struct log_reader *r)
     return true;
 }
 
-/* Only now, with the end in place: a file without an end that is shorter than it was made has lost something. */
-static bool trim(struct log_reader *r)
+/* A tail is cut off only now, with the end in place: a file without an end that is shorter than it was made has lost
+ * something. And an end that a killed process wrote may lie in a cache only: it must be on the disk before an epoch stands
+ * on it. */
+static bool keep_end(struct log_reader *r, bool tail)
 {
     const struct disk_ops *ops = r->dir->disk->ops;
     char name[LOG_NAME_BYTES];
     name_of(r, r->index, name);
     int file = ops->open(r->dir->disk, name, DISK_WRITE);
     if (file < 0) return io_error(r, file);
-    int e = ops->truncate(r->dir->disk, file, r->at);
+    int e = tail ? ops->truncate(r->dir->disk, file, r->at) : 0;
     if (e == 0) e = ops->sync(r->dir->disk, file);
-    ops->close(r->dir->disk, file);
-    return e == 0 || io_error(r, e);
-}
-
-/* An end that a killed process wrote may lie in a cache only: it must be on the disk before an epoch stands on it. */
-static bool keep_end(struct log_reader *r)
-{
-    const struct disk_ops *ops = r->dir->disk->ops;
-    char name[LOG_NAME_BYTES];
-    name_of(r, r->index, name);
-    int file = ops->open(r->dir->disk, name, DISK_WRITE);
-    if (file < 0) return io_error(r, file);
-    int e = ops->sync(r->dir->disk, file);
     ops->close(r->dir->disk, file);
     return e == 0 || io_error(r, e);
 }
@@ -458,7 +446,7 @@ enum persist_status log_reader_seal(struct log_reader *r)
     bool tail = !r->ended || r->torn_bytes; /* an end before a tail: a start was cut short between the two */
     if (!r->ended && !write_end(r)) return r->status;
     CRASH_POINT(tail_ended);
-    if (tail ? !trim(r) : !keep_end(r)) return r->status;
+    if (!keep_end(r, tail)) return r->status;
     CRASH_POINT(tail_cut);
     remove_behind(r, r->index + 1);
     return r->status;

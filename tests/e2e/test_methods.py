@@ -257,14 +257,18 @@ def test_definitions_are_checked_and_nothing_changes(build):
         expect(('refused' in refused, 'shop.yaml:1:' in refused), (True, True), refused)
 
 
-def taken(rpc, count):
-    """The next actions of this subscriber."""
+def told(rpc, method, count):
+    """The next of what this connection is told unasked."""
     found = []
     while len(found) < count:
-        method, params = rpc.notification()
-        expect(method, 'actions', 'a notification')
+        name, params = rpc.notification()
+        expect(name, method, 'a notification')
         found += params
-    return sorted((a['channel'], a['step']) for a in found)
+    return found
+
+
+def taken(rpc, count):
+    return sorted((a['channel'], a['step']) for a in told(rpc, 'actions', count))
 
 
 def test_each_channel_goes_to_one_reader_and_to_another_when_it_leaves(build):
@@ -299,23 +303,15 @@ def test_a_tail_shows_what_it_was_asked_for(build):
         both = s.rpc()
         both.call('events.tail')
         s.cli('ingest', harness.write_lines(s.home / 'm.ndjson', [track('u1', 'Order Completed', 0, total=10), dict(track('u1', 'Ask', 1), type='nonsense')]), check=False)
-
-        def lines(rpc, count):
-            found = []
-            while len(found) < count:
-                method, params = rpc.notification()
-                expect(method, 'tail', 'a notification')
-                found += params
-            return found
-        event = lines(tails['events'], 1)[0]
+        event = told(tails['events'], 'tail', 1)[0]
         expect((event['kind'], event['outcome'], event['event']), ('event', 'applied', 'Order Completed'), 'event')
-        reject = lines(tails['rejects'], 1)[0]
+        reject = told(tails['rejects'], 'tail', 1)[0]
         expect((reject['kind'], reject['outcome'], bool(reject['reason'])), ('reject', 'rejected', True), 'reject')
-        moves = [(m['what'], m['journey'], m['step']) for m in lines(tails['transitions'], 4)]
+        moves = [(m['what'], m['journey'], m['step']) for m in told(tails['transitions'], 'tail', 4)]
         expect(moves[0], ('enter', 'after_order', moves[0][2]), 'transitions: %r' % moves)
         expect(any(what == 'suppress' and step == 'text' for what, _, step in moves), True, 'suppressed: %r' % moves)
-        expect({a['step'] for a in lines(tails['actions'], 2)}, {'mail', 'call'}, 'actions')
-        expect({line['kind'] for line in lines(both, 2)}, {'event', 'reject'}, 'without kinds')
+        expect({a['step'] for a in told(tails['actions'], 'tail', 2)}, {'mail', 'call'}, 'actions')
+        expect({line['kind'] for line in told(both, 'tail', 2)}, {'event', 'reject'}, 'without kinds')
         for rpc in [both, *tails.values()]:
             rpc.close()
 

@@ -123,6 +123,16 @@ static void furnish(struct bench *b)
     fake_add(b->disk, "definitions/000002.hgd.tmp", false);
 }
 
+static void begin_furnished(struct bench *b, uint32_t groups, struct log_end ends[])
+{
+    bench_init(b);
+    cr_assert(bench_start(b));
+    furnish(b);
+    fill(b, groups);
+    bench_settle(b);
+    note_ends(b, ends);
+}
+
 Test(backup, takes_all_that_was_finished)
 {
     static const char *const there[] = {"copy/hourglass.id", "copy/requests", "copy/definitions/000001.hgd",
@@ -131,13 +141,8 @@ Test(backup, takes_all_that_was_finished)
         struct bench b;
         struct log_end ends[2];
         struct backup copy;
-        bench_init(&b);
-        cr_assert(bench_start(&b));
-        furnish(&b);
+        begin_furnished(&b, 2, ends);
         fake_add(b.disk, "copy", true); /* an empty folder may be there */
-        fill(&b, 2);
-        bench_settle(&b);
-        note_ends(&b, ends);
         cr_assert_eq(backup_begin(&copy, &b.dir, SLICE("copy//"), links), PERSIST_OK);
         cr_assert_eq(copy.snapshot, 1);
         cr_assert_eq(backup_logs(&copy, ends, 1), PERSIST_OK);
@@ -159,11 +164,7 @@ static void expect_refused(const char *stranger, const char *to, const char *why
     struct bench b;
     struct backup copy;
     struct log_end ends[2];
-    bench_init(&b);
-    cr_assert(bench_start(&b));
-    furnish(&b);
-    bench_settle(&b);
-    note_ends(&b, ends);
+    begin_furnished(&b, 0, ends);
     if (stranger) fake_add(b.disk, stranger, false);
     enum persist_status status = backup_begin(&copy, &b.dir, slice_str(to), true);
     if (status == PERSIST_OK) status = backup_logs(&copy, ends, 1);
@@ -189,12 +190,7 @@ static bool fails_at(uint64_t operation, int error, bool links)
     struct bench b;
     struct log_end ends[2];
     struct backup copy;
-    bench_init(&b);
-    cr_assert(bench_start(&b));
-    furnish(&b);
-    fill(&b, 5);
-    bench_settle(&b);
-    note_ends(&b, ends);
+    begin_furnished(&b, 5, ends);
     b.disk->fail_at = b.disk->operations + operation;
     b.disk->fail_error = error;
     enum persist_status status = backup_begin(&copy, &b.dir, SLICE("copy"), links);

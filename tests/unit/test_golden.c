@@ -391,18 +391,38 @@ Test(inspect, repair_gives_up_what_follows_the_damage_and_keeps_it_aside)
 
 /* ---- the whole of it on the real disk -------------------------------------------------------------------------------------- */
 
-Test(disk_posix, a_log_and_a_snapshot_survive_on_a_real_file_system)
+static struct disk *open_real(struct bench *b, uint32_t threads, char *directory)
 {
-    char directory[] = "/var/tmp/hourglass-test-XXXXXX", command[200];
     struct buf error = {0};
-    struct bench b = {.live = fake_shards_create(), .segment_bytes = 4 << 20, .threads = 1, .now_us = 1000};
-    struct bench_host host = {0};
-    struct recovered out;
+    *b = (struct bench){
+        .live = fake_shards_create(), .segment_bytes = 4 << 20, .threads = threads, .now_us = 1000};
     cr_assert_not_null(mkdtemp(directory));
     struct disk *disk = disk_posix_open(directory, true, true, &error);
     cr_assert_not_null(disk, "%.*s", (int)error.n, error.p);
     cr_assert_null(disk_posix_open(directory, false, true, &error), "the second one does not get the lock");
-    cr_assert_eq(datadir_open(&b.dir, disk, (struct slice){0}, bench_random), PERSIST_OK);
+    cr_assert_eq(datadir_open(&b->dir, disk, (struct slice){0}, bench_random), PERSIST_OK);
+    buf_free(&error);
+    return disk;
+}
+
+static void close_real(struct bench *b, const char *directory)
+{
+    char command[200];
+    struct disk *disk = b->dir.disk;
+    datadir_close(&b->dir);
+    disk_posix_close(disk);
+    free(b->live);
+    snprintf(command, sizeof command, "rm -r '%s'", directory);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(disk_posix, a_log_and_a_snapshot_survive_on_a_real_file_system)
+{
+    char directory[] = "/var/tmp/hourglass-test-XXXXXX";
+    struct bench b;
+    struct bench_host host = {0};
+    struct recovered out;
+    struct disk *disk = open_real(&b, 1, directory);
     for (int epoch = 0; epoch < 2; epoch++) {
         cr_assert(bench_start(&b));
         static uint8_t payload[20000];
@@ -433,12 +453,7 @@ Test(disk_posix, a_log_and_a_snapshot_survive_on_a_real_file_system)
         free(host.shards);
     }
     cr_assert_eq(out.records, 400, "the first epoch is in the snapshot");
-    datadir_close(&b.dir);
-    disk_posix_close(disk);
-    buf_free(&error);
-    free(b.live);
-    snprintf(command, sizeof command, "rm -r '%s'", directory);
-    cr_assert_eq(system(command), 0);
+    close_real(&b, directory);
 }
 
 static enum persist_status recover_at_once(struct bench *b, uint32_t threads, struct bench_host *host)
@@ -466,14 +481,11 @@ static void damage_both(const char *directory)
 
 Test(disk_posix, logs_replayed_at_once_give_one_state_and_the_first_damage_is_named)
 {
-    char directory[] = "/var/tmp/hourglass-test-XXXXXX", command[200];
-    struct buf error = {0};
-    struct bench b = {.live = fake_shards_create(), .segment_bytes = 4 << 20, .threads = 2, .now_us = 1000};
+    char directory[] = "/var/tmp/hourglass-test-XXXXXX";
+    struct bench b;
     struct bench_host host = {0};
     static uint8_t payload[3000];
-    cr_assert_not_null(mkdtemp(directory));
-    struct disk *disk = disk_posix_open(directory, true, true, &error);
-    cr_assert_eq(datadir_open(&b.dir, disk, (struct slice){0}, bench_random), PERSIST_OK);
+    struct disk *disk = open_real(&b, 2, directory);
     cr_assert(bench_start(&b));
     for (uint32_t i = 0; i < 2000; i++) {
         while (!wal_room(b.wal[0], 1, sizeof payload) || !wal_room(b.wal[1], 1, sizeof payload))
@@ -495,10 +507,5 @@ Test(disk_posix, logs_replayed_at_once_give_one_state_and_the_first_damage_is_na
         cr_assert_not_null(strstr(text_of(&b.dir), "log/000001-00-000001.hgl"), "%s", text_of(&b.dir));
         free(host.shards);
     }
-    datadir_close(&b.dir);
-    disk_posix_close(disk);
-    buf_free(&error);
-    free(b.live);
-    snprintf(command, sizeof command, "rm -r '%s'", directory);
-    cr_assert_eq(system(command), 0);
+    close_real(&b, directory);
 }

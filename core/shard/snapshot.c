@@ -110,6 +110,7 @@ static void put_shard(const struct shard *s, struct buf *out)
 
 static void put_frame(struct shard *s, uint8_t kind)
 {
+    CHECK(s->snapshot.frame.n <= UINT32_MAX); /* the length of a frame is 32 bits */
     s->snapshot.sink.put(s->snapshot.sink.self, kind, buf_slice(&s->snapshot.frame));
     buf_clear(&s->snapshot.frame);
 }

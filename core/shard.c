@@ -135,6 +135,7 @@ static bool settle_round(struct shard *s, struct turn *turn, struct walk *walk, 
     bool due = turn->due && round == 0;
     bool marked = turn->marked && round == 0;
     if (!marked) marked = due ? segments_mark_timed(segments, marks) : mark_segments(s, turn, marks);
+    walk->context->next_change = earlier(walk->context->next_change, marks->next);
     walk->flips = flips;
     walk->flip_count =
         marked ? segments_update(segments, &s->store, turn->row, marks, walk->context, flips, segments->count)
@@ -239,7 +240,7 @@ void shard_settle(struct shard *s, struct turn *turn)
 {
     struct segment_marks marks;
     if (is_plain(s, turn) && !(turn->marked = mark_segments(s, turn, &marks)))
-        arm_next(s, turn->row, UINT32_MAX);
+        arm_next(s, turn->row, marks.next);
     else
         settle_all(s, turn, &marks);
 }

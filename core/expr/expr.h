@@ -173,6 +173,12 @@ bool program_yields_many(const struct program *p);        /* a list or a map */
 const struct type *program_item(const struct program *p); /* what its list holds; NULL: it is no list */
 bool program_yields_date(const struct program *p);        /* WANT_TIME: a civil day, as its midnight in UTC */
 
+/* `count(T) > 0 && ago(T) >= D`, all of it: true once `after_s` seconds have gone by since the last event of the type. */
+struct expr_lapse {
+    uint16_t type;
+    uint32_t after_s; /* 0: the program is another one */
+};
+struct expr_lapse program_lapse(const struct program *p);
 /* A comparison of a number of the event at hand with a constant, without which the program is not true: who has many
  * programs to ask about one event asks this first (15 instructions instead of 290). */
 struct expr_hurdle {

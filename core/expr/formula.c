@@ -77,6 +77,20 @@ const struct formula *formula_make(const struct node *root, struct arena *a)
     return f;
 }
 
+/* ---- whoever has not come back --------------------------------------------------------------------------- */
+
+struct expr_lapse program_lapse(const struct program *p)
+{
+    const struct formula *f = p->formula;
+    struct expr_lapse none = {0};
+    if (!f || f->count != 3 || f->terms[2].kind != TERM_AND) return none;
+    const struct term *ever = &f->terms[0], *ago = &f->terms[1];
+    if (ever->kind == TERM_AGO) ever = &f->terms[1], ago = &f->terms[0];
+    bool both = ever->kind == TERM_COUNT && ago->kind == TERM_AGO && ever->type == ago->type;
+    if (!both || ever->negated || ago->negated || ever->least != 1) return none;
+    return (struct expr_lapse){ago->type, ago->least};
+}
+
 /* ---- one number that must be right --------------------------------------------------------------------- */
 
 static struct expr_hurdle hurdle_of(const struct node *n)

@@ -86,11 +86,7 @@ struct value cell_value(const uint64_t *cell, enum declared_type type, const str
 {
     if (*cell == CELL_ABSENT) return value_none();
     switch (type) {
-    case T_NUMBER: {
-        double d = 0.0;
-        if (*cell != CELL_ZERO) memcpy(&d, cell, 8);
-        return value_double(d);
-    }
+    case T_NUMBER: return value_double(cell_number(*cell));
     case T_BOOL: return value_bool(*cell == 2);
     case T_TIME:
     case T_DATE: return time_of(*cell);

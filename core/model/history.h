@@ -56,6 +56,12 @@ static inline uint64_t history_cell(const struct history_view *h, uint32_t i, ui
  *   longer, raw      byte 0: 0xff, bytes 4..7: heap handle of {u32 length, bytes}
  * Text of a value points into the cell or into the heap: both must stay where they are while it is used. */
 #define CELL_ZERO 0x7ff8000000000001ull
+static inline double cell_number(uint64_t cell) /* declared a number, and not absent */
+{
+    double d = 0.0;
+    if (cell != CELL_ZERO) memcpy(&d, &cell, 8);
+    return d;
+}
 struct value cell_value(const uint64_t *cell, enum declared_type type, const struct heap *heap);
 uint64_t cell_make(struct value v, enum declared_type type,
                    struct heap *heap); /* may take a heap block; v is fitted */

@@ -342,14 +342,6 @@ bool value_fit(struct value in, enum declared_type type, bool coerce, struct val
 
 /* ---- the rest ------------------------------------------------------------------------------ */
 
-/* round() of a number that an int64 holds, halves away from 0: what is cut off is exact, and there is no call. */
-static int64_t round_near(double d)
-{
-    int64_t whole = (int64_t)d;
-    double rest = d - (double)whole;
-    return whole + (rest >= 0.5) - (rest <= -0.5);
-}
-
 int64_t value_micros(struct value v)
 {
     int64_t out;
@@ -357,11 +349,7 @@ int64_t value_micros(struct value v)
     case V_INT:
         return __builtin_mul_overflow(v.i, (int64_t)1000000, &out) ? (v.i < 0 ? INT64_MIN : INT64_MAX) : out;
     case V_UINT: return v.u > INT64_MAX / 1000000 ? INT64_MAX : (int64_t)v.u * 1000000;
-    case V_DOUBLE: {
-        double micros = v.d * 1e6;
-        if (micros != micros) return 0;
-        return micros >= 0x1p63 ? INT64_MAX : micros < -0x1p63 ? INT64_MIN : round_near(micros);
-    }
+    case V_DOUBLE: return double_micros(v.d);
     default: return 0;
     }
 }

@@ -77,6 +77,17 @@ void value_write(struct value v, struct buf *out);
 bool value_fit(struct value in, enum declared_type type, bool coerce, struct value *out);
 int64_t
 value_micros(struct value v); /* a number in int64 millionths, rounded half away from zero, saturating */
+/* The same of a double; NaN is 0. What is cut off is exact, and nothing is called. */
+static inline int64_t double_micros(double d)
+{
+    double micros = d * 1e6;
+    if (micros != micros) return 0;
+    if (micros >= 0x1p63) return INT64_MAX;
+    if (micros < -0x1p63) return INT64_MIN;
+    int64_t whole = (int64_t)micros;
+    double rest = micros - (double)whole;
+    return whole + (rest >= 0.5) - (rest <= -0.5);
+}
 bool value_same(struct value a, struct value b); /* same kind and content; no promotion */
 /* A time as the value_time of its second with nanoseconds. */
 struct value value_of_time(int64_t ms);

@@ -25,7 +25,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { KINDS = LEAF_CALENDAR + 1 };
+/* A lapse is a whole program, struct expr_lapse, and stands for the leaves in it. The first event of a type, and a young
+ * person has hardly any other, turns both of them without turning it: it becomes true when its seconds are over. */
+enum { LEAF_LAPSE = LEAF_CALENDAR + 1, KINDS };
 
 struct leaf {
     double at;         /* the constant: a count, a sum, seconds; all exact */
@@ -108,11 +110,26 @@ static uint32_t add_leaf(struct candidate *list, uint32_t n, const struct expr_l
     return n + 1 + l->exactly;
 }
 
+static bool add_lapse(struct candidate *list, uint32_t n, const struct program *p, uint32_t rank)
+{
+    struct expr_lapse lapse = program_lapse(p);
+    if (!lapse.after_s || lapse.type == ID_NONE) return false;
+    if (list)
+        list[n] = (struct candidate){
+            .kind = LEAF_LAPSE, .type = lapse.type, .leaf = {lapse.after_s, UINT32_MAX, (uint16_t)rank}};
+    return true;
+}
+
 static uint32_t find_leaves(const struct segment_set *set, struct candidate *list) /* NULL: counts them */
 {
     uint32_t n = 0, count;
     for (uint32_t rank = 0; rank < set->order_count; rank++) {
-        const struct expr_leaf *l = program_leaves(set->list[set->order[rank]].when, &count);
+        const struct program *when = set->list[set->order[rank]].when;
+        if (add_lapse(list, n, when, rank)) {
+            n++;
+            continue;
+        }
+        const struct expr_leaf *l = program_leaves(when, &count);
         for (uint32_t i = 0; i < count; i++) n = add_leaf(list, n, &l[i], rank);
     }
     return n;
@@ -180,6 +197,7 @@ struct marker {
     const struct zone *zone;
     uint32_t now;
     uint64_t *marks;
+    uint32_t *next;
     struct calendar_window calendar[CALENDAR_UNITS]; /* now 0: not asked for yet */
 };
 
@@ -246,9 +264,8 @@ static void mark_counts_within(const struct marker *m, struct range r)
 
 static int64_t micros_back(const struct marker *m, uint16_t property, uint32_t i)
 {
-    const uint64_t *cell = history_cell_at(m->view, m->view->n - 1 - i, property);
-    struct value v = cell_value(cell, T_NUMBER, m->view->heap);
-    return v.kind == V_DOUBLE ? value_micros(v) : 0;
+    uint64_t cell = *history_cell_at(m->view, m->view->n - 1 - i, property);
+    return cell == CELL_ABSENT ? 0 : double_micros(cell_number(cell));
 }
 
 static int64_t micros_added(const struct marker *m, uint16_t property)
@@ -306,6 +323,23 @@ static void mark_ago(const struct marker *m, struct range r)
     const struct behaviour_change *c = &m->change->counts;
     double before = c->old_count ? (double)m->now - c->old_last : (double)UINT32_MAX;
     if (!c->old_count || c->new_last != c->old_last) mark_between(m, r, (double)m->now - c->new_last, before);
+}
+
+/* At the first event of the type those whose seconds are not over yet stay as they were, false; the least of them says
+ * when the first one comes true. Later events only put that off. */
+static void mark_lapses(const struct marker *m, struct range r)
+{
+    const struct behaviour_change *c = &m->change->counts;
+    const struct leaf *leaves = m->index->leaves;
+    if (c->old_count) {
+        mark_ago(m, r);
+        return;
+    }
+    uint32_t i = r.first;
+    for (; i < r.end && leaves[i].at <= m->now - c->new_last; i++) mark(m->marks, leaves[i].rank);
+    if (i == r.end) return;
+    double due = c->new_last + leaves[i].at;
+    if (due < *m->next) *m->next = (uint32_t)due;
 }
 
 /* ---- calendar windows: nothing leaves one before its border, where all do ---------------------------------- */
@@ -428,13 +462,15 @@ static void mark_type(struct marker *m, const struct store *s, row_t row)
     mark_counts_within(m, range_of(index, c->type, LEAF_COUNT_WITHIN));
     mark_features(m, c->type);
     mark_ago(m, range_of(index, c->type, LEAF_AGO));
+    mark_lapses(m, range_of(index, c->type, (enum expr_leaf_kind)LEAF_LAPSE));
 }
 
 void leaf_mark_flips(const struct leaf_index *index, const struct history_change *c, const struct store *s,
                      row_t row, const struct zone *zone, uint32_t now, uint64_t *marks,
-                     struct history_view *view)
+                     struct history_view *view, uint32_t *next)
 {
-    struct marker m = {.index = index, .change = c, .view = view, .zone = zone, .now = now, .marks = marks};
+    struct marker m = {
+        .index = index, .change = c, .view = view, .zone = zone, .now = now, .marks = marks, .next = next};
     view->count = 0;
     mark_all_types(&m, s, row);
     mark_type(&m, s, row);

@@ -202,6 +202,7 @@ static void mark_list(uint64_t *ranks, const uint16_t *list, uint32_t count)
 static void marks_clear(const struct segment_set *set, struct segment_marks *m)
 {
     m->view.count = 0;
+    m->next = UINT32_MAX;
     memset(m->ranks, 0, words_of(set) * sizeof m->ranks[0]);
 }
 
@@ -216,8 +217,8 @@ bool segments_mark(const struct segment_set *set, const struct store *s, row_t r
                    const struct touched *touched, uint32_t now, struct segment_marks *out)
 {
     const struct segment_index *index = set->index;
-    if (set->order_count == 0) return false;
     marks_clear(set, out);
+    if (set->order_count == 0) return false;
     if (touched->everything) {
         for (uint32_t rank = 0; rank < set->order_count; rank++) mark_rank(out->ranks, (uint16_t)rank);
         return true;
@@ -226,7 +227,8 @@ bool segments_mark(const struct segment_set *set, const struct store *s, row_t r
         out->type = touched->event->type;
         mark_run(out->ranks, &index->runs[FEATURE_HISTORY], out->type);
         mark_run(out->ranks, &index->any, FEATURE_HISTORY);
-        leaf_mark_flips(index->leaves, touched->event, s, row, touched->zone, now, out->ranks, &out->view);
+        leaf_mark_flips(index->leaves, touched->event, s, row, touched->zone, now, out->ranks, &out->view,
+                        &out->next);
     }
     if (touched->fresh) mark_list(out->ranks, index->fresh, index->fresh_count);
     for (uint32_t i = 0; i < touched->count; i++)
@@ -236,8 +238,8 @@ bool segments_mark(const struct segment_set *set, const struct store *s, row_t r
 
 bool segments_mark_timed(const struct segment_set *set, struct segment_marks *out)
 {
-    if (set->order_count == 0) return false;
     marks_clear(set, out);
+    if (set->order_count == 0) return false;
     mark_list(out->ranks, set->index->timed, set->index->timed_count);
     return set->index->timed_count != 0;
 }

@@ -60,9 +60,11 @@ enum { SEGMENT_MARK_WORDS = 1024 /* ids are 16 bits */ };
 struct segment_marks {
     struct history_view view; /* count 0: not looked at */
     uint16_t type;
+    uint32_t
+        next; /* when time alone flips what the event concerned without being marked; UINT32_MAX: never */
     uint64_t ranks[SEGMENT_MARK_WORDS]; /* only the words of existing ranks are ever looked at */
 };
-/* What may have changed by what was touched; false: nothing, there is nothing to update. */
+/* What may have changed by what was touched; false: nothing, there is nothing to update but to wake up at `next`. */
 bool segments_mark(const struct segment_set *set, const struct store *s, row_t row,
                    const struct touched *touched, uint32_t now, struct segment_marks *out);
 /* Only those whose value depends on time: at a wake-up. */

@@ -11,11 +11,18 @@ static uint32_t lower_bound(const struct type_record *list, uint32_t count, uint
     return low + (list[low].type < type);
 }
 
+static uint32_t place_of(const struct store *s, const struct type_record *list, uint32_t count, uint16_t type)
+{
+    uint32_t *last = &s->parts->type_at;
+    if (*last >= count || list[*last].type != type) *last = lower_bound(list, count, type);
+    return *last;
+}
+
 struct type_record *type_find(const struct store *s, row_t row, uint16_t type)
 {
     uint32_t count;
     struct type_record *list = types_of(s, row, &count);
-    uint32_t at = lower_bound(list, count, type);
+    uint32_t at = place_of(s, list, count, type);
     return at < count && list[at].type == type ? &list[at] : NULL;
 }
 
@@ -23,7 +30,7 @@ struct type_record *type_find_or_add(struct store *s, row_t row, uint16_t type)
 {
     uint32_t count;
     struct type_record *list = types_of(s, row, &count);
-    uint32_t at = lower_bound(list, count, type);
+    uint32_t at = place_of(s, list, count, type);
     if (at < count && list[at].type == type) return &list[at];
     list = (struct type_record *)(void *)store_block_resize(s, row, BLOCK_TYPES,
                                                             (count + 1) * (uint32_t)sizeof *list);

@@ -18,7 +18,9 @@ struct store_parts {
     struct columns columns;
     struct bits bits;
     struct window window;
-    uint32_t free_row;        /* slot + 1 of the row given back last; its block[0] names the next */
+    uint32_t free_row; /* slot + 1 of the row given back last; its block[0] names the next */
+    uint32_t
+        type_at; /* where the type record asked for last stood: an event asks for the same one three times */
     uint32_t largest_entries; /* bytes of the largest block of history entries any profile ever had */
     uint32_t largest_block;   /* bytes of the largest block any profile ever had */
 };

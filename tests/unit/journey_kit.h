@@ -492,6 +492,7 @@ static void settle(struct turn *t)
                           : segments_mark(&W->segments, &W->store, t->row, &touched, W->now, &marks);
         walk.flip_count =
             marked ? segments_update(&W->segments, &W->store, t->row, &marks, &ctx, flips, SEGMENTS_MAX) : 0;
+        if (marks.next < ctx.next_change) ctx.next_change = marks.next;
         touched = (struct touched){0};
         if (round == 0 && t->due)
             again = walk_due(&walk);

@@ -143,6 +143,35 @@ Test(segment, an_event_evaluates_only_the_segments_that_read_what_it_touched)
     cr_assert_not(member_get(&W->store, row, 7));
 }
 
+/* Says which second the marks of one more order at `at` name, and whether anything is marked. */
+static bool marks_order(row_t row, uint32_t at, uint32_t *next)
+{
+    struct segment_marks marks;
+    struct history_change change = {.type = ORDERED, .at = at};
+    struct touched touched = {.event = &change};
+    reserve();
+    behaviour_add(&W->store, row, ORDERED, at, at, NULL, W->now, &change.counts);
+    bool any = segments_mark(&W->segments, &W->store, row, &touched, W->now, &marks);
+    *next = marks.next;
+    return any;
+}
+
+Test(segment, a_first_event_does_not_ask_who_has_not_come_back_but_says_when)
+{
+    for (int i = 5; i > 1; i--)
+        segment(arena_printf(&W->arena, "away %d", i),
+                arena_printf(&W->arena,
+                             "count(\"Order Completed\") > 0 && ago(\"Order Completed\") >= days(%d)", i));
+    segment("seen", "ago(\"Product Viewed\") > days(1) && count(\"Product Viewed\") >= 1");
+    uint32_t next;
+    cr_expect_not(marks_order(person("u"), W->now - 10, &next));
+    cr_expect_eq(next, W->now - 10 + 2 * 24 * HOUR);
+    cr_expect_not(marks_order(person("u"), W->now, &next), "a later one only puts that off");
+    cr_expect_eq(next, UINT32_MAX);
+    cr_expect(marks_order(person("v"), W->now - 3 * 24 * HOUR, &next), "two of them hold at once");
+    cr_expect_eq(next, W->now + 24 * HOUR);
+}
+
 /* ---- an event looks only at comparisons whose constant it may have crossed ------------------------------ */
 
 static uint32_t draw(uint64_t *seed, uint32_t below)

@@ -118,7 +118,9 @@ static bool resolve(void *self, enum expr_space space, uint32_t within, struct s
     switch (space) {
     case SPACE_ATTRIBUTE: return known(out, registry_find(r, REG_ATTRIBUTE, 0, name));
     case SPACE_EVENT: return resolve_event(s->c, name, out);
-    case SPACE_PROPERTY: return known(out, registry_find(r, REG_PROPERTY, (uint16_t)within, name));
+    case SPACE_PROPERTY:
+        out->channel = within > TYPE_ALIAS && within < TYPE_DECLARED_BASE && slice_is(name, "channel");
+        return known(out, registry_find(r, REG_PROPERTY, (uint16_t)within, name));
     case SPACE_SEGMENT: return known(out, registry_find(r, REG_SEGMENT, 0, name));
     case SPACE_LIST: return known(out, registry_find(r, REG_LIST, 0, name));
     case SPACE_CHANNEL: return known(out, registry_find(r, REG_CHANNEL, 0, name));

@@ -69,8 +69,7 @@ static const char *whose_name(struct checker *c, struct slice name)
                  : NULL;
 }
 
-const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
-                                    uint32_t within, struct slice name)
+static const char *meant_name(struct checker *c, enum expr_space space, uint32_t within, struct slice name)
 {
     struct slice near = {0};
     if (c->scope->nearest) near = c->scope->nearest(c->scope->self, space, within, name);
@@ -78,8 +77,14 @@ const struct node *check_undeclared(struct checker *c, const struct tree *at, en
         near.n ? arena_printf(c->pool->arena, "did you mean '%.*s'?", (int)near.n, (const char *)near.p)
                : NULL;
     if (!fix && space == SPACE_VARIABLE) fix = whose_name(c, name);
-    if (!fix) fix = where_declared(space);
-    return check_fail(c, at, fix, "undeclared reference to '%.*s'", (int)name.n, (const char *)name.p);
+    return fix ? fix : where_declared(space);
+}
+
+const struct node *check_undeclared(struct checker *c, const struct tree *at, enum expr_space space,
+                                    uint32_t within, struct slice name)
+{
+    return check_fail(c, at, meant_name(c, space, within, name), "undeclared reference to '%.*s'",
+                      (int)name.n, (const char *)name.p);
 }
 
 static const struct type *constant_type(struct checker *c, struct value v)
@@ -283,11 +288,28 @@ static void warn_never_part(struct checker *c, const struct tree *t, const struc
     if (never) check_warn(c, t, PARTS_FIX, never);
 }
 
+/* What became of a message tells by which channel it went. */
+static void warn_no_channel(struct checker *c, const struct tree *t, const struct node *n,
+                            const struct node *constant)
+{
+    const struct expr_scope *scope = c->scope;
+    struct expr_symbol s, channel;
+    bool cell = n->op == OP_CELL, own = cell || (n->op == OP_PROPERTY && n->b == 0);
+    bool text = constant->op == OP_CONST && constant->value.kind == V_STRING;
+    if (!own || !text || c->event == ID_NONE || !scope->resolve) return;
+    bool known = scope->resolve(scope->self, SPACE_PROPERTY, c->event, SLICE("channel"), &s);
+    if (!known || !s.channel || s.id != (cell ? n->b : n->c)) return;
+    struct slice name = value_text(constant->value);
+    if (!scope->resolve(scope->self, SPACE_CHANNEL, 0, name, &channel))
+        check_warn(c, t, meant_name(c, SPACE_CHANNEL, 0, name), "no message goes by a channel of this name");
+}
+
 static void warn_never_equal(struct checker *c, const struct tree *t, const struct node *n,
                              const struct node *constant)
 {
     warn_other_spelling(c, t, n, constant);
     warn_never_part(c, t, n, constant);
+    warn_no_channel(c, t, n, constant);
 }
 
 static const struct node *check_compare(struct checker *c, const struct tree *t, enum op op)

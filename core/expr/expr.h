@@ -42,7 +42,8 @@ struct expr_symbol {
         type; /* enum declared_type for attributes and properties; SPACE_AS: the event type, ID_NONE: any */
     uint32_t cap; /* events: the history cap, for the warning about constants beyond it */
     uint32_t
-        keep_s; /* events: how long history stays, for the warning about windows beyond it; 0: for ever */
+        keep_s;   /* events: how long history stays, for the warning about windows beyond it; 0: for ever */
+    bool channel; /* properties: its texts are names of channels */
     struct value constant; /* SPACE_VALUE; SPACE_VARIABLE: unused */
     const struct type
         *shape; /* attributes and properties: of a declared list or object; NULL: `type` says all */

@@ -1,7 +1,8 @@
 /* loop.h - one thread's window to the kernel: io_uring where it is allowed, else epoll with one helper thread.
  * Owner: one worker thread; only loop_wake may be called from others. Completions are handled by loop_run, never inside
  * the call that submitted. An op lives until its final completion; closing a socket cancels, waits, then closes.
- * Memory: receive buffers (64 x 64 KiB, a ring provided to the kernel) are lent to on_bytes for the length of the call. */
+ * Memory: receive buffers (256 x 64 KiB, a ring provided to the kernel, touched as they are used) are lent to on_bytes
+ * for the length of the call. */
 #ifndef HG_IO_LOOP_H
 #define HG_IO_LOOP_H
 

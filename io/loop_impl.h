@@ -9,7 +9,7 @@
 
 enum {
     RECEIVE_BYTES = 64 << 10, /* one receive buffer */
-    RECEIVE_BUFFERS = 64,
+    RECEIVE_BUFFERS = 256, /* so many connections bring something at once before any has to be armed again */
     TURN_BYTES_MAX =
         512 << 10,      /* received bytes handed out in one turn: then the worker looks at its disk, */
     TURN_US_MAX = 1000, /* or after so long: whatever is durable by then has waited for it */

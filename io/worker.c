@@ -54,6 +54,8 @@ static uint32_t patience_us(struct worker *w)
         if (control < wait) wait = control;
     }
     if (w->engine->clock.fake) return wait;
+    /* Until the second is over nobody is due: looking for who is next is for those who have the time. */
+    if (w->busy) return wait < 1000000 - w->lag_us ? wait : 1000000 - w->lag_us;
     for (uint32_t i = 0; i < w->shard_count && wait; i++) {
         uint32_t due = shard_next_due(w->shards[i]);
         if (due > w->now && due - w->now > wait / 1000000 + 1) continue;
@@ -89,7 +91,7 @@ static void worker_turn(struct worker *w)
     uint64_t busy_us = loop_now_us() - w->now_us;
     if (busy_us > w->counters.loop_us_max) w->counters.loop_us_max = (uint32_t)busy_us;
     atomic_store_explicit(&w->wal_bytes, wal_bytes(w->wal), memory_order_relaxed);
-    loop_run(w->loop, patience_us(w)); /* sockets and finished writes; here it sleeps */
+    w->busy = loop_run(w->loop, patience_us(w)) != 0; /* sockets and finished writes; here it sleeps */
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------- */

@@ -127,6 +127,7 @@ struct worker {
     bool memory_low;    /* new anonymous people are refused */
     bool out_of_memory; /* the next record has no room */
     bool tailing;       /* somebody reads events.tail */
+    bool busy;          /* the last turn brought something */
     bool stop;
     bool started; /* guarded by the engine's lock */
     struct worker_counters counters;

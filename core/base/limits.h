@@ -56,15 +56,19 @@ enum {
     DEDUP_ENTRIES_MAX = 1 << 20,
     UNPARKED_PER_RECORD = 64, /* records that one answer to a merge releases at once */
     INDEX_SEGMENT_BUCKETS = 64,
+#ifdef HG_LITTLE_ROOM
+    PROFILES_PER_SHARD_MAX = 1 << 16,
+#else
     PROFILES_PER_SHARD_MAX = 1 << 22,
+#endif
     DISK_SLICE_BYTES = 1 << 20, /* logs are zeroed and snapshots written by so much at a time */
     LOG_PIECE_BYTES = 8 << 20,  /* logs are read by so much at a time */
     LOG_SEGMENT_BYTES_MIN = 1 << 20,
 #endif
 };
 
-/* Address space, not memory: what a shard may ever grow to. */
-#if defined(HG_TINY) || defined(HG_SIM)
+/* Address space, not memory: what a shard may ever grow to. HG_LITTLE_ROOM: for valgrind, which has little of it to give. */
+#if defined(HG_TINY) || defined(HG_SIM) || defined(HG_LITTLE_ROOM)
 #define HEAP_BYTES_MAX (256ull << 20)
 #else
 #define HEAP_BYTES_MAX (8ull << 30)

@@ -156,7 +156,8 @@ void shard_snapshot_abandon(struct shard *s)
         s->store.rows[slot].epoch = s->store.epoch;
     s->snapshot.active = false;
     s->store.before_change = NULL;
-    buf_clear(&s->snapshot.frame);
+    buf_free(
+        &s->snapshot.frame); /* it held the window and the outbox: megabytes a shard when they are full */
 }
 
 bool shard_snapshot_step(struct shard *s, uint32_t rows)

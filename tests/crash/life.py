@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -21,6 +22,7 @@ from harness import Failure, Server, expect  # noqa: E402
 
 EVENTS, CHUNK, WINDOW = 40, 10, 6
 ARGUMENTS = ['--log-keep', 'all', '--shards', '2', '--log-segment', '1MiB', '--snapshot-every', '1MiB']
+LATER_SECONDS = 2
 JOBS = 2 * os.cpu_count()  # at once: a life mostly waits, for a disk or for a moment
 START = int(time.time()) - 600  # recent enough for journeys, and nothing is ahead of the clock
 DEFINITIONS = """
@@ -216,14 +218,31 @@ def certain(account, n):
     return n in account.acked and (not is_anonymous(n) or n + 1 in account.acked)
 
 
-def check_life(server, account, where):
-    """Nothing acknowledged is lost, nothing was invented, no action came again."""
+def miscounted(server, account):
+    """Persons of whom something acknowledged is missing, or something is there that was never sent; in words."""
     last = (account.made + EVENTS - 1) // EVENTS
     for p, found in counts(server, range(account.settled, last)).items():
         events = range(p * EVENTS, min((p + 1) * EVENTS, account.made))
         least, most = sum(certain(account, n) for n in events), len(events)
         if not least <= found <= most:
-            raise Failure('%s: u%d has %d events; %d were acknowledged, %d sent' % (where, p, found, least, most))
+            yield 'u%d has %d events; %d were acknowledged, %d sent' % (p, found, least, most)
+
+
+def evidence(server, account):
+    """Whether it is still so a while later; the data directory is kept."""
+    time.sleep(LATER_SECONDS)
+    later = list(miscounted(server, account))
+    kept = tempfile.mkdtemp(prefix='hg-found-', dir=os.environ.get('HOURGLASS_TEST_DIR'))
+    shutil.copytree(server.data, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns('lock', '*.sock'))
+    return '%d s later: %s; see %s' % (LATER_SECONDS, later or 'all is there', kept)
+
+
+def check_life(server, account, where):
+    """Nothing acknowledged is lost, nothing was invented, no action came again."""
+    last = (account.made + EVENTS - 1) // EVENTS
+    wrong = list(miscounted(server, account))
+    if wrong:
+        raise Failure('%s: %s; %s' % (where, ', '.join(wrong), evidence(server, account)))
     while account.settled < last and all(n in account.acked for n in range(account.settled * EVENTS, (account.settled + 1) * EVENTS)):
         account.settled += 1
     if account.wrong:

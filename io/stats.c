@@ -31,7 +31,7 @@ struct sums {
     struct wal_stats wal;
     struct latency ack, lag;
     uint32_t sync_us_p99;
-    uint64_t ring_queued, ring_stalls, ring_resent, chunks_waiting, credit_exhausted;
+    uint64_t ring_queued, ring_stalls, ring_resent, ring_under_way, chunks_waiting, credit_exhausted;
     struct worker_counters counted; /* by the workers since the start */
     bool disk_full;
 };
@@ -87,6 +87,11 @@ static void add_undeclared(struct sums *sums, const struct shard *s)
     }
 }
 
+static void count_message(void *self, uint8_t to, uint16_t kind, uint64_t sequence, struct slice body)
+{
+    ++*(uint64_t *)self;
+}
+
 static void add_shard(struct sums *sums, struct shard *s, uint32_t now)
 {
     struct store *store = shard_store(s);
@@ -107,6 +112,7 @@ static void add_shard(struct sums *sums, struct shard *s, uint32_t now)
     sums->armed += shard_armed_timers(s);
     sums->overdue += shard_overdue(s, now);
     sums->merges += shard_pending_merges(s);
+    shard_pending_messages(s, count_message, &sums->ring_under_way);
     sums->lsn += shard_lsn(s);
     sums->outbox_pending += outbox_pending(shard_outbox(s));
     uint32_t oldest = outbox_oldest(shard_outbox(s));
@@ -342,10 +348,11 @@ static void pack_loops(pk_t *pk, const struct sums *s)
     pk_map(pk, 1);
     pk_key_uint(pk, "max_us", s->counted.loop_us_max);
     pk_text(pk, "ring");
-    pk_map(pk, 4);
+    pk_map(pk, 5);
     pk_key_uint(pk, "queued", s->ring_queued);
     pk_key_uint(pk, "stalls", s->ring_stalls);
     pk_key_uint(pk, "resent", s->ring_resent);
+    pk_key_uint(pk, "under_way", s->ring_under_way); /* messages between shards that were not received yet */
     pk_key_uint(pk, "credit_exhausted", s->credit_exhausted);
     pack_ingest(pk, s);
     pk_text(pk, "timers");

@@ -70,8 +70,8 @@ def live(server, account, place, chance, where, version):
     """What the life before left is looked at; then load until it dies; else a clean stop. True: it died."""
     try:
         life.check_life(server, account, where)
-    except OSError:
-        if died(server):
+    except (OSError, Failure) as what:
+        if (isinstance(what, OSError) or life.CLOSED in str(what)) and died(server):
             return True  # so soon: the next life looks
         raise
     clients = life.Life(server, account, chance.randrange(1 << 30))

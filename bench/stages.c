@@ -198,11 +198,14 @@ static double run_stage(struct bench *b, enum stage stage)
     return (cpu_ns() - begin) / b->events;
 }
 
+#if __has_attribute(noclone) /* gcc would give the copy another name */
+#define BY_ITS_NAME __attribute__((noinline, noclone))
+#else
+#define BY_ITS_NAME __attribute__((noinline))
+#endif
+
 /* All of it, once everybody exists: what bench/instructions lets valgrind count. */
-__attribute__((noinline, noclone)) static double run_measured(struct bench *b)
-{
-    return run_stage(b, STAGE_APPLY);
-}
+BY_ITS_NAME static double run_measured(struct bench *b) { return run_stage(b, STAGE_APPLY); }
 
 static int compare(const void *a, const void *b) { return *(const double *)a < *(const double *)b ? -1 : 1; }
 

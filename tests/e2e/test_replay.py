@@ -125,6 +125,8 @@ def kill_loop(build, kills):
     with Server(build, arguments=arguments) as s:
         for n in range(kills):
             generator = load(s, build, n, 5)
+            while n % 3 == 0 and s.stats()['events']['received'] < 2000 and generator.poll() is None:
+                time.sleep(0.02)  # the others die at any moment, however slow the machine is
             time.sleep(shuffled.uniform(0.05, 0.6))
             s.kill()
             report = generator.communicate(timeout=60)[0]
